@@ -1,0 +1,209 @@
+"""What can differ between databases: class attributes first, a few methods second; one subclass a database."""
+
+import re
+from collections.abc import Mapping, Sequence
+from ssl import SSLContext
+from typing import Any, ClassVar, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Delete,
+    Double,
+    Executable,
+    Index,
+    Integer,
+    Select,
+    String,
+    Table,
+    Text,
+    Uuid,
+    delete,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.types import TypeEngine
+
+_MESSAGE_LENGTH = 80
+
+
+class Fault(NamedTuple):
+    """What a driver's error means: its code, a short text, and whether trying again may help."""
+
+    code: str
+    message: str
+    connection: bool
+    transient: bool
+
+
+class Tls(NamedTuple):
+    """TLS as a URL asked for it."""
+
+    context: SSLContext
+    required: bool
+
+
+class Unfit(Exception):  # noqa: N818  # it never leaves the package: the executor makes a StorageConnectionError of it
+    """A server or connection that cannot keep the contract and cannot be set to."""
+
+
+class Dialect:
+    """One database. The attributes and methods here are the whole seam to a further one."""
+
+    title: ClassVar[str]
+    """The database's name as people write it."""
+    schemes: ClassVar[Mapping[str, str]]
+    """URL schemes taken, each with the SQLAlchemy driver name it becomes."""
+    extra: ClassVar[str | None] = None
+    """The extra of this package that installs the driver."""
+    driver_modules: ClassVar[frozenset[str]]
+    """Top-level modules whose exceptions are the driver's own."""
+
+    empty_is_null: ClassVar[bool] = False
+    """Whether the database takes ``''`` for NULL, so that strings must be stored escaped."""
+    native_uuid: ClassVar[bool] = False
+    """Whether ids are the database's own UUIDs; elsewhere they are 32 hexadecimal digits, which sort the same."""
+    decodes_json: ClassVar[bool] = False
+    """Whether the driver gives JSON already decoded."""
+    zoned_moments: ClassVar[bool] = False
+    """Whether moments are bound with their time zone; elsewhere as naive UTC."""
+    serial_writes: ClassVar[bool] = False
+    """Whether writers of one process take turns, because the database has one writer at a time."""
+    embedded: ClassVar[bool] = False
+    """Whether opening a storage brings the schema up by itself, no deployment being there to do it."""
+
+    engine_options: ClassVar[Mapping[str, Any]] = {}
+    """Options of the engine itself."""
+    transaction_options: ClassVar[Mapping[str, Any]] = {}
+    """Execution options of every transaction."""
+    write_options: ClassVar[Mapping[str, Any]] = {}
+    """Execution options of a transaction that writes, beside those."""
+
+    connection_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error codes that speak of the connection or the server, not of the statement."""
+    transient_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error codes after which the whole transaction may succeed when run again."""
+
+    # Column types.
+
+    def identifier(self, length: int) -> TypeEngine[str]:
+        """A string of at most ``length`` characters, compared by code point."""
+        return String(length)
+
+    def long_text(self) -> TypeEngine[str]:
+        """A string of any length."""
+        return Text()
+
+    def json(self) -> TypeEngine[Any]:
+        """JSON kept as the text it came as."""
+        return self.long_text()
+
+    def int32(self) -> TypeEngine[int]:
+        """An integer of 32 bits with a sign."""
+        return Integer()
+
+    def int64(self) -> TypeEngine[int]:
+        """An integer of 64 bits with a sign."""
+        return BigInteger()
+
+    def double(self) -> TypeEngine[float]:
+        """A float of 64 bits."""
+        return Double()
+
+    def flag(self) -> TypeEngine[bool]:
+        """True or False."""
+        return Boolean(create_constraint=False)
+
+    def moment(self) -> TypeEngine[Any]:
+        """A UTC moment, exact to the microsecond."""
+        return DateTime(timezone=self.zoned_moments)
+
+    def row_id(self) -> TypeEngine[Any]:
+        """A UUID."""
+        return Uuid(native_uuid=self.native_uuid)
+
+    # Statements; parameters are named as the columns.
+
+    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
+        """Insert a row, or give the row of the same key the ``updated`` columns."""
+        raise NotImplementedError
+
+    def insert_once(self, table: Table) -> Executable:
+        """Insert a row, or do nothing where the key is there already; any other refusal stays an error."""
+        raise NotImplementedError
+
+    def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
+        """Have a list read through the index made for it, where the planner may think otherwise."""
+        del table, index
+        return statement
+
+    def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
+        """Delete the rows that meet the conditions, taking them in key order where that can be said."""
+        return delete(table).where(*conditions)
+
+    # Engines and connections.
+
+    def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
+        """The URL and the driver's keyword arguments for a connection; ``timeout`` in seconds bounds connecting."""
+        raise NotImplementedError
+
+    def check_url(self, url: URL) -> None:
+        """Raise :class:`Unfit` for a URL that cannot keep the contract."""
+
+    def check_tls(self, connection: DBAPIConnection) -> None:
+        """Raise :class:`Unfit` where TLS was required and the connection has none."""
+
+    def prepare(self, connection: DBAPIConnection) -> None:
+        """Set what a new connection needs; raise :class:`Unfit` where that cannot be set."""
+
+    def abandon(self, connection: DBAPIConnection) -> None:
+        """Let go of what a connection that is about to be given up may hold."""
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction, where the driver does not do it by itself."""
+
+    def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
+        """Run a batch in a better way than the driver's own; True where that was done."""
+        del cursor, statement, parameters
+        return False
+
+    # Errors.
+
+    def code(self, error: BaseException) -> str:
+        """The error's code, or an empty string."""
+        raise NotImplementedError
+
+    def fault(self, error: BaseException, *, invalidated: bool = False) -> Fault:
+        """Classify a driver's error by its code; ``invalidated`` says that the connection is known to be lost."""
+        code = self.code(error)
+        transient = invalidated or self._listed(code, self.transient_codes)
+        connection = invalidated or self._listed(code, self.connection_codes)
+        return Fault(code, _short(error), connection, transient)
+
+    def _listed(self, code: str, codes: frozenset[str]) -> bool:
+        return code in codes
+
+    def is_driver_error(self, error: BaseException) -> bool:
+        """Whether an exception is the driver's own."""
+        return type(error).__module__.partition(".")[0] in self.driver_modules
+
+
+def execute(connection: DBAPIConnection, statement: str) -> Any:
+    """Run one statement on a bare connection and give its first row, if it has any."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(statement)
+        return cursor.fetchone() if cursor.description else None
+    finally:
+        cursor.close()
+
+
+def _short(error: BaseException) -> str:
+    """The first line of a driver's message, without what stands in quotes beyond a word: it may be a bound value."""
+    text = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else str(error)
+    line = text.strip().partition("\n")[0]
+    line = re.sub(r"'[^']{20,}'?|\"[^\"]{40,}\"?|\([^()]{40,}\)?", "…", line)
+    return line[:_MESSAGE_LENGTH] or type(error).__name__

@@ -1,0 +1,112 @@
+"""MySQL and MariaDB through aiomysql or asyncmy: one dialect, two sets of collations."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Executable, Index, Select, Table
+from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.types import TypeEngine
+
+from axon_storage.dialects.base import Dialect, Tls, Unfit, execute
+
+_CHARSET = "utf8mb4"
+_SMALLEST_PACKET = 16 * 2**20
+_STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
+
+# what SQLAlchemy writes for MySQL 8.0.20 and later, and the drivers' own batching does not recognise
+_ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new .*)", re.DOTALL)
+
+
+class MySQL(Dialect):
+    """InnoDB at READ COMMITTED in strict mode; collations that compare code points and do not pad."""
+
+    title = "MySQL"
+    schemes = {
+        scheme + suffix: "mysql+" + (suffix[1:] or "aiomysql")
+        for scheme in ("mysql", "mariadb")
+        for suffix in ("", "+aiomysql", "+asyncmy")
+    }
+    extra = "mysql"
+    driver_modules = frozenset({"aiomysql", "pymysql", "asyncmy"})
+    collation = "utf8mb4_0900_bin"
+
+    # From MySQL's and MariaDB's error references. Too many connections, access denied, no such database, unknown
+    # host, shutting down, network errors, authentication, aborted connection; the 2000s are the client's own.
+    connection_codes = frozenset(
+        {"0", "1040", "1042", "1043", "1044", "1045", "1047", "1049", "1053", "1129", "1130", "1152", "1158", "1159"}
+        | {"1160", "1161", "1184", "1203", "1226", "1251", "1290", "1698", "1836", "1862", "1927", "3118", "4031"}
+        | {"2002", "2003", "2005", "2006", "2013", "2014", "2026", "2049", "2055", "2059", "2061"}
+    )
+    # Deadlock (also a lost certification on Galera), lock wait time-out, Galera not ready, record changed (MariaDB),
+    # Group Replication's 3100, 3101 and 1180, read-only after a fail-over, and what passes by itself of the above.
+    transient_codes = frozenset(
+        {"1213", "1205", "1047", "1020", "3100", "3101", "1180", "1290", "1836", "1792"}
+        | {"0", "1040", "1042", "1053", "1152", "1158", "1159", "1160", "1161", "1184", "1203", "1927", "4031"}
+        | {"2002", "2003", "2006", "2013", "2014", "2055"}
+    )
+
+    def identifier(self, length: int) -> TypeEngine[str]:
+        return VARCHAR(length, charset=_CHARSET, collation=self.collation)
+
+    def long_text(self) -> TypeEngine[str]:
+        return LONGTEXT(charset=_CHARSET, collation=self.collation)
+
+    def moment(self) -> TypeEngine[Any]:
+        return DATETIME(fsp=6)
+
+    def row_id(self) -> TypeEngine[Any]:
+        return CHAR(32, charset="ascii", collation="ascii_bin")
+
+    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
+        statement = insert(table)
+        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in updated})
+
+    def insert_once(self, table: Table) -> Executable:
+        # never INSERT IGNORE, which also cuts and clamps values
+        return insert(table).on_duplicate_key_update({"id": table.c["id"]})
+
+    def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
+        # Left to itself, the planner walks the primary key for a topic it thinks frequent, past however many others.
+        hint = f"FORCE INDEX ({index.name})"
+        return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
+
+    def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
+        url = url.update_query_dict({"charset": _CHARSET})
+        arguments: dict[str, Any] = {"connect_timeout": timeout}
+        if tls is not None:
+            arguments["ssl"] = tls.context
+        return url, arguments
+
+    def check_tls(self, connection: DBAPIConnection) -> None:
+        # the drivers fall back to plain text where the server offers no TLS
+        if not execute(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")[1]:
+            raise Unfit("TLS was asked for, and the server offers none")
+
+    def prepare(self, connection: DBAPIConnection) -> None:
+        execute(connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        execute(connection, f"SET SESSION sql_mode = '{_STRICT}'")
+        charset, packet = execute(connection, "SELECT @@character_set_client, @@max_allowed_packet")
+        if charset != _CHARSET:
+            raise Unfit(f"the connection's character set is {charset}: add charset={_CHARSET} to the URL")
+        if packet < _SMALLEST_PACKET:
+            raise Unfit(f"max_allowed_packet is {packet} bytes, and must be at least {_SMALLEST_PACKET}")
+
+    def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
+        if not (match := _ROW_ALIAS.fullmatch(statement)):
+            return False
+        head, row, tail = match.groups()
+        cursor.execute(head + ", ".join([row] * len(parameters)) + tail, [value for row in parameters for value in row])
+        return True
+
+    def code(self, error: BaseException) -> str:
+        return str(error.args[0]) if error.args and isinstance(error.args[0], int) else ""
+
+
+class MariaDB(MySQL):
+    """MariaDB names its code-point collation otherwise."""
+
+    title = "MariaDB"
+    collation = "utf8mb4_nopad_bin"

@@ -1,0 +1,82 @@
+"""PostgreSQL through asyncpg."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Delete, Executable, String, Table, Text, delete, select, tuple_
+from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.types import TypeEngine
+
+from axon_storage.dialects.base import Dialect, Tls, Unfit
+from axon_storage.values import decode_json
+
+
+class PostgreSQL(Dialect):
+    """READ COMMITTED, strings compared by code point, JSON kept as text."""
+
+    title = "PostgreSQL"
+    schemes = {
+        "postgres": "postgresql+asyncpg",
+        "postgresql": "postgresql+asyncpg",
+        "postgresql+asyncpg": "postgresql+asyncpg",
+    }
+    extra = "postgresql"
+    driver_modules = frozenset({"asyncpg"})
+    native_uuid = True
+    decodes_json = True
+    zoned_moments = True
+    engine_options = {"json_deserializer": decode_json}
+    # asked for with BEGIN, so that it costs no round trip and passes through a pooler
+    transaction_options = {"isolation_level": "READ COMMITTED"}
+
+    # Classes of SQLSTATE (two characters) or whole ones, from PostgreSQL's appendix A:
+    # connection exceptions, authorization, missing database, shutting down or starting up, too many connections.
+    connection_codes = frozenset({"08", "28", "3D000", "57P01", "57P02", "57P03", "57P05", "53300", "25006"})
+    # serialization failure, deadlock, lock not available, and those above that pass by themselves
+    transient_codes = frozenset(
+        {"08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25006", "0A000"}
+    )
+
+    def identifier(self, length: int) -> TypeEngine[str]:
+        return String(length, collation="C")
+
+    def long_text(self) -> TypeEngine[str]:
+        return Text(collation="C")
+
+    def json(self) -> TypeEngine[Any]:
+        return JSON()
+
+    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
+        statement = insert(table)
+        return statement.on_conflict_do_update(
+            index_elements=list(table.primary_key), set_={name: statement.excluded[name] for name in updated}
+        )
+
+    def insert_once(self, table: Table) -> Executable:
+        return insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+
+    def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
+        # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.
+        # Locked beforehand by another statement, it would still meet rows that came between the two.
+        keys = list(table.primary_key)
+        locked = select(*keys).where(*conditions).order_by(*keys).with_for_update()
+        return delete(table).where(tuple_(*keys).in_(locked))
+
+    def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
+        arguments: dict[str, Any] = {"timeout": timeout}
+        if tls is not None:
+            arguments["ssl"] = tls.context if tls.required else "prefer"
+        return url, arguments
+
+    def prepare(self, connection: DBAPIConnection) -> None:
+        encoding = connection.driver_connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            raise Unfit(f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8")
+
+    def code(self, error: BaseException) -> str:
+        return getattr(error, "sqlstate", None) or ""
+
+    def _listed(self, code: str, codes: frozenset[str]) -> bool:
+        return code in codes or code[:2] in codes

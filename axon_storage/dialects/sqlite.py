@@ -1,0 +1,73 @@
+"""SQLite through aiosqlite: the embedded default."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Table
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from axon_storage.dialects.base import Dialect, Tls, Unfit, execute
+
+_WRITES = "axon_storage_writes"
+_BUSY_SECONDS = 30
+
+
+class SQLite(Dialect):
+    """One file, one writer at a time, write-ahead log, synced at every commit."""
+
+    title = "SQLite"
+    schemes = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
+    driver_modules = frozenset({"sqlite3", "aiosqlite"})
+    serial_writes = True
+    embedded = True
+    write_options = {_WRITES: True}
+
+    # SQLITE_IOERR, NOTADB, CANTOPEN, PROTOCOL and CORRUPT
+    connection_codes = frozenset({"10", "26", "14", "15", "11"})
+    # SQLITE_BUSY, LOCKED and PROTOCOL (a lost race for the write-ahead log)
+    transient_codes = frozenset({"5", "6", "15"})
+
+    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
+        statement = insert(table)
+        return statement.on_conflict_do_update(
+            index_elements=list(table.primary_key), set_={name: statement.excluded[name] for name in updated}
+        )
+
+    def insert_once(self, table: Table) -> Executable:
+        return insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+
+    def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
+        del timeout  # opening a file does not wait
+        if tls is not None:
+            raise Unfit("SQLite has no TLS: take the ssl parameters out of the URL")
+        return url, {}
+
+    def check_url(self, url: URL) -> None:
+        if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
+            raise Unfit("SQLite's :memory: is refused, since its one connection mixes transactions: give it a file")
+
+    def prepare(self, connection: DBAPIConnection) -> None:
+        # The driver would begin transactions by itself, and never IMMEDIATE.
+        connection.isolation_level = None
+        execute(connection, f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+        if (mode := execute(connection, "PRAGMA journal_mode = WAL")[0]) != "wal":
+            raise Unfit(f"SQLite's journal mode stays {mode!r}: the write-ahead log needs a local, writable file")
+        execute(connection, "PRAGMA synchronous = FULL")
+
+    def abandon(self, connection: DBAPIConnection) -> None:
+        # A cancelled call's cursor may outlive the close, and SQLite then keeps the transaction, and its lock, with it.
+        # A further cancellation comes too late: the rollback is on its way.
+        with suppress(Exception, asyncio.CancelledError):
+            connection.rollback()
+
+    def begin(self, connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    def code(self, error: BaseException) -> str:
+        code = getattr(error, "sqlite_errorcode", None)
+        return "" if code is None else str(code & 0xFF)  # the primary code; the rest is detail

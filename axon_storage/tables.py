@@ -1,0 +1,184 @@
+"""The eleven tables, one for each row type, and the columns a row does not carry itself."""
+
+from sqlalchemy import Column, Index, MetaData, Table
+from sqlalchemy.types import TypeEngine
+
+from axon_storage import rows
+from axon_storage.types import (
+    Flag,
+    Float64,
+    Identifier,
+    Int32,
+    JsonDocument,
+    LongText,
+    Moment,
+    RowId,
+    UInt32,
+    UInt64,
+)
+
+VERSION_TABLE = "axon_storage_version"
+"""Alembic's version table, under a name of our own, so that the host application's Alembic lives beside it."""
+
+CREATED_ID = "created_id"
+"""The column of a UUIDv7 written at a trace's first save and left alone by later ones: it gives the traces' order."""
+
+EXPIRES_AT = "expires_at"
+"""The column of the moment a cache entry's time to live ends; NULL where it never does."""
+
+metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
+
+
+def _required(name: str, type_: TypeEngine[object]) -> Column[object]:
+    return Column(name, type_, nullable=False)
+
+
+def _optional(name: str, type_: TypeEngine[object]) -> Column[object]:
+    return Column(name, type_, nullable=True)
+
+
+def _key(name: str, type_: TypeEngine[object]) -> Column[object]:
+    # MySQL's auto-increment would turn a saved 0 into 1
+    return Column(name, type_, primary_key=True, autoincrement=False)
+
+
+def _table(name: str, *items: Column[object] | Index) -> Table:
+    tenant = _key("tenant_id", Identifier(64))
+    return Table(name, metadata, tenant, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4")
+
+
+def _log(name: str, *items: Column[object] | Index) -> Table:
+    """A table that is only appended to: its key is the tenant and a UUIDv7, which gives the order."""
+    return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", Moment()))
+
+
+traces = _table(
+    "traces",
+    _key("trace_id", UInt64()),
+    _required("flow_name", Identifier(255)),
+    _required("status", Identifier(255)),
+    _required("steps_executed", UInt32()),
+    _required("latency_ms", UInt64()),
+    _required("tokens_input", UInt64()),
+    _required("tokens_output", UInt64()),
+    _required("anchor_checks", UInt32()),
+    _required("anchor_breaches", UInt32()),
+    _required("errors", UInt32()),
+    _required("retries", UInt32()),
+    _required("source_file", Identifier(900)),
+    _required("backend", Identifier(255)),
+    _required("client_key", Identifier(255)),
+    _optional("replay_of", UInt64()),
+    _optional("correlation_id", Identifier(255)),
+    _required("events", JsonDocument()),
+    _required("annotations", JsonDocument()),
+    _required(CREATED_ID, RowId()),
+    Index("ix_traces_created", "tenant_id", CREATED_ID),
+)
+
+sessions = _table(
+    "sessions",
+    _key("scope", Identifier(255)),
+    _key("key", Identifier(255)),
+    _required("value", LongText()),
+    _required("source_step", Identifier(255)),
+)
+
+daemons = _table(
+    "daemons",
+    _key("name", Identifier(255)),
+    _required("state", Identifier(255)),
+    _required("source_file", Identifier(900)),
+    _required("flow_name", Identifier(255)),
+    _required("event_count", UInt64()),
+    _required("restart_count", UInt32()),
+    _optional("trigger_topic", Identifier(255)),
+    _optional("output_topic", Identifier(255)),
+    _required("lifecycle_events", JsonDocument()),
+)
+
+audit_log = _log(
+    "audit_log",
+    _required("action", Identifier(255)),
+    _required("actor", Identifier(255)),
+    _required("target", Identifier(900)),
+    _required("detail", JsonDocument()),
+)
+
+axon_stores = _table(
+    "axon_stores",
+    _key("name", Identifier(255)),
+    _required("ontology", LongText()),
+    _required("entries", JsonDocument()),
+    _required("created_at", UInt64()),
+    _required("total_ops", UInt64()),
+)
+
+dataspaces = _table(
+    "dataspaces",
+    _key("name", Identifier(255)),
+    _required("ontology", LongText()),
+    _required("entries", JsonDocument()),
+    _required("associations", JsonDocument()),
+    _required("created_at", UInt64()),
+    _required("total_ops", UInt64()),
+    _required("next_id", UInt64()),
+)
+
+hibernations = _table(
+    "hibernations",
+    _key("id", Identifier(255)),
+    _required("name", Identifier(255)),
+    _required("operation", Identifier(255)),
+    _required("status", Identifier(255)),
+    _required("checkpoints", JsonDocument()),
+    _optional("resumed_from", Int32()),
+    _required("created_at", UInt64()),
+    _required("last_status_change", UInt64()),
+    _required("next_checkpoint_id", UInt32()),
+)
+
+event_history = _log(
+    "event_history",
+    _required("topic", Identifier(255)),
+    _required("source", Identifier(255)),
+    _required("payload", JsonDocument()),
+    Index("ix_event_history_topic", "tenant_id", "topic", "id"),
+)
+
+execution_cache = _table(
+    "execution_cache",
+    _key("flow_name", Identifier(255)),
+    _key("cache_key", Identifier(255)),
+    _required("result", JsonDocument()),
+    _optional("ttl_secs", Int32()),
+    _required("hit_count", UInt64()),
+    _optional(EXPIRES_AT, Moment()),
+    Index("ix_execution_cache_expiry", "tenant_id", EXPIRES_AT),
+)
+
+cost_tracking = _log(
+    "cost_tracking",
+    _required("flow_name", Identifier(255)),
+    _required("backend", Identifier(255)),
+    _required("input_tokens", UInt64()),
+    _required("output_tokens", UInt64()),
+    _required("cost_usd", Float64()),
+    Index("ix_cost_tracking_flow", "tenant_id", "flow_name", "id"),
+)
+
+schedules = _table(
+    "schedules",
+    _key("name", Identifier(255)),
+    _required("flow_name", Identifier(255)),
+    _required("interval_secs", UInt64()),
+    _required("enabled", Flag()),
+    _required("backend", Identifier(255)),
+    _required("last_run", UInt64()),
+    _required("next_run", UInt64()),
+    _required("run_count", UInt64()),
+    _required("error_count", UInt64()),
+)
+
+TABLES: dict[type[rows.Row], Table] = {row_type: metadata.tables[row_type.TABLE] for row_type in rows.ROW_TYPES}
+"""The table of each row type."""

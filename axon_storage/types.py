@@ -1,0 +1,208 @@
+"""The column types: what each field becomes on its way to a column and back.
+
+Append-only once released: a changed meaning is a new class, so that an old migration keeps what it meant.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, DateTime, Double, Integer, String, Text, Uuid
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from axon_storage.dialects import dialect_of
+from axon_storage.dialects.oracle import escaped, unescaped
+from axon_storage.values import decode_json, json_text
+
+_Processor = Callable[[Any], Any] | None
+
+
+class _Column(TypeDecorator[Any]):
+    """The dialect chooses the database's type; conversions are plain functions, chosen once per statement."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.cache_ok = True  # SQLAlchemy asks each class for its own word
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class UInt64(_Column):
+    """0 to 2^64-1 as two's complement in a signed 64-bit integer: above 2^63-1 the column reads negative."""
+
+    impl = BigInteger
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).int64()
+
+    def bind_processor(self, dialect: Dialect) -> _Processor:
+        del dialect
+        return _signed
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        del dialect, coltype
+        return _unsigned
+
+
+class UInt32(_Column):
+    """0 to 2^32-1 in a signed 64-bit integer."""
+
+    impl = BigInteger
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).int64()
+
+
+class Int32(_Column):
+    """-2^31 to 2^31-1."""
+
+    impl = Integer
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).int32()
+
+
+class Float64(_Column):
+    """A finite float of 64 bits."""
+
+    impl = Double
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).double()
+
+
+class Flag(_Column):
+    """True or False."""
+
+    impl = Boolean
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).flag()
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        del dialect, coltype
+        return bool
+
+
+class _String(_Column):
+    """A string, escaped where the database takes the empty one for NULL."""
+
+    def bind_processor(self, dialect: Dialect) -> _Processor:
+        return _chain(escaped) if dialect_of(dialect).empty_is_null else super().bind_processor(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        inner = super().result_processor(dialect, coltype)
+        return _chain(inner, unescaped) if dialect_of(dialect).empty_is_null else inner
+
+
+class Identifier(_String):
+    """A string of at most ``length`` characters, compared and sorted by code point."""
+
+    impl = String
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).identifier(self.length)
+
+    def __repr__(self) -> str:
+        return f"Identifier({self.length})"
+
+
+class LongText(_String):
+    """A string of any length, never compared."""
+
+    impl = Text
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).long_text()
+
+
+class JsonDocument(_Column):
+    """A JSON value, kept as the text it was encoded to; None is JSON's null, never SQL's."""
+
+    impl = Text
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).json()
+
+    def bind_processor(self, dialect: Dialect) -> _Processor:
+        del dialect
+        return json_text
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        if dialect_of(dialect).decodes_json:
+            return None
+        inner = self.impl_instance.result_processor(dialect, coltype)
+        return _chain(inner, decode_json)
+
+
+class Moment(_Column):
+    """A UTC moment, exact to the microsecond; an aware :class:`datetime` on both sides."""
+
+    impl = DateTime
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).moment()
+
+    def bind_processor(self, dialect: Dialect) -> _Processor:
+        inner = super().bind_processor(dialect)
+        return inner if dialect_of(dialect).zoned_moments else _chain(_naive, inner)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        return _chain(super().result_processor(dialect, coltype), _aware)
+
+
+class RowId(_Column):
+    """A UUID whose stored order is the order of its bits."""
+
+    impl = Uuid
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect_of(dialect).row_id()
+
+    def bind_processor(self, dialect: Dialect) -> _Processor:
+        return super().bind_processor(dialect) if dialect_of(dialect).native_uuid else _chain(_hex)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        return super().result_processor(dialect, coltype) if dialect_of(dialect).native_uuid else _chain(UUID)
+
+
+def _chain(*steps: _Processor) -> _Processor:
+    """One function after another, None staying None."""
+    first, *rest = [step for step in steps if step is not None]
+
+    def convert(value: Any) -> Any:
+        if value is None:
+            return None
+        value = first(value)
+        for step in rest:
+            value = step(value)
+        return value
+
+    return convert
+
+
+def _signed(value: int | None) -> int | None:
+    return value if value is None or value < 2**63 else value - 2**64
+
+
+def _unsigned(value: int | None) -> int | None:
+    return value if value is None or value >= 0 else value + 2**64
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _hex(row_id: UUID) -> str:
+    return row_id.hex
