@@ -1,0 +1,159 @@
+"""Engines: from a plain URL to a fit one, and the events that make any engine fit."""
+
+import ssl
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from axon_storage.dialects import Dialect, Tls, Unfit, dialect_of, of_scheme
+from axon_storage.errors import StorageConnectionError
+
+_PREPARED = "axon_storage_prepared"
+
+
+def create_engine(
+    url: str | URL,
+    *,
+    pool_size: int = 5,
+    max_overflow: int = 10,
+    pool_timeout: float = 30.0,
+    connect_timeout: float = 10.0,
+    echo: bool = False,
+) -> AsyncEngine:
+    """Make an engine that is fit from the start, from a plain URL such as ``postgresql://user@host/name``.
+
+    The pool keeps ``pool_size`` connections and opens ``max_overflow`` more when those are busy; a call waits
+    ``pool_timeout`` seconds for one. Connecting may take ``connect_timeout`` seconds. ``sslmode`` (or ``ssl_mode``,
+    ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert`` (``ssl_cert``) and ``sslkey`` (``ssl_key``) in the URL mean the
+    same on every driver. A URL that will not do is a :class:`StorageConnectionError`.
+    """
+    parsed = _parsed(url)
+    try:
+        dialect = of_scheme(parsed.drivername)
+        dialect.check_url(parsed)
+        parsed, tls = _without_tls(parsed.set(drivername=dialect.schemes[parsed.drivername]))
+        parsed, arguments = dialect.connect_arguments(parsed, connect_timeout, tls)
+        engine = create_async_engine(
+            parsed,
+            connect_args=arguments,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_timeout=pool_timeout,
+            echo=echo,
+            hide_parameters=True,
+            **dialect.engine_options,
+        )
+    except (Unfit, ValueError) as refused:
+        raise StorageConnectionError(str(refused)) from None
+    except ModuleNotFoundError as missing:
+        hint = f'pip install "axon-storage[{dialect.extra}]"'
+        raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
+    prepare_engine(engine)
+    if tls is not None and tls.required:
+        event.listen(engine.sync_engine, "connect", lambda connection, _record: dialect.check_tls(connection))
+    return engine
+
+
+def prepare_engine(engine: AsyncEngine) -> Dialect:
+    """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be."""
+    inner = engine.sync_engine
+    try:
+        dialect = dialect_of(inner.dialect)
+    except LookupError:
+        dialect = None
+    if dialect is None or f"{inner.dialect.name}+{inner.dialect.driver}" not in dialect.schemes:
+        raise StorageConnectionError(f"the driver {inner.dialect.name}+{inner.dialect.driver} is not supported")
+    try:
+        dialect.check_url(engine.url)
+    except Unfit as unfit:
+        raise StorageConnectionError(str(unfit)) from None
+    for name, listener in _listeners(dialect).items():
+        if not event.contains(inner, name, listener):
+            event.listen(inner, name, listener)
+    return dialect
+
+
+@cache
+def _listeners(dialect: Dialect) -> dict[str, Any]:
+    """One set a dialect, so that an engine given twice is prepared once."""
+
+    def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # at checkout, since an engine that was in use before has connections that never saw "connect"
+        if _PREPARED not in record.info:
+            dialect.prepare(connection)
+            record.info[_PREPARED] = True
+
+    def invalidate(connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:
+        dialect.abandon(connection)
+
+    def begin(connection: Connection) -> None:
+        dialect.begin(connection)
+
+    def do_executemany(cursor: Any, statement: str, parameters: Sequence[Any], _context: object) -> bool | None:
+        return dialect.executemany(cursor, statement, parameters) or None
+
+    return {"checkout": checkout, "invalidate": invalidate, "begin": begin, "do_executemany": do_executemany}
+
+
+def _parsed(url: str | URL) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        # without the cause: its message may quote the URL, and so the password
+        raise StorageConnectionError("the database URL cannot be parsed: scheme://user:password@host/name") from None
+
+
+def _without_tls(url: URL) -> tuple[URL, Tls | None]:
+    """Take the TLS parameters out of a URL, under any of their names, and make of them what they ask for."""
+    spelled = {
+        "mode": ("sslmode", "ssl_mode", "ssl"),
+        "ca": ("sslrootcert", "ssl_ca"),
+        "cert": ("sslcert", "ssl_cert"),
+        "key": ("sslkey", "ssl_key"),
+    }
+    given: dict[str, str] = {}
+    for meaning, names in spelled.items():
+        for name in names:
+            if name in url.query:
+                given[meaning] = str(url.query[name])
+    return url.difference_update_query([name for names in spelled.values() for name in names]), _tls(**given)
+
+
+def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None, key: str | None = None) -> Tls | None:
+    """What a mode means: ``require`` encrypts, ``verify-ca`` checks the certificate, ``verify-full`` the name too.
+
+    A CA file makes ``verify-full`` the default, and makes ``require`` check the certificate, as libpq does.
+    """
+    if mode is None and ca is None:
+        return None
+    mode = _MODES.get((mode or "verify-full").lower().replace("_", "-"))
+    if mode is None:
+        raise ValueError("sslmode must be disable, prefer, require, verify-ca or verify-full")
+    if mode == "disable":
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise ValueError(f"a TLS file cannot be read: {error.strerror or type(error).__name__}") from None
+    context.check_hostname = mode == "verify-full"
+    if mode == "prefer" or (mode == "require" and ca is None):
+        context.verify_mode = ssl.CERT_NONE
+    return Tls(context, required=mode != "prefer")
+
+
+_MODES = {
+    **dict.fromkeys(("disable", "disabled", "false", "0"), "disable"),
+    **dict.fromkeys(("allow", "prefer", "preferred"), "prefer"),
+    **dict.fromkeys(("require", "required"), "require"),
+    "verify-ca": "verify-ca",
+    **dict.fromkeys(("verify-full", "verify-identity", "true", "1"), "verify-full"),
+}

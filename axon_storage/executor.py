@@ -1,0 +1,170 @@
+"""The one place that opens a connection, begins, commits, retries and translates errors."""
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from axon_storage.dialects import Dialect, Unfit
+from axon_storage.engines import prepare_engine
+from axon_storage.errors import QueryError, StorageConnectionError, StorageError
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+_ATTEMPTS = 6
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
+_TURN_SECONDS = 30.0
+
+
+class Executor:
+    """Runs work on an engine's connections: each piece in one transaction, as often as a transient failure asks."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.dialect = prepare_engine(engine)
+        self.engine = engine
+        options = dict(self.dialect.transaction_options)
+        self._reading = engine.execution_options(**options)
+        self._writing = engine.execution_options(**options, **self.dialect.write_options)
+        self._turn = asyncio.Lock() if self.dialect.serial_writes else None
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._closed = False
+
+    async def run(self, operation: str, work: Work[T], *, writes: bool) -> T:
+        """Run work in a transaction of its own, again as a whole after each transient failure."""
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await self._try(operation, work, writes=writes)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311  # jitter
+        return await self._try(operation, work, writes=writes)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction for the block: committed at its end, rolled back when it raises."""
+        scope = self._connection(writes=True)
+        with self.translating("transaction"):
+            connection = await scope.__aenter__()
+        try:
+            yield connection
+        except BaseException:
+            # what ended the block is told, not what then befell the rollback
+            with suppress(StorageError), self.translating("transaction"):
+                await scope.__aexit__(*sys.exc_info())
+            raise
+        with self.translating("transaction"):
+            await scope.__aexit__(None, None, None)
+
+    def translating(self, operation: str) -> "_Translation":
+        """A context in which every driver's error becomes one of ours, naming the operation."""
+        return _Translation(self.dialect, operation)
+
+    async def close(self) -> None:
+        """Refuse new work, wait for the work under way, give up the connections."""
+        self._closed = True
+        if self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
+        await self.engine.dispose()
+
+    async def _try(self, operation: str, work: Work[T], *, writes: bool) -> T:
+        with self.translating(operation):
+            async with self._connection(writes=writes) as connection:
+                return await work(connection)
+
+    @asynccontextmanager
+    async def _connection(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+        self._check_home()
+        self._under_way += 1
+        try:
+            async with self._taking_turns(writes=writes):
+                engine = self._writing if writes else self._reading
+                async with engine.begin() as connection:
+                    yield connection
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    @asynccontextmanager
+    async def _taking_turns(self, *, writes: bool) -> AsyncIterator[None]:
+        if self._turn is None or not writes:
+            yield
+            return
+        try:
+            await asyncio.wait_for(self._turn.acquire(), _TURN_SECONDS)
+        except TimeoutError:
+            message = f"another transaction of this process has held the write lock for {_TURN_SECONDS:.0f} s"
+            raise StorageConnectionError(message, transient=True) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _check_home(self) -> None:
+        if self._closed:
+            raise StorageConnectionError("this storage is closed")
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home is None:
+            self._home = home
+        if self._home[0] != home[0]:
+            raise StorageConnectionError("this storage belongs to another process: open one after the fork")
+        if self._home[1] is not home[1]:
+            raise StorageConnectionError("this storage belongs to another event loop: open one in this loop")
+
+
+class _Translation:
+    def __init__(self, dialect: Dialect, operation: str) -> None:
+        self._dialect, self._operation = dialect, operation
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, StorageError):
+            error.operation = error.operation or self._operation
+        elif isinstance(error, Exception):
+            translated, cause = _translate(self._dialect, error)
+            if translated is not None:
+                translated.operation = self._operation
+                raise translated from cause
+
+
+def _translate(dialect: Dialect, error: Exception) -> tuple[StorageError | None, BaseException | None]:
+    """The error of ours for one from below, and the driver's own to keep as its cause."""
+    if isinstance(error, Unfit):
+        return StorageConnectionError(str(error)), None
+    if isinstance(error, PoolTimeoutError):
+        return StorageConnectionError("no connection of the pool came free in time", transient=True), None
+    invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+    cause = _driver_error(dialect, error)
+    if dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
+        fault = dialect.fault(cause, invalidated=invalidated)
+        kind = StorageConnectionError if fault.connection else QueryError
+        message = f"[{fault.code}] {fault.message}" if fault.code else fault.message
+        return kind(message, transient=fault.transient), cause
+    if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: nobody wraps these
+        return StorageConnectionError(f"{type(error).__name__}: {error.strerror or 'no answer'}", transient=True), error
+    if isinstance(error, SQLAlchemyError):
+        return QueryError(type(error).__name__), error.__cause__
+    return None, None
+
+
+def _driver_error(dialect: Dialect, error: BaseException) -> BaseException:
+    """The driver's own error beneath SQLAlchemy's wrapper and its adapter's."""
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    while not dialect.is_driver_error(inner) and inner.__cause__ is not None:
+        inner = inner.__cause__
+    return inner

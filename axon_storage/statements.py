@@ -1,0 +1,125 @@
+"""The Core statements, each built once; parameters are named as the columns they are for."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ParamSpec, TypeVar, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Executable,
+    Select,
+    Table,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
+
+from axon_storage.dialects import Dialect
+from axon_storage.rows import Row, fields_of
+from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
+
+Names = tuple[str, ...]
+P = ParamSpec("P")
+S = TypeVar("S")
+
+
+def _once(build: Callable[P, S]) -> Callable[P, S]:
+    """``functools.cache`` with the signature kept."""
+    return cast("Callable[P, S]", cache(build))
+
+
+@_once
+def save(dialect: Dialect, row_type: type[Row]) -> Executable:
+    """Store a row: by its key the last one wins, in a table that is only appended to the first one stays."""
+    table = TABLES[row_type]
+    if not row_type.KEY:
+        return dialect.insert_once(table)
+    kept = {CREATED_ID, *(column.name for column in table.primary_key)}
+    return dialect.upsert(table, [column.name for column in table.c if column.name not in kept])
+
+
+@_once
+def get(row_type: type[Row]) -> Select[Any]:
+    """The row of a key; never one that expired before ``now``."""
+    table = TABLES[row_type]
+    return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
+
+
+@_once
+def in_order(row_type: type[Row], prefix: Names) -> Select[Any]:
+    """The rows whose key begins with the ``prefix`` fields, in key order; never one that expired before ``now``."""
+    table = TABLES[row_type]
+    order = [table.c[name] for name in row_type.KEY]
+    return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
+
+
+@_once
+def newest(dialect: Dialect, row_type: type[Row], where: Names, *, skips: bool) -> Select[Any]:
+    """The ``limit`` rows of equal ``where`` fields that were stored last, newest first, after ``offset`` others."""
+    table = TABLES[row_type]
+    order = table.c[CREATED_ID if row_type.KEY else "id"]
+    statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
+    statement = statement.limit(bindparam("limit"))
+    statement = statement.offset(bindparam("offset")) if skips else statement
+    path = ["tenant_id", *where, order.name]
+    index = next((index for index in table.indexes if index.columns.keys() == path), None)
+    return statement if index is None else dialect.by_index(statement, table, index)
+
+
+@_once
+def remove(dialect: Dialect, row_type: type[Row]) -> Delete:
+    """Delete the rows of one key prefix and any of the ``last`` key fields."""
+    table = TABLES[row_type]
+    *prefix, last = row_type.KEY
+    any_of = table.c[last].in_(bindparam("last", expanding=True))
+    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), any_of)
+
+
+@_once
+def evict(dialect: Dialect, row_type: type[Row]) -> Delete:
+    """Delete the rows that expired at or before ``now``."""
+    table = TABLES[row_type]
+    return dialect.delete(table, _tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
+
+
+@_once
+def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
+    """The first value of the key's first field, or the one after ``last``."""
+    table = TABLES[row_type]
+    column = table.c[row_type.KEY[0]]
+    statement = select(func.min(column)).where(_tenant(table))
+    return statement if first else statement.where(column > bindparam("last"))
+
+
+@_once
+def next_tenant(*, first: bool) -> Executable:
+    """Of each table the first tenant, or the one after ``last``."""
+    seeks = []
+    for table in TABLES.values():
+        column = table.c["tenant_id"]
+        seek = select(func.min(column).label("tenant_id"))
+        seeks.append(seek if first else seek.where(column > bindparam("last")))
+    return union_all(*seeks)
+
+
+def _fields(row_type: type[Row]) -> Select[Any]:
+    table = TABLES[row_type]
+    return select(*(table.c[field.name] for field in fields_of(row_type)))
+
+
+def _tenant(table: Table) -> ColumnElement[bool]:
+    return table.c["tenant_id"] == bindparam("tenant_id")
+
+
+def _equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
+    return [table.c[name] == bindparam(name) for name in names]
+
+
+def _live(table: Table) -> list[ColumnElement[bool]]:
+    if EXPIRES_AT not in table.c:
+        return []
+    expires_at = table.c[EXPIRES_AT]
+    return [or_(expires_at.is_(None), expires_at > bindparam("now"))]
