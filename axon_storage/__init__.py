@@ -1,0 +1,60 @@
+"""The persistence layer for AI-agent servers: the same behaviour on every database."""
+
+from axon_storage.backend import StorageBackend
+from axon_storage.dispatcher import StorageDispatcher, open_storage
+from axon_storage.engines import create_engine
+from axon_storage.errors import (
+    NotFoundError,
+    QueryError,
+    SerializationError,
+    StorageConnectionError,
+    StorageError,
+    TenantMismatchError,
+)
+from axon_storage.ids import new_id
+from axon_storage.memory import InMemoryBackend
+from axon_storage.repository import SqlRepository
+from axon_storage.rows import (
+    AuditRow,
+    AxonStoreRow,
+    CacheRow,
+    CostRow,
+    DaemonRow,
+    DataspaceRow,
+    EventRow,
+    HibernationRow,
+    Row,
+    ScheduleRow,
+    SessionRow,
+    TraceRow,
+)
+from axon_storage.tenancy import tenant_scope
+
+__all__ = [
+    "AuditRow",
+    "AxonStoreRow",
+    "CacheRow",
+    "CostRow",
+    "DaemonRow",
+    "DataspaceRow",
+    "EventRow",
+    "HibernationRow",
+    "InMemoryBackend",
+    "NotFoundError",
+    "QueryError",
+    "Row",
+    "ScheduleRow",
+    "SerializationError",
+    "SessionRow",
+    "SqlRepository",
+    "StorageBackend",
+    "StorageConnectionError",
+    "StorageDispatcher",
+    "StorageError",
+    "TenantMismatchError",
+    "TraceRow",
+    "create_engine",
+    "new_id",
+    "open_storage",
+    "tenant_scope",
+]

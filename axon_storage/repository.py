@@ -1,0 +1,115 @@
+"""SqlRepository: the one backend for every database, and its transaction."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from axon_storage import schema
+from axon_storage.backend import StorageBackend
+from axon_storage.calls import Call
+from axon_storage.errors import QueryError
+from axon_storage.executor import Executor, Work
+from axon_storage.ids import Clock, IdSource, new_id
+from axon_storage.work import Planner
+
+T = TypeVar("T")
+
+_HEALTH_SECONDS = 4.5
+
+
+class SqlRepository(StorageBackend):
+    """Stores in SQLite, PostgreSQL, MySQL, MariaDB or Oracle, through any engine of a supported async driver.
+
+    The engine is made fit by events on it, and disposed of by :meth:`close`. ``clock`` gives nanoseconds since 1970;
+    it dates the appends and the cache's expiry. ``require_tenant`` refuses calls that name no tenant.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, clock: Clock | None = None, require_tenant: bool = False) -> None:
+        self._executor = Executor(engine)
+        ids = new_id if clock is None else IdSource(clock)
+        self._planner = Planner(self._executor.dialect, clock or time.time_ns, ids)
+        self._require_tenant = require_tenant
+        self._probes: set[asyncio.Task[bool]] = set()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[StorageBackend]:
+        async with self._executor.transaction() as connection:
+            block = _Block(connection)
+            try:
+                yield _Transaction(self, block)
+            finally:
+                block.over = True
+            if block.failure is not None:
+                raise QueryError("rolled back: a call in it had failed", operation="transaction") from block.failure
+
+    async def is_healthy(self) -> bool:
+        probe = asyncio.create_task(self._probe())
+        self._probes.add(probe)
+        probe.add_done_callback(self._probes.discard)
+        # waited for from outside, since a lost server may also hold up the clearing away after a cancellation
+        done, _ = await asyncio.wait({probe}, timeout=_HEALTH_SECONDS)
+        probe.cancel()
+        return bool(done) and not probe.cancelled() and probe.exception() is None and probe.result()
+
+    async def _probe(self) -> bool:
+        pool = self._executor.engine.sync_engine.pool.recreate()
+        engine = create_async_engine(self._executor.engine.url, pool=pool)
+        try:
+            async with engine.connect() as connection:
+                return not await schema.is_behind(connection)
+        finally:
+            await engine.dispose()
+
+    async def _run(self, call: Call[T]) -> T:
+        return await self._executor.run(call.operation, self._planner.plan(call), writes=call.writes)
+
+    async def _close(self) -> None:
+        await self._executor.close()
+        await asyncio.gather(*self._probes, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Block:
+    """An open transaction: one connection, one call at a time, nothing more after the first failure."""
+
+    connection: AsyncConnection
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failure: BaseException | None = None
+    over: bool = False
+
+
+class _Transaction(StorageBackend):
+    """The storage's methods inside one transaction."""
+
+    def __init__(self, repository: SqlRepository, block: _Block) -> None:
+        self._repository, self._block = repository, block
+        self._view_of, self._require_tenant = repository._view_of, repository._require_tenant
+
+    def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
+        raise QueryError("a transaction inside a transaction", operation="transaction")
+
+    async def is_healthy(self) -> bool:
+        return await self._repository.is_healthy()
+
+    async def _run(self, call: Call[T]) -> T:
+        work: Work[T] = self._repository._planner.plan(call)
+        block = self._block
+        async with block.turn:
+            with self._repository._executor.translating(call.operation):
+                if block.over:
+                    raise QueryError("this transaction is over")
+                if block.failure is not None:
+                    raise QueryError("an earlier call in this transaction failed") from block.failure
+                try:
+                    return await work(block.connection)
+                except BaseException as failure:
+                    block.failure = failure
+                    raise
+
+    async def _close(self) -> None:
+        """The block's end closes it."""

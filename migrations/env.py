@@ -1,0 +1,66 @@
+"""Runs Alembic for one tree of revisions on every database: on a connection given from code, or on a URL."""
+
+import asyncio
+import logging
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+
+from axon_storage.engines import create_engine
+from axon_storage.tables import VERSION_TABLE, metadata
+
+
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Autogenerate sees our tables alone, whatever else a host application keeps beside them."""
+    return kind != "table" or name in metadata.tables
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table=VERSION_TABLE,
+        include_name=_is_ours,
+        user_module_prefix="types.",
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _url() -> str:
+    url = context.get_x_argument(as_dictionary=True).get("url") or os.environ.get("DATABASE_URL")
+    if not url:
+        raise SystemExit("which database? Set DATABASE_URL, or give -x url=…")
+    return url
+
+
+async def _online() -> None:
+    engine = create_engine(_url())
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
+
+
+def _offline() -> None:
+    context.configure(
+        url=_url(),
+        target_metadata=metadata,
+        version_table=VERSION_TABLE,
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    _offline()
+elif "connection" in context.config.attributes:
+    _run(context.config.attributes["connection"])
+else:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s [%(name)s] %(message)s")
+    asyncio.run(_online())
