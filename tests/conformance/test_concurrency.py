@@ -1,0 +1,92 @@
+"""Many tasks at once: nothing lost, no error, and a cancelled call leaves the pool clean."""
+
+import asyncio
+import random
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import EventRow, Row, SessionRow, SqlRepository, StorageBackend, TraceRow
+from tests.samples import sample
+
+TASKS = 32
+
+
+async def test_tasks_that_save_the_same_keys_lose_nothing_and_meet_no_error(
+    storage: StorageBackend, tenant: str
+) -> None:
+    async def save(task: int) -> None:
+        order = random.Random(task)  # noqa: S311  # a repeatable shuffle
+        for turn in range(4):
+            keys = order.sample(range(40), 15)
+            rows: list[Row] = [sample(SessionRow, tenant, key=str(key), value=f"{task} {turn}") for key in keys]
+            rows += [sample(TraceRow, tenant, trace_id=key, status=f"{task} {turn}") for key in keys]
+            await storage.save_many([*rows, sample(EventRow, tenant, source=f"{task} {turn}")])
+            await storage.save_session(sample(SessionRow, tenant, key=f"own {task}", value=str(turn)))
+
+    await asyncio.gather(*(save(task) for task in range(TASKS)))
+    entries = {entry.key: entry.value for entry in await storage.load_sessions("name")}
+    traces = {str(trace.trace_id): trace.status for trace in await storage.load_traces(999)}
+    assert {key for key in entries if not key.startswith("own")} == {str(key) for key in range(40)} == set(traces)
+    # each transaction wrote a key's entry and its trace together
+    assert {key: entries[key] for key in traces} == traces
+    assert [entries[f"own {task}"] for task in range(TASKS)] == ["3"] * TASKS
+    assert {event.source for event in await storage.query_events(None, 999)} == {
+        f"{task} {turn}" for task in range(TASKS) for turn in range(4)
+    }
+
+
+async def test_deletes_and_saves_cross_without_error(storage: StorageBackend, tenant: str) -> None:
+    async def churn(task: int) -> int:
+        gone = 0
+        for turn in range(5):
+            await storage.save_many(sample(TraceRow, tenant, trace_id=key) for key in range(task % 7, 60, 1 + turn))
+            gone += await storage.delete_traces(range(turn, 60, 2))
+        return gone
+
+    await asyncio.gather(*(churn(task) for task in range(16)))
+    left = {trace.trace_id for trace in await storage.load_traces(999)}
+    assert await storage.delete_traces(range(60)) == len(left)
+
+
+async def test_a_delete_takes_every_row_that_was_there_also_while_others_save_it(
+    storage: StorageBackend, tenant: str
+) -> None:
+    rows = [sample(TraceRow, tenant, trace_id=key) for key in range(2**64 - 10, 2**64)]
+    rows += [sample(TraceRow, tenant, trace_id=key) for key in range(10)]
+    done = asyncio.Event()
+
+    async def save() -> None:
+        while not done.is_set():
+            await storage.save_many(rows)
+            await storage.save_trace(rows[3])
+
+    savers = [asyncio.create_task(save()) for _ in range(4)]
+    for _ in range(20):
+        await storage.save_many(rows)
+        assert await storage.delete_traces(row.trace_id for row in rows) == len(rows)
+    done.set()
+    await asyncio.gather(*savers)
+
+
+async def test_a_cancelled_call_passes_cancellation_through_and_leaves_the_pool_clean(
+    repository: SqlRepository, engine: AsyncEngine
+) -> None:
+    delays = random.Random(5)  # noqa: S311  # repeatable
+    stored: list[str] = []
+
+    async def append(number: int) -> None:
+        await repository.append_event(sample(EventRow, source=str(number)))
+        stored.append(str(number))
+
+    for start in range(0, 300, 10):
+        calls = [asyncio.create_task(append(number)) for number in range(start, start + 10)]
+        for call in calls:
+            await asyncio.sleep(delays.choice([0, 0, 0.0005, 0.001, 0.003]))
+            if delays.random() < 0.7:
+                call.cancel()
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # the queue pools all have it
+    found = [event.source for event in await repository.query_events(None, 999)]
+    assert len(found) == len(set(found))
+    assert set(stored) <= set(found)

@@ -1,0 +1,151 @@
+"""Writing many: save_many, transaction(), deletes of any size."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from axon_storage import (
+    AuditRow,
+    CostRow,
+    DaemonRow,
+    EventRow,
+    QueryError,
+    SerializationError,
+    SessionRow,
+    SqlRepository,
+    StorageBackend,
+    TraceRow,
+    new_id,
+)
+from axon_storage.rows import ROW_TYPES
+from tests.samples import sample
+from tests.verbs import load
+
+
+class LeavingError(Exception):
+    """What a caller's own code raises inside a block."""
+
+
+async def test_save_many_takes_any_mix_in_order(storage: StorageBackend, tenant: str) -> None:
+    rows = [sample(row_type, tenant) for row_type in ROW_TYPES] * 3
+    await storage.save_many(iter(rows))
+    for row_type in ROW_TYPES:
+        assert await load(storage, row_type) == [sample(row_type, tenant)] * (1 if row_type.KEY else 3)
+
+
+async def test_save_many_of_nothing_does_nothing(storage: StorageBackend) -> None:
+    await storage.save_many([])
+    assert await storage.load_traces(1) == []
+
+
+async def test_of_rows_that_share_a_key_the_last_wins_in_the_place_of_the_first(
+    storage: StorageBackend, tenant: str
+) -> None:
+    rows = [sample(TraceRow, tenant, trace_id=number, status=str(n)) for n, number in enumerate([3, 1, 3, 2, 1, 3])]
+    await storage.save_many(rows)
+    assert await storage.load_traces(9) == [rows[3], rows[4], rows[5]]
+
+
+async def test_many_rows_and_large_ones_go_in_one_call(storage: StorageBackend, tenant: str) -> None:
+    events = [sample(EventRow, tenant, source=str(number)) for number in range(2500)]
+    large = [sample(SessionRow, tenant, key=str(number), value="'" * 900_000) for number in range(5)]
+    await storage.save_many([*events, *large])
+    assert await storage.query_events(None, 9999) == events[::-1]
+    assert await storage.load_sessions("name") == large
+
+
+async def test_save_many_is_all_or_nothing(storage: StorageBackend, tenant: str) -> None:
+    def rows() -> Iterator[EventRow]:
+        for _ in range(1500):
+            yield sample(EventRow, tenant)
+        yield sample(EventRow, tenant, payload=float("nan"))
+
+    with pytest.raises(SerializationError, match="save_many: event_history"):
+        await storage.save_many(rows())
+    assert await storage.query_events(None, 1) == []
+
+
+async def test_a_hundred_thousand_ids_are_deleted_at_once(storage: StorageBackend, tenant: str) -> None:
+    await storage.save_many(sample(TraceRow, tenant, trace_id=number * 30) for number in range(2000))
+    survivor = sample(TraceRow, tenant, trace_id=2**64 - 1)
+    await storage.save_trace(survivor)
+    assert await storage.delete_traces(range(100_000)) == 2000
+    assert await storage.load_traces(9) == [survivor]
+
+
+async def test_deletes_ignore_unknown_and_repeated_ids(storage: StorageBackend, tenant: str) -> None:
+    await storage.save_many(sample(TraceRow, tenant, trace_id=number) for number in range(5))
+    assert await storage.delete_traces([]) == 0
+    assert await storage.delete_traces(iter([1, 1, 1, 99, 3])) == 2
+    assert await storage.delete_traces({1, 3}) == 0
+    assert len(await storage.load_traces(9)) == 3
+
+
+async def test_a_transaction_commits_all_at_its_end(storage: StorageBackend, tenant: str) -> None:
+    async with storage.transaction() as block:
+        await block.save_many([sample(row_type, tenant) for row_type in ROW_TYPES])
+        assert await block.get_trace(7) == sample(TraceRow, tenant)  # it sees its own writes
+        assert await block.delete_traces([7]) == 1
+        row_id = new_id()
+        assert await block.append_audit(sample(AuditRow, tenant), row_id) == row_id
+        assert await block.is_healthy()
+    assert await storage.load_traces(9) == []
+    assert len(await storage.query_audit(9)) == 2
+
+
+async def test_a_block_that_raises_leaves_nothing(storage: StorageBackend, tenant: str) -> None:
+    await storage.save_daemon(sample(DaemonRow, tenant, state="before"))
+    with pytest.raises(LeavingError):
+        async with storage.transaction() as block:
+            await block.save_daemon(sample(DaemonRow, tenant, state="inside"))
+            await block.append_event(sample(EventRow, tenant))
+            raise LeavingError
+    assert await storage.load_daemons() == [sample(DaemonRow, tenant, state="before")]
+    assert await storage.query_events(None, 9) == []
+
+
+async def test_a_refused_row_does_not_end_a_block(storage: StorageBackend, tenant: str) -> None:
+    async with storage.transaction() as block:
+        await block.save_trace(sample(TraceRow, tenant))
+        with pytest.raises(SerializationError):
+            await block.append_event(sample(EventRow, tenant, payload={1}))
+    assert await storage.load_traces(9) == [sample(TraceRow, tenant)]
+
+
+async def test_a_block_whose_call_was_cancelled_is_rolled_back(storage: StorageBackend, tenant: str) -> None:
+    with pytest.raises(QueryError, match="transaction: rolled back"):
+        async with storage.transaction() as block:
+            await block.save_trace(sample(TraceRow, tenant))
+            call = asyncio.create_task(block.save_many(sample(EventRow, tenant) for _ in range(3000)))  # noqa: RUF006  # awaited below
+            await asyncio.sleep(0.005)
+            call.cancel()
+            await asyncio.wait({call})
+            assert call.cancelled()
+            with pytest.raises(QueryError, match="an earlier call in this transaction failed"):
+                await block.load_traces(1)
+    assert await storage.load_traces(9) == []
+    assert await storage.query_events(None, 9) == []
+
+
+async def test_tasks_share_a_block(storage: StorageBackend, tenant: str) -> None:
+    async with storage.transaction() as block:
+        await asyncio.gather(*(block.record_cost(sample(CostRow, tenant)) for _ in range(20)))
+    assert len(await storage.query_costs(None, 99)) == 20
+
+
+async def test_a_block_can_speak_for_several_tenants(repository: SqlRepository) -> None:
+    async with repository.for_tenant("a").transaction() as block:
+        await block.save_trace(sample(TraceRow, "a"))
+        await block.for_tenant("b").save_trace(sample(TraceRow, "b"))
+    assert await repository.tenant_ids() == ["a", "b"]
+
+
+async def test_a_block_is_not_used_after_its_end_nor_nested(storage: StorageBackend, tenant: str) -> None:
+    async with storage.transaction() as block:
+        with pytest.raises(QueryError, match="a transaction inside a transaction"):
+            block.transaction()
+    with pytest.raises(QueryError, match="save_trace: this transaction is over"):
+        await block.save_trace(sample(TraceRow, tenant))
+    await block.close()
+    assert await storage.load_traces(9) == []

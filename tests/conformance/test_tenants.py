@@ -1,0 +1,119 @@
+"""Tenants: no method reaches another's rows, and none is taken for another."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import (
+    AuditRow,
+    CacheRow,
+    SerializationError,
+    SessionRow,
+    SqlRepository,
+    TenantMismatchError,
+    TraceRow,
+    tenant_scope,
+)
+from axon_storage.rows import ROW_TYPES, Row
+from tests.samples import sample
+from tests.verbs import KEYED, delete, load, store
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+async def test_a_row_is_seen_by_its_tenant_alone(repository: SqlRepository, row_type: type[Row]) -> None:
+    names = ["a", "A", "a ", "á", "default"]
+    for name in names:
+        await store(repository.for_tenant(name), sample(row_type, name))
+    for name in names:
+        assert await load(repository.for_tenant(name), row_type) == [sample(row_type, name)]
+    if row_type in KEYED:
+        assert await delete(repository.for_tenant("a"), sample(row_type, "a")) == 1
+        for name in names[1:]:
+            assert await load(repository.for_tenant(name), row_type) == [sample(row_type, name)]
+
+
+async def test_gets_and_evictions_stay_within_the_tenant(repository: SqlRepository) -> None:
+    a, b = repository.for_tenant("a"), repository.for_tenant("b")
+    await a.save_many([sample(TraceRow, "a"), sample(SessionRow, "a"), sample(CacheRow, "a", ttl_secs=0)])
+    assert await b.get_trace(7) is None
+    assert await b.get_session("name", "name") is None
+    assert await b.session_scopes() == []
+    assert await b.delete_traces([7]) == 0
+    assert await b.evict_expired_cache() == 0
+    assert await a.evict_expired_cache() == 1
+
+
+async def test_the_tenant_of_a_call_is_the_views_then_the_scopes_then_the_default(repository: SqlRepository) -> None:
+    await repository.save_trace(sample(TraceRow, "default"))
+    with tenant_scope("scoped"):
+        await repository.save_trace(sample(TraceRow, "scoped"))
+        await repository.for_tenant("viewed").save_trace(sample(TraceRow, "viewed"))
+        with tenant_scope("inner"):
+            assert await repository.load_traces(9) == []
+        assert await repository.load_traces(9) == [sample(TraceRow, "scoped")]
+    assert await repository.load_traces(9) == [sample(TraceRow, "default")]
+    assert await repository.tenant_ids() == ["default", "scoped", "viewed"]
+
+
+async def test_a_scope_belongs_to_its_task(repository: SqlRepository) -> None:
+    async def save(tenant: str) -> None:
+        with tenant_scope(tenant):
+            await asyncio.sleep(0)
+            await repository.save_trace(sample(TraceRow, tenant))
+
+    names = [f"tenant {number}" for number in range(10)]
+    await asyncio.gather(*(save(name) for name in names))
+    assert await repository.tenant_ids() == names
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+async def test_a_row_of_another_tenant_is_refused_and_not_rewritten(
+    repository: SqlRepository, row_type: type[Row]
+) -> None:
+    view = repository.for_tenant("mine")
+    with pytest.raises(TenantMismatchError, match=r"^tenant mismatch: \w+: .*'theirs'.*'mine'"):
+        await store(view, sample(row_type, "theirs"))
+    with pytest.raises(TenantMismatchError):
+        await view.save_many([sample(row_type, "mine"), sample(row_type, "theirs")])
+    assert await repository.tenant_ids() == []
+
+
+async def test_a_required_tenant_is_asked_for(engine: AsyncEngine) -> None:
+    storage = SqlRepository(engine, require_tenant=True)
+    with pytest.raises(TenantMismatchError, match="no tenant"):
+        await storage.save_trace(sample(TraceRow))
+    with pytest.raises(TenantMismatchError, match="no tenant"):
+        await storage.load_daemons()
+    async with storage.transaction() as block:
+        with pytest.raises(TenantMismatchError, match="no tenant"):
+            await block.session_scopes()
+        await block.for_tenant("a").save_trace(sample(TraceRow, "a"))
+    with tenant_scope("b"):
+        await storage.save_trace(sample(TraceRow, "b"))
+    assert await storage.tenant_ids() == ["a", "b"]
+
+
+@pytest.mark.parametrize("tenant", ["", "x" * 65, "a\0b", "\ud800", None, 7, b"a"])
+async def test_a_tenant_outside_the_domain_is_refused(repository: SqlRepository, tenant: str) -> None:
+    with pytest.raises(SerializationError, match=r": tenant_id: "):
+        repository.for_tenant(tenant)
+    with pytest.raises(SerializationError, match=r": tenant_id: "), tenant_scope(tenant):
+        pass
+    with pytest.raises(SerializationError, match=r"audit_log\.tenant_id: "):
+        await repository.append_audit(sample(AuditRow, tenant))
+
+
+async def test_the_longest_tenant_is_kept_whole(repository: SqlRepository) -> None:
+    name = "🙂" * 64
+    view = repository.for_tenant(name)
+    await view.save_trace(sample(TraceRow, name))
+    assert await repository.tenant_ids() == [name]
+    assert await view.load_traces(1) == [sample(TraceRow, name)]
+
+
+async def test_tenant_ids_finds_a_tenant_by_any_table(repository: SqlRepository) -> None:
+    for number, row_type in enumerate(ROW_TYPES):
+        await store(repository.for_tenant(f"tenant {number:02}"), sample(row_type, f"tenant {number:02}"))
+    assert await repository.tenant_ids() == [f"tenant {number:02}" for number in range(len(ROW_TYPES))]
+    assert await repository.for_tenant("tenant 03").tenant_ids() == await repository.tenant_ids()

@@ -1,0 +1,81 @@
+"""An empty database of each kind, and repositories on them, kept for the whole run."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import create_engine, schema
+from axon_storage.tables import metadata
+from tests.servers import Servers, UnavailableError
+
+TARGETS = ("sqlite", "postgresql", "mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy")
+"""A server and, where there is more than one, the driver: what the conformance suite runs on."""
+
+
+class Databases:
+    """Makes databases on the servers, and keeps one with the schema in it for each target."""
+
+    def __init__(self, servers: Servers, directory: Path) -> None:
+        self._servers, self._directory = servers, directory
+        self._ready: dict[str, tuple[str, AsyncEngine]] = {}
+        self._kept: list[AsyncEngine] = []
+        self._made: list[tuple[str, str]] = []
+
+    async def empty(self, target: str) -> str:
+        """The URL of a new database without a schema."""
+        name = f"axon_{uuid4().hex[:12]}"
+        server, _, driver = target.partition("-")
+        if server == "sqlite":
+            return f"sqlite:///{self._directory / name}.db"
+        url = make_url(self._server_url(server))
+        if driver:
+            url = url.set(drivername=f"{url.drivername}+{driver}")
+        await self._administer(url.render_as_string(hide_password=False), f"CREATE DATABASE {name}")
+        self._made.append((url.render_as_string(hide_password=False), f"DROP DATABASE {name}"))
+        return url.set(database=name).render_as_string(hide_password=False)
+
+    async def ready(self, target: str) -> tuple[str, AsyncEngine]:
+        """The URL and engine of this target's database, its schema up and its tables empty."""
+        if target not in self._ready:
+            url = await self.empty(target)
+            await schema.upgrade(url)
+            self._ready[target] = url, self.keep(create_engine(url, pool_size=8, max_overflow=40))
+        url, engine = self._ready[target]
+        async with engine.begin() as connection:
+            for table in metadata.sorted_tables:
+                await connection.execute(table.delete())
+        return url, engine
+
+    def keep(self, engine: AsyncEngine) -> AsyncEngine:
+        """Dispose of an engine at the end of the run."""
+        self._kept.append(engine)
+        return engine
+
+    async def close(self) -> None:
+        """Give up the connections, and drop the databases: the server may not be ours."""
+        for engine in self._kept:
+            await engine.dispose()
+        for url, statement in self._made:
+            await self._administer(url, statement)
+
+    def _server_url(self, server: str) -> str:
+        try:
+            return self._servers.url(server)
+        except UnavailableError as error:
+            if server in os.environ.get("AXON_TEST_REQUIRE", "").split(","):
+                pytest.fail(f"{server} is required here: {error}")
+            pytest.skip(f"{server}: {error}")
+
+    @staticmethod
+    async def _administer(url: str, statement: str) -> None:
+        engine = create_engine(url)
+        try:
+            async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                await connection.execute(text(statement))
+        finally:
+            await engine.dispose()

@@ -1,0 +1,81 @@
+"""Where the server programs are, and how to get them where they are missing (Debian or Ubuntu, as root)."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.servers.apt import COMPLETE, apt_install, distribution, unpack
+from tests.servers.process import StartError
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "axon-storage"
+
+# The suite that has MySQL, and its packages there; Ubuntu has it in its own suite.
+MYSQL_PACKAGES = {
+    "debian": ("sid", ("mysql-server-core", "mysql-client-core")),
+    "ubuntu": (None, ("mysql-server-core-8.0", "mysql-client-core-8.0")),
+}
+
+
+def postgresql() -> Path | None:
+    """The directory of PostgreSQL's programs, the newest that is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    program = shutil.which("postgres")
+    return Path(program).resolve().parent if program and shutil.which("initdb") else None
+
+
+def mariadb() -> Path | None:
+    """The directory of MariaDB's programs."""
+    program = shutil.which("mariadb-install-db")
+    server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return Path(program).parent if program and server else None
+
+
+def mysql() -> Path | None:
+    """The root below which MySQL is unpacked."""
+    root = CACHE / "mysql" / "root"
+    return root if (root.parent / COMPLETE).exists() else None
+
+
+def install() -> list[str]:
+    """Get what is missing; give a line for each server that cannot be had here, and why."""
+    problems = []
+    for name, find, get in (
+        ("PostgreSQL", postgresql, _install_postgresql),
+        ("MariaDB", mariadb, _install_mariadb),
+        ("MySQL", mysql, _unpack_mysql),
+    ):
+        if find() is None:
+            print(f"getting {name} for the tests …", flush=True)  # noqa: T201  # a minute's silence looks like a hang
+            try:
+                get()
+            except (StartError, OSError) as error:
+                problems.append(f"{name}: {error}")
+    return problems
+
+
+def _install_postgresql() -> None:
+    _require_root()
+    # no cluster of its own on the standard port: only the programs are wanted
+    settings = Path("/etc/postgresql-common/createcluster.conf")
+    if not settings.exists():
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text("create_main_cluster = false\n")
+    apt_install("postgresql")
+
+
+def _install_mariadb() -> None:
+    _require_root()
+    # the core packages have the programs and start no service
+    apt_install("mariadb-server-core", "mariadb-client-core")
+
+
+def _unpack_mysql() -> None:
+    _require_root()
+    unpack(*MYSQL_PACKAGES[distribution()], CACHE / "mysql")
+
+
+def _require_root() -> None:
+    if os.getuid() != 0 or shutil.which("apt-get") is None:
+        raise StartError("not on this machine, and getting it needs root and apt")

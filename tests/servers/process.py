@@ -1,0 +1,97 @@
+"""One server process: started from its binary, awaited until it answers, stopped by its pid."""
+
+import ctypes
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 120
+_PR_SET_PDEATHSIG = 1
+
+
+class StartError(Exception):
+    """A server that did not come up; the message ends with its log."""
+
+
+@dataclass
+class Process:
+    """A running server and the account it runs under."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @classmethod
+    def start(cls, command: Sequence[str | Path], log: Path, user: str | None = None) -> "Process":
+        """Start a command that stays in the foreground; it dies with this process, however that ends."""
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # one libc call, no Python locks
+                **as_user(user),
+            )
+        return cls(popen, log)
+
+    def wait_for(self, *probe: str | Path, user: str | None = None) -> None:
+        """Wait until a client command succeeds."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            command = [str(part) for part in probe]
+            if subprocess.run(command, capture_output=True, check=False, **as_user(user)).returncode == 0:
+                return
+            if self.popen.poll() is not None or time.monotonic() > deadline:
+                raise StartError(f"{command[0]}: no server; {self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server at once; its directory goes next."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+
+
+def run(*command: str | Path, user: str | None = None) -> None:
+    """Run a command to its end; its output is part of the error when it fails."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **as_user(user))
+    if done.returncode:
+        raise StartError(f"{command[0]}: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def account(name: str) -> str | None:
+    """The account to run a server under: ``name`` when we are root, else our own (None)."""
+    return name if os.getuid() == 0 else None
+
+
+def own(path: Path, user: str | None) -> None:
+    """Give a directory to the account that needs it."""
+    if user is not None:
+        entry = pwd.getpwnam(user)
+        os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """Keywords that make subprocess run as another account."""
+    if user is None:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,119 @@
+"""From a plain URL to an engine, without a server: drivers, TLS, refusals, and what importing imports."""
+
+import ssl
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from axon_storage import SqlRepository, StorageConnectionError, create_engine
+from axon_storage.dialects import DIALECTS, of_scheme
+from axon_storage.engines import _without_tls
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///x.db", "sqlite+aiosqlite"),
+        ("postgres://h/d", "postgresql+asyncpg"),
+        ("postgresql://h/d", "postgresql+asyncpg"),
+        ("postgresql+asyncpg://h/d", "postgresql+asyncpg"),
+        ("mysql://h/d", "mysql+aiomysql"),
+        ("mariadb://h/d", "mysql+aiomysql"),
+        ("mysql+asyncmy://h/d", "mysql+asyncmy"),
+        ("mariadb+asyncmy://h/d", "mysql+asyncmy"),
+        ("oracle://h/?service_name=d", "oracle+oracledb"),
+    ],
+)
+def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
+    engine = create_engine(url)
+    assert f"{engine.dialect.name}+{engine.dialect.driver}" == driver
+    assert engine.dialect.is_async
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mongodb://u:secret@h/d", "unknown scheme 'mongodb': use sqlite://, postgres://, postgresql://, mysql://"),
+        ("postgresql+psycopg2://u:secret@h/d", "unknown scheme"),
+        ("not a url with secret", "the database URL cannot be parsed"),
+        ("postgresql://u:secret@h:port/d", "the database URL cannot be parsed"),
+        ("sqlite://", ":memory: is refused"),
+        ("sqlite:///:memory:", ":memory: is refused"),
+        ("sqlite:///file::memory:?cache=shared&uri=true", ":memory: is refused"),
+        ("sqlite:///file:x?mode=memory&uri=true", ":memory: is refused"),
+        ("sqlite:///x.db?sslmode=require", "SQLite has no TLS"),
+        ("postgresql://u:secret@h/d?sslmode=perhaps", "sslmode must be disable, prefer, require, verify-ca or"),
+        ("mysql://u:secret@h/d?ssl_ca=/nowhere", "a TLS file cannot be read: No such file"),
+    ],
+)
+def test_a_url_that_will_not_do_is_refused_and_its_password_not_shown(url: str, message: str) -> None:
+    with pytest.raises(StorageConnectionError) as refused:
+        create_engine(url)
+    assert message in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_an_engine_of_an_unsupported_driver_is_refused() -> None:
+    for url, message in (
+        ("sqlite+aiosqlite:///:memory:", ":memory: is refused"),
+        ("sqlite+aiosqlite://", ":memory: is refused"),
+    ):
+        with pytest.raises(StorageConnectionError, match=message):
+            SqlRepository(create_async_engine(url))
+
+
+@pytest.mark.parametrize(
+    ("query", "verify", "hostname", "required"),
+    [
+        ("sslmode=require", ssl.CERT_NONE, False, True),
+        ("ssl_mode=REQUIRED", ssl.CERT_NONE, False, True),
+        ("sslmode=prefer", ssl.CERT_NONE, False, False),
+        ("ssl_mode=PREFERRED", ssl.CERT_NONE, False, False),
+        ("sslmode=verify-ca", ssl.CERT_REQUIRED, False, True),
+        ("ssl_mode=VERIFY_CA", ssl.CERT_REQUIRED, False, True),
+        ("sslmode=verify-full", ssl.CERT_REQUIRED, True, True),
+        ("ssl_mode=VERIFY_IDENTITY", ssl.CERT_REQUIRED, True, True),
+        ("ssl=true", ssl.CERT_REQUIRED, True, True),
+    ],
+)
+def test_tls_parameters_mean_the_same_under_every_name(query: str, verify: int, hostname: bool, required: bool) -> None:
+    url, tls = _without_tls(make_url(f"mysql://h/d?{query}&other=kept"))
+    assert dict(url.query) == {"other": "kept"}
+    assert tls is not None
+    assert tls.context.verify_mode == verify
+    assert tls.context.check_hostname == hostname
+    assert tls.required == required
+
+
+@pytest.mark.parametrize("query", ["", "?sslmode=disable", "?ssl_mode=DISABLED", "?ssl=false"])
+def test_without_tls_there_is_none(query: str) -> None:
+    assert _without_tls(make_url(f"mysql://h/d{query}"))[1] is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.title)
+def test_a_missing_driver_names_the_extra_that_has_it(dialect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if dialect.extra is None:
+        return  # SQLite's driver always comes along
+    for module in dialect.driver_modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    scheme = next(iter(dialect.schemes))
+    with pytest.raises(StorageConnectionError, match=rf'needs .*pip install "axon-storage\[{dialect.extra}\]"'):
+        create_engine(f"{scheme}://h/d")
+
+
+def test_importing_the_package_imports_no_driver() -> None:
+    modules = sorted(module for dialect in DIALECTS for module in dialect.driver_modules - {"sqlite3"})
+    check = f"import sys, axon_storage; print([m for m in {modules!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_scheme_leads_to_its_dialect() -> None:
+    for dialect in DIALECTS:
+        for scheme in dialect.schemes:
+            assert of_scheme(scheme) is dialect

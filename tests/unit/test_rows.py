@@ -1,0 +1,115 @@
+"""Row types: fields as the contract lists them, frozen, and their JSON."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axon_storage import CacheRow, CostRow, Row, SerializationError, SessionRow, TraceRow
+from axon_storage.rows import ROW_TYPES, fields_of
+from axon_storage.tables import TABLES
+from axon_storage.types import Flag, Float64, Identifier, Int32, JsonDocument, LongText, UInt32, UInt64
+from axon_storage.values import Boolean, Integer, Json, Kind, Nullable, Real, Text
+from axon_storage.values import Identifier as IdentifierKind
+from tests.samples import rows, sample
+
+# What a table has beside its row's fields.
+STAMPS = {"traces": {"created_id"}, "execution_cache": {"expires_at"}} | {
+    name: {"id", "timestamp_utc"} for name in ("audit_log", "event_history", "cost_tracking")
+}
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_a_table_mirrors_its_row_in_names_order_types_and_nullability(row_type: type[Row]) -> None:
+    table = TABLES[row_type]
+    columns = [column for column in table.c if column.name not in STAMPS.get(table.name, set())]
+    assert [column.name for column in columns] == [field.name for field in dataclasses.fields(row_type)]
+    assert len(columns) + len(STAMPS.get(table.name, set())) == len(table.c)
+    for column, field in zip(columns, fields_of(row_type), strict=True):
+        assert column.nullable == isinstance(field.kind, Nullable)
+        inner = field.kind.kind if isinstance(field.kind, Nullable) else field.kind
+        assert repr(column.type) == _column_type(inner)
+    assert [column.name for column in table.primary_key] == ["tenant_id", *(row_type.KEY or ("id",))]
+
+
+def _column_type(kind: Kind) -> str:
+    match kind:
+        case Integer(name=name):
+            return repr({"u32": UInt32(), "u64": UInt64(), "i32": Int32()}[name])
+        case IdentifierKind(high=high):
+            return repr(Identifier(high))
+        case _:
+            return repr({Real: Float64(), Boolean: Flag(), Text: LongText(), Json: JsonDocument()}[type(kind)])
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_rows_are_frozen_slotted_and_keyword_only(row_type: type[Row]) -> None:
+    row = sample(row_type)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        row.tenant_id = "other"  # type: ignore[misc]  # on purpose
+    assert not hasattr(row, "__dict__")
+    with pytest.raises(TypeError):
+        row_type("default")  # type: ignore[call-arg]  # on purpose
+    assert dataclasses.replace(row, tenant_id="other").tenant_id == "other"
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+@given(data=st.data())
+def test_json_and_back_is_the_same_row(row_type: type[Row], data: st.DataObject) -> None:
+    row = data.draw(rows(row_type, "default"))
+    again = row_type.from_json(row.to_json())
+    assert again == row
+    assert again.to_json() == row.to_json()
+
+
+def test_json_has_one_member_a_field_in_order() -> None:
+    row = sample(TraceRow, events=[1, 1.0, {"b": None, "a": ""}])
+    members = json.loads(row.to_json())
+    assert list(members) == [field.name for field in dataclasses.fields(TraceRow)]
+    assert members["events"] == [1, 1.0, {"b": None, "a": ""}]
+    assert isinstance(row.to_json(), bytes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (b"{", "sessions: not JSON: Expecting property name"),
+        (b"[]", "sessions: list is not an object"),
+        (b"\xff", "sessions: not UTF-8 at byte 0"),
+        (b'{"a": 1, "a": 2}', "sessions: a key stands twice"),
+        (b"[" * 100_000, "sessions: more than 64 levels"),
+        ({"extra": 1}, "sessions.extra: unknown field"),
+        ({"value": None}, "sessions.value: None is not a str"),
+        ({"value": ...}, "sessions.value: missing field"),
+        ({"key": "\ud800"}, "sessions.key: a lone surrogate at character 0"),
+    ],
+)
+def test_json_that_is_no_row_is_refused(change: bytes | dict[str, object], message: str) -> None:
+    data: bytes | str
+    if isinstance(change, bytes):
+        data = change
+    else:
+        members = json.loads(sample(SessionRow).to_json()) | change
+        data = json.dumps({name: value for name, value in members.items() if value is not ...})
+    with pytest.raises(SerializationError, match="^serialization error: " + message):
+        SessionRow.from_json(data)
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "NaN", "Infinity", "1e400", "1" * 5000])
+def test_numbers_that_json_allows_and_the_domain_does_not_are_refused(number: str) -> None:
+    data = sample(CacheRow, result=123456).to_json().decode().replace("123456", number)
+    with pytest.raises(SerializationError, match="execution_cache"):
+        CacheRow.from_json(data)
+
+
+def test_an_int_is_taken_for_a_float() -> None:
+    data = sample(CostRow, cost_usd=2.0).to_json().decode().replace("2.0", "2")
+    assert type(CostRow.from_json(data).cost_usd) is float or json.loads(data)["cost_usd"] == 2
+    assert CostRow.from_json(data).to_json() == sample(CostRow, cost_usd=2.0).to_json()
+
+
+def test_a_row_outside_the_domain_has_no_json() -> None:
+    with pytest.raises(SerializationError, match=r"traces\.trace_id: -1 is outside u64"):
+        sample(TraceRow, trace_id=-1).to_json()
