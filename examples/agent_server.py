@@ -1,0 +1,130 @@
+"""A small write-through agent server: its state is in memory, and every change goes through to the storage.
+
+``python agent_server.py WORKLOAD RUN`` opens ``DATABASE_URL``, restores every tenant of the run, goes on with the
+workload where the storage says it stopped, and tells on standard output, one JSON object a line, what it restored,
+each line that is stored, and what it holds at the end. It may be killed at any moment.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from axon_storage import Row, SessionRow, StorageBackend, TraceRow, open_storage
+from axon_storage.rows import ROW_TYPES
+
+ROW_TYPE = {row_type.TABLE: row_type for row_type in ROW_TYPES}
+EVERYTHING = 10**9
+
+TenantState = dict[type[Row], list[Row]]
+
+
+class State:
+    """What the server holds in memory: for each tenant and row type the rows, in the order the storage lists them."""
+
+    def __init__(self) -> None:
+        self.tenants: dict[str, TenantState] = {}
+
+    def apply(self, row: Row) -> None:
+        """Take in one written row: replace the row of its key, or add it."""
+        rows = self.tenants.setdefault(row.tenant_id, {}).setdefault(type(row), [])
+        for position, other in enumerate(rows):
+            if row.KEY and _key(other) == _key(row):
+                rows[position] = row
+                return
+        rows.insert(0, row)  # newest first
+        if row.KEY and not isinstance(row, TraceRow):
+            rows.sort(key=_key)
+
+    def summary(self) -> dict[str, Any]:
+        """For each table how many rows there are, and a digest of all that is in them."""
+        found = {}
+        for table, row_type in ROW_TYPE.items():
+            rows = [row for tenant in sorted(self.tenants) for row in self.tenants[tenant].get(row_type, [])]
+            digest = hashlib.sha256(b"\n".join(row.to_json() for row in rows)).hexdigest()
+            found[table] = {"rows": len(rows), "digest": digest}
+        return found
+
+
+async def restore(storage: StorageBackend, run: str) -> State:
+    """Read the state of all tenants of a run."""
+    state = State()
+    for tenant in await storage.tenant_ids():
+        if tenant.endswith(run) and tenant != _server(run):
+            state.tenants[tenant] = await _restore_tenant(storage.for_tenant(tenant))
+    return state
+
+
+async def _restore_tenant(storage: StorageBackend) -> TenantState:
+    sessions = [entry for scope in await storage.session_scopes() for entry in await storage.load_sessions(scope)]
+    loaded: list[list[Any]] = [
+        await storage.load_traces(EVERYTHING),
+        sessions,
+        await storage.load_daemons(),
+        await storage.query_audit(EVERYTHING),
+        await storage.load_axon_stores(),
+        await storage.load_dataspaces(),
+        await storage.load_hibernations(),
+        await storage.query_events(None, EVERYTHING),
+        await storage.load_cache_entries(),
+        await storage.query_costs(None, EVERYTHING),
+        await storage.load_schedules(),
+    ]
+    return dict(zip(ROW_TYPES, loaded, strict=True))
+
+
+async def position(storage: StorageBackend, run: str) -> int:
+    """How many lines of the workload are stored: kept in the same transaction as the rows themselves."""
+    entry = await storage.for_tenant(_server(run)).get_session("workload", "position")
+    return 0 if entry is None else int(entry.value)
+
+
+async def write_through(storage: StorageBackend, run: str, number: int, row: Row) -> None:
+    """Store one row together with the position after it."""
+    server = _server(run)
+    entry = SessionRow(tenant_id=server, scope="workload", key="position", value=str(number), source_step="")
+    async with storage.transaction() as block:
+        await block.for_tenant(row.tenant_id).save_many([row])
+        await block.for_tenant(server).save_session(entry)
+
+
+def read_workload(path: Path, run: str) -> Iterator[Row]:
+    """Give the recorded rows, as tenants of this run."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        recorded = json.loads(line)
+        row = ROW_TYPE[recorded["table"]].from_json(json.dumps(recorded["row"]))
+        yield replace(row, tenant_id=f"{row.tenant_id}{run}")
+
+
+async def serve(path: Path, run: str) -> None:
+    """Restore, go on, finish."""
+    async with open_storage(migrate=True) as storage:
+        state = await restore(storage, run)
+        done = await position(storage, run)
+        _tell(restored=state.summary(), position=done)
+        for number, row in enumerate(read_workload(path, run), start=1):
+            if number > done:
+                await write_through(storage, run, number, row)
+                state.apply(row)
+                _tell(stored=number)
+        _tell(held=state.summary(), stored=(await restore(storage, run)).summary())
+
+
+def _server(run: str) -> str:
+    return f"server{run}"
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in row.KEY)
+
+
+def _tell(**what: object) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201  # the server's report
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), sys.argv[2]))
