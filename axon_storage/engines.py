@@ -53,7 +53,8 @@ def create_engine(
     except (Unfit, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
     except ModuleNotFoundError as missing:
-        hint = f'pip install "axon-storage[{dialect.extra}]"'
+        extra = dialect.extras[parsed.drivername.partition("+")[2]]
+        hint = f'pip install "axon-storage[{extra}]"'
         raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
     prepare_engine(engine)
     if tls is not None and tls.required:
@@ -137,7 +138,7 @@ def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None
     if mode is None:
         raise ValueError("sslmode must be disable, prefer, require, verify-ca or verify-full")
     if mode == "disable":
-        return None
+        return Tls(None, required=False)
     try:
         context = ssl.create_default_context(cafile=ca)
         if cert is not None:

@@ -52,7 +52,7 @@ class SerializationError(StorageError):
 
 
 class NotFoundError(StorageError):
-    """Something asked for by name is not there."""
+    """Something asked for by name is not there: for callers to raise, since here ``get_*`` gives None."""
 
     prefix = "not found"
 

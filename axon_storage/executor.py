@@ -104,7 +104,9 @@ class Executor:
             yield
             return
         try:
-            await asyncio.wait_for(self._turn.acquire(), _TURN_SECONDS)
+            # not wait_for: before Python 3.12 it loses a cancellation that meets the lock's hand-over
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turn.acquire()
         except TimeoutError:
             message = f"another transaction of this process has held the write lock for {_TURN_SECONDS:.0f} s"
             raise StorageConnectionError(message, transient=True) from None

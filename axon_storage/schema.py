@@ -1,7 +1,11 @@
 """The schema's life: bring a database to this package's revision, and tell whether it is there."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -14,7 +18,10 @@ from axon_storage.errors import StorageConnectionError
 from axon_storage.executor import Executor
 from axon_storage.tables import VERSION_TABLE
 
-_REMEDY = "run `alembic upgrade head`, or open the storage with migrate=True"
+_REMEDY = "run `alembic upgrade head` in a checkout, or open the storage once with migrate=True"
+_TURN_SECONDS = 0.01
+
+_busy = Lock()
 
 
 async def upgrade(target: AsyncEngine | str) -> None:
@@ -29,7 +36,8 @@ async def upgrade(target: AsyncEngine | str) -> None:
     async def work(connection: AsyncConnection) -> None:
         await connection.run_sync(_upgrade)
 
-    return await Executor(target).run("upgrade", work, writes=True)
+    async with _alembic():
+        return await Executor(target).run("upgrade", work, writes=True)
 
 
 async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
@@ -58,6 +66,17 @@ def config() -> Config:
     result = Config()
     result.set_main_option("script_location", str(_location()).replace("%", "%%"))
     return result
+
+
+@asynccontextmanager
+async def _alembic() -> AsyncIterator[None]:
+    """One upgrade of this process at a time, on whatever event loop: Alembic's context and operations are globals."""
+    while not _busy.acquire(blocking=False):  # noqa: ASYNC110  # an Event belongs to one loop
+        await asyncio.sleep(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        _busy.release()
 
 
 def _location() -> Path:

@@ -44,7 +44,10 @@ def _key(name: str, type_: TypeEngine[object]) -> Column[object]:
 
 def _table(name: str, *items: Column[object] | Index) -> Table:
     tenant = _key("tenant_id", Identifier(64))
-    return Table(name, metadata, tenant, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4")
+    # MySQL's row format is said, since a server may default to one whose keys are too short
+    return Table(
+        name, metadata, tenant, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_row_format="DYNAMIC"
+    )
 
 
 def _log(name: str, *items: Column[object] | Index) -> Table:

@@ -1,8 +1,7 @@
 """Turns each call into work on a connection: what it sends is made before, so that a retry sends the same."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import Any, TypeVar
@@ -16,7 +15,7 @@ from axon_storage.calls import Append, Call, Evict, Get, InOrder, Newest, Save, 
 from axon_storage.dialects import Dialect
 from axon_storage.errors import SerializationError
 from axon_storage.executor import Work
-from axon_storage.ids import EPOCH, Clock, IdSource, moment_of, new_id
+from axon_storage.ids import EPOCH, Clock, IdSource, moment_of
 from axon_storage.rows import ROW_TYPES, CheckedRow, Row, fields_of
 from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
 
@@ -33,8 +32,8 @@ class Planner:
     """Makes the work of each call for one dialect, with the ids and moments that ``clock`` gives."""
 
     dialect: Dialect
-    clock: Clock = time.time_ns
-    ids: IdSource = field(default=new_id)
+    clock: Clock
+    ids: IdSource
 
     @singledispatchmethod
     def plan(self, call: Call[Any]) -> Work[Any]:

@@ -21,6 +21,12 @@ settings.load_profile("axon")
 _passed: Counter[str] = Counter()
 
 
+def pytest_configure() -> None:
+    required = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(",") if name}
+    if unknown := required.difference(SERVED):
+        raise pytest.UsageError(f"AXON_TEST_REQUIRE: no such server: {', '.join(unknown)}; there are {SERVED}")
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     running = Servers()

@@ -67,7 +67,7 @@ class Databases:
         try:
             return self._servers.url(server)
         except UnavailableError as error:
-            if server in os.environ.get("AXON_TEST_REQUIRE", "").split(","):
+            if server in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(","):
                 pytest.fail(f"{server} is required here: {error}")
             pytest.skip(f"{server}: {error}")
 

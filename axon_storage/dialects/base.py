@@ -40,9 +40,9 @@ class Fault(NamedTuple):
 
 
 class Tls(NamedTuple):
-    """TLS as a URL asked for it."""
+    """TLS as a URL asked for it; without a context it asked for none, whatever the driver's default."""
 
-    context: SSLContext
+    context: SSLContext | None
     required: bool
 
 
@@ -57,8 +57,8 @@ class Dialect:
     """The database's name as people write it."""
     schemes: ClassVar[Mapping[str, str]]
     """URL schemes taken, each with the SQLAlchemy driver name it becomes."""
-    extra: ClassVar[str | None] = None
-    """The extra of this package that installs the driver."""
+    extras: ClassVar[Mapping[str, str]] = {}
+    """The extra of this package that installs each driver."""
     driver_modules: ClassVar[frozenset[str]]
     """Top-level modules whose exceptions are the driver's own."""
 

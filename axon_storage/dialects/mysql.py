@@ -29,7 +29,7 @@ class MySQL(Dialect):
         for scheme in ("mysql", "mariadb")
         for suffix in ("", "+aiomysql", "+asyncmy")
     }
-    extra = "mysql"
+    extras = {"aiomysql": "mysql", "asyncmy": "asyncmy"}
     driver_modules = frozenset({"aiomysql", "pymysql", "asyncmy"})
     collation = "utf8mb4_0900_bin"
 
@@ -75,8 +75,10 @@ class MySQL(Dialect):
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url = url.update_query_dict({"charset": _CHARSET})
-        arguments: dict[str, Any] = {"connect_timeout": timeout}
-        if tls is not None:
+        # before SQLAlchemy looks how to quote: the server's own mode may be ANSI
+        mode = f"SET SESSION sql_mode = '{_STRICT}'"
+        arguments: dict[str, Any] = {"connect_timeout": timeout, "init_command": mode}
+        if tls is not None and tls.context is not None:
             arguments["ssl"] = tls.context
         return url, arguments
 
@@ -86,9 +88,13 @@ class MySQL(Dialect):
             raise Unfit("TLS was asked for, and the server offers none")
 
     def prepare(self, connection: DBAPIConnection) -> None:
+        select = "SELECT @@sql_mode, @@character_set_client, @@max_allowed_packet"
+        mode, charset, packet = execute(connection, select)
+        # SQLAlchemy quotes as the server told it to at its first connection, which was before this
+        quotes = ",ANSI_QUOTES" if "ANSI_QUOTES" in mode else ""
+        execute(connection, f"SET SESSION sql_mode = '{_STRICT}{quotes}'")
         execute(connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        execute(connection, f"SET SESSION sql_mode = '{_STRICT}'")
-        charset, packet = execute(connection, "SELECT @@character_set_client, @@max_allowed_packet")
+        connection.autocommit(False)  # an engine of others may have been made with AUTOCOMMIT
         if charset != _CHARSET:
             raise Unfit(f"the connection's character set is {charset}: add charset={_CHARSET} to the URL")
         if packet < _SMALLEST_PACKET:

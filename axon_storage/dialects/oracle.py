@@ -20,7 +20,7 @@ class Oracle(Dialect):
         "oracle+oracledb": "oracle+oracledb_async",
         "oracle+oracledb_async": "oracle+oracledb_async",
     }
-    extra = "oracle"
+    extras = {"oracledb_async": "oracle"}
     driver_modules = frozenset({"oracledb"})
     empty_is_null = True
 
@@ -73,7 +73,7 @@ class Oracle(Dialect):
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         arguments: dict[str, Any] = {"tcp_connect_timeout": timeout}
-        if tls is not None:
+        if tls is not None and tls.context is not None:
             arguments |= {"protocol": "tcps", "ssl_context": tls.context}
         return url, arguments
 

@@ -12,6 +12,8 @@ from sqlalchemy.types import TypeEngine
 from axon_storage.dialects.base import Dialect, Tls, Unfit
 from axon_storage.values import decode_json
 
+_CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
+
 
 class PostgreSQL(Dialect):
     """READ COMMITTED, strings compared by code point, JSON kept as text."""
@@ -22,7 +24,7 @@ class PostgreSQL(Dialect):
         "postgresql": "postgresql+asyncpg",
         "postgresql+asyncpg": "postgresql+asyncpg",
     }
-    extra = "postgresql"
+    extras = {"asyncpg": "postgresql"}
     driver_modules = frozenset({"asyncpg"})
     native_uuid = True
     decodes_json = True
@@ -34,7 +36,8 @@ class PostgreSQL(Dialect):
     # Classes of SQLSTATE (two characters) or whole ones, from PostgreSQL's appendix A:
     # connection exceptions, authorization, missing database, shutting down or starting up, too many connections.
     connection_codes = frozenset({"08", "28", "3D000", "57P01", "57P02", "57P03", "57P05", "53300", "25006"})
-    # serialization failure, deadlock, lock not available, and those above that pass by themselves
+    # serialization failure, deadlock, lock not available, a prepared plan that a migration made invalid (0A000), and
+    # those above that pass by themselves
     transient_codes = frozenset(
         {"08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25006", "0A000"}
     )
@@ -62,12 +65,17 @@ class PostgreSQL(Dialect):
         # Locked beforehand by another statement, it would still meet rows that came between the two.
         keys = list(table.primary_key)
         locked = select(*keys).where(*conditions).order_by(*keys).with_for_update()
-        return delete(table).where(tuple_(*keys).in_(locked))
+        # the conditions once more, so that the planner has the index for the outer statement too
+        return delete(table).where(*conditions, tuple_(*keys).in_(locked))
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         arguments: dict[str, Any] = {"timeout": timeout}
         if tls is not None:
-            arguments["ssl"] = tls.context if tls.required else "prefer"
+            arguments["ssl"] = "prefer" if tls.context and not tls.required else tls.context or False
+        for name in _CACHES.intersection(url.query):
+            # poolers need both of asyncpg's and SQLAlchemy's caches off, and neither takes the URL's text for a number
+            arguments[name] = int(str(url.query[name]))
+        url = url.difference_update_query(_CACHES)
         return url, arguments
 
     def prepare(self, connection: DBAPIConnection) -> None:

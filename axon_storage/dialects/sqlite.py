@@ -42,7 +42,7 @@ class SQLite(Dialect):
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         del timeout  # opening a file does not wait
-        if tls is not None:
+        if tls is not None and tls.context is not None:
             raise Unfit("SQLite has no TLS: take the ssl parameters out of the URL")
         return url, {}
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_audit_log")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "axon_stores",
@@ -39,6 +40,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "name", name=op.f("pk_axon_stores")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "cost_tracking",
@@ -53,6 +55,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_cost_tracking")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_index("ix_cost_tracking_flow", "cost_tracking", ["tenant_id", "flow_name", "id"], unique=False)
     op.create_table(
@@ -70,6 +73,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "name", name=op.f("pk_daemons")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "dataspaces",
@@ -84,6 +88,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "name", name=op.f("pk_dataspaces")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "event_history",
@@ -96,6 +101,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_event_history")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_index("ix_event_history_topic", "event_history", ["tenant_id", "topic", "id"], unique=False)
     op.create_table(
@@ -110,6 +116,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "flow_name", "cache_key", name=op.f("pk_execution_cache")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_index("ix_execution_cache_expiry", "execution_cache", ["tenant_id", "expires_at"], unique=False)
     op.create_table(
@@ -127,6 +134,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_hibernations")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "schedules",
@@ -143,6 +151,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "name", name=op.f("pk_schedules")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "sessions",
@@ -154,6 +163,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "scope", "key", name=op.f("pk_sessions")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_table(
         "traces",
@@ -180,6 +190,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "trace_id", name=op.f("pk_traces")),
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
+        mysql_row_format="DYNAMIC",
     )
     op.create_index("ix_traces_created", "traces", ["tenant_id", "created_id"], unique=False)
 

@@ -122,6 +122,29 @@ async def test_a_pool_that_stays_busy_is_a_transient_error(url: str) -> None:
         assert await storage.load_traces(1) == []
 
 
+async def test_storages_that_open_at_the_same_moment_do_not_mix_up_their_migrations(
+    databases: Databases, target: str
+) -> None:
+    urls = [await databases.empty(target) for _ in range(3)]
+    opened = await asyncio.gather(*(StorageDispatcher.from_url(url, migrate=True) for url in urls))
+    for storage in opened:
+        assert await storage.is_healthy()
+        await storage.close()
+
+
+async def test_an_engine_made_for_autocommit_still_gives_transactions(url: str) -> None:
+    plain = make_url(url)
+    driver = of_scheme(plain.drivername).schemes[plain.drivername]
+    async with SqlRepository(
+        create_async_engine(plain.set(drivername=driver), isolation_level="AUTOCOMMIT")
+    ) as storage:
+        with pytest.raises(LookupError):
+            async with storage.transaction() as block:
+                await block.save_trace(sample(TraceRow))
+                raise LookupError
+        assert await storage.load_traces(9) == []
+
+
 async def test_close_lets_calls_under_way_end_and_refuses_later_ones(url: str) -> None:
     storage = await StorageDispatcher.from_url(url)
     calls = [asyncio.create_task(storage.save_trace(sample(TraceRow, trace_id=number))) for number in range(10)]

@@ -12,7 +12,7 @@ from axon_storage import AuditRow, CacheRow, CostRow, EventRow, Row, SessionRow,
 from axon_storage.dialects import dialect_of
 from axon_storage.engines import create_engine
 from axon_storage.schema import upgrade
-from axon_storage.statements import evict, get, newest, next_scope, next_tenant
+from axon_storage.statements import evict, get, newest, next_scope, next_tenant, remove
 from axon_storage.tables import TABLES
 from tests.databases import Databases
 from tests.plans import Cost, cost
@@ -123,6 +123,13 @@ async def test_one_row_is_found_by_its_key(filled: AsyncEngine, row_type: type[R
     now = {"now": datetime.now(UTC)} if row_type is CacheRow else {}
     found = await _cost(filled, get(row_type), **key, **now)
     assert found.touched <= 1 + SPARE, found.plan
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_a_delete_touches_its_own_rows_alone(filled: AsyncEngine, count: int) -> None:
+    statement = remove(dialect_of(filled.dialect), TraceRow)
+    found = await _cost(filled, statement, last=list(range(count)))
+    assert found.touched <= count * 6 + SPARE, found.plan  # each is found, locked and deleted, in index and table
 
 
 async def test_scopes_and_tenants_are_found_by_seeks(filled: AsyncEngine) -> None:

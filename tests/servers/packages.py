@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from tests.servers.apt import COMPLETE, apt_install, distribution, unpack
@@ -50,7 +51,7 @@ def install() -> list[str]:
             print(f"getting {name} for the tests …", flush=True)  # noqa: T201  # a minute's silence looks like a hang
             try:
                 get()
-            except (StartError, OSError) as error:
+            except (StartError, OSError, LookupError, subprocess.SubprocessError) as error:
                 problems.append(f"{name}: {error}")
     return problems
 
@@ -59,10 +60,15 @@ def _install_postgresql() -> None:
     _require_root()
     # no cluster of its own on the standard port: only the programs are wanted
     settings = Path("/etc/postgresql-common/createcluster.conf")
-    if not settings.exists():
+    ours = not settings.exists()
+    if ours:
         settings.parent.mkdir(parents=True, exist_ok=True)
         settings.write_text("create_main_cluster = false\n")
-    apt_install("postgresql")
+    try:
+        apt_install("postgresql")
+    finally:
+        if ours:
+            settings.unlink(missing_ok=True)
 
 
 def _install_mariadb() -> None:

@@ -34,7 +34,7 @@ class Servers:
         if name not in self._urls:
             try:
                 self._urls[name] = os.environ.get(f"AXON_TEST_{name.upper()}_URL") or self._start(name)
-            except (StartError, OSError) as error:
+            except (StartError, OSError, LookupError) as error:
                 NOT_EXERCISED[name] = str(error)
                 raise UnavailableError(str(error)) from error
         return self._urls[name]

@@ -3,14 +3,13 @@
 import ssl
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from axon_storage import SqlRepository, StorageConnectionError, create_engine
-from axon_storage.dialects import DIALECTS, of_scheme
+from axon_storage.dialects import DIALECTS, Tls, of_scheme
 from axon_storage.engines import _without_tls
 
 
@@ -58,7 +57,14 @@ def test_a_url_that_will_not_do_is_refused_and_its_password_not_shown(url: str, 
     assert refused.value.__cause__ is None
 
 
-def test_an_engine_of_an_unsupported_driver_is_refused() -> None:
+def test_an_engine_of_an_unsupported_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_async_engine("sqlite+aiosqlite:///x.db")
+    monkeypatch.setattr(engine.dialect, "driver", "another")
+    with pytest.raises(StorageConnectionError, match=r"the driver sqlite\+another is not supported"):
+        SqlRepository(engine)
+
+
+def test_a_memory_engine_is_refused() -> None:
     for url, message in (
         ("sqlite+aiosqlite:///:memory:", ":memory: is refused"),
         ("sqlite+aiosqlite://", ":memory: is refused"),
@@ -85,6 +91,7 @@ def test_tls_parameters_mean_the_same_under_every_name(query: str, verify: int, 
     url, tls = _without_tls(make_url(f"mysql://h/d?{query}&other=kept"))
     assert dict(url.query) == {"other": "kept"}
     assert tls is not None
+    assert tls.context is not None
     assert tls.context.verify_mode == verify
     assert tls.context.check_hostname == hostname
     assert tls.required == required
@@ -92,17 +99,32 @@ def test_tls_parameters_mean_the_same_under_every_name(query: str, verify: int, 
 
 @pytest.mark.parametrize("query", ["", "?sslmode=disable", "?ssl_mode=DISABLED", "?ssl=false"])
 def test_without_tls_there_is_none(query: str) -> None:
-    assert _without_tls(make_url(f"mysql://h/d{query}"))[1] is None
+    tls = _without_tls(make_url(f"mysql://h/d{query}"))[1]
+    assert tls is None if not query else tls == Tls(None, required=False)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.title)
-def test_a_missing_driver_names_the_extra_that_has_it(dialect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    if dialect.extra is None:
-        return  # SQLite's driver always comes along
-    for module in dialect.driver_modules:
-        monkeypatch.setitem(sys.modules, module, None)
-    scheme = next(iter(dialect.schemes))
-    with pytest.raises(StorageConnectionError, match=rf'needs .*pip install "axon-storage\[{dialect.extra}\]"'):
+def test_no_tls_asked_for_is_not_left_to_the_driver() -> None:
+    url, arguments = of_scheme("postgresql").connect_arguments(
+        make_url("postgresql://h/d?statement_cache_size=0&host=x"), 1.0, Tls(None, required=False)
+    )
+    assert arguments == {"timeout": 1.0, "ssl": False, "statement_cache_size": 0}
+    assert dict(url.query) == {"host": "x"}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module", "extra"),
+    [
+        ("postgresql", "asyncpg", "postgresql"),
+        ("mysql", "aiomysql", "mysql"),
+        ("mariadb+asyncmy", "asyncmy", "asyncmy"),
+        ("oracle", "oracledb", "oracle"),
+    ],
+)
+def test_a_missing_driver_names_the_extra_that_has_it(
+    scheme: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(StorageConnectionError, match=rf'needs .*pip install "axon-storage\[{extra}\]"'):
         create_engine(f"{scheme}://h/d")
 
 

@@ -106,7 +106,6 @@ def test_numbers_that_json_allows_and_the_domain_does_not_are_refused(number: st
 
 def test_an_int_is_taken_for_a_float() -> None:
     data = sample(CostRow, cost_usd=2.0).to_json().decode().replace("2.0", "2")
-    assert type(CostRow.from_json(data).cost_usd) is float or json.loads(data)["cost_usd"] == 2
     assert CostRow.from_json(data).to_json() == sample(CostRow, cost_usd=2.0).to_json()
 
 
