@@ -12,6 +12,7 @@ from axon_storage.calls import Append, Call, Delete, Evict, Get, InOrder, Newest
 from axon_storage.errors import SerializationError, StorageError, TenantMismatchError
 from axon_storage.ids import check_id
 from axon_storage.rows import (
+    ROW_TYPES,
     AuditRow,
     AxonStoreRow,
     CacheRow,
@@ -328,7 +329,8 @@ class _named:  # noqa: N801  # reads as the word it is in a with statement
 
 
 def _checked(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
-    if not isinstance(row, row_type):
+    # not isinstance: a subclass has no table, and would come back as its parent
+    if type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
         raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
     checked = check_row(row)
     if row.tenant_id != tenant:

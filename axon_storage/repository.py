@@ -43,7 +43,8 @@ class SqlRepository(StorageBackend):
             try:
                 yield _Transaction(self, block)
             finally:
-                block.over = True
+                async with block.turn:  # a call that a task of the block still has under way ends first
+                    block.over = True
             if block.failure is not None:
                 raise QueryError("rolled back: a call in it had failed", operation="transaction") from block.failure
 

@@ -54,6 +54,8 @@ class SQLite(Dialect):
         # The driver would begin transactions by itself, and never IMMEDIATE.
         connection.isolation_level = None
         execute(connection, f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+        if (encoding := execute(connection, "PRAGMA encoding")[0]) != "UTF-8":
+            raise Unfit(f"the file's encoding is {encoding}, which sorts otherwise; it must be UTF-8")
         if (mode := execute(connection, "PRAGMA journal_mode = WAL")[0]) != "wal":
             raise Unfit(f"SQLite's journal mode stays {mode!r}: the write-ahead log needs a local, writable file")
         execute(connection, "PRAGMA synchronous = FULL")

@@ -128,6 +128,16 @@ async def test_a_block_whose_call_was_cancelled_is_rolled_back(storage: StorageB
     assert await storage.query_events(None, 9) == []
 
 
+async def test_a_block_waits_for_the_calls_its_tasks_have_under_way(storage: StorageBackend, tenant: str) -> None:
+    async with storage.transaction() as block:
+        await block.save_trace(sample(TraceRow, tenant))
+        call = asyncio.create_task(block.save_many(sample(EventRow, tenant) for _ in range(2000)))  # noqa: RUF006  # awaited
+        await asyncio.sleep(0.01)
+    await call
+    assert len(await storage.query_events(None, 9999)) == 2000
+    assert await storage.load_traces(9) == [sample(TraceRow, tenant)]
+
+
 async def test_tasks_share_a_block(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as block:
         await asyncio.gather(*(block.record_cost(sample(CostRow, tenant)) for _ in range(20)))

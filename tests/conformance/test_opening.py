@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -143,6 +146,14 @@ async def test_an_engine_made_for_autocommit_still_gives_transactions(url: str) 
                 await block.save_trace(sample(TraceRow))
                 raise LookupError
         assert await storage.load_traces(9) == []
+
+
+async def test_a_sqlite_file_that_sorts_otherwise_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "wide.db")) as connection:
+        connection.execute("PRAGMA encoding = 'UTF-16le'")
+        connection.execute("CREATE TABLE hosts (name)")
+    with pytest.raises(StorageConnectionError, match="encoding is UTF-16le"):
+        await StorageDispatcher.from_url(f"sqlite:///{tmp_path}/wide.db")
 
 
 async def test_close_lets_calls_under_way_end_and_refuses_later_ones(url: str) -> None:

@@ -15,7 +15,7 @@ from axon_storage import (
     StorageBackend,
     TraceRow,
 )
-from axon_storage.rows import ROW_TYPES
+from axon_storage.rows import ROW_TYPES, fields_of
 from tests.samples import sample
 from tests.verbs import load, store
 
@@ -146,6 +146,11 @@ async def test_a_row_of_another_type_is_refused(storage: StorageBackend, tenant:
     with pytest.raises(SerializationError, match=f"{type(other).__name__} is not a {row_type.__name__}"):
         # the method of one type, given the row of another
         await store(storage, own, given=other)
+    kin = type("Kin", (row_type,), {"__slots__": ()})(**{name: getattr(own, name) for name, _ in fields_of(row_type)})
+    with pytest.raises(SerializationError, match=f"Kin is not a {row_type.__name__}"):
+        await store(storage, own, given=kin)
+    with pytest.raises(SerializationError, match="Kin is not a Row"):
+        await storage.save_many([kin])
     with pytest.raises(SerializationError, match="dict is not a Row"):
         await storage.save_many([{"tenant_id": tenant}])  # type: ignore[list-item]  # on purpose
 
