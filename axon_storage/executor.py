@@ -46,7 +46,7 @@ class Executor:
             try:
                 return await self._try(operation, work, writes=writes)
             except StorageError as error:
-                if not error.transient:
+                if not error.transient or isinstance(error, _BusyError):
                     raise
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311  # jitter
         return await self._try(operation, work, writes=writes)
@@ -109,7 +109,7 @@ class Executor:
                 await self._turn.acquire()
         except TimeoutError:
             message = f"another transaction of this process has held the write lock for {_TURN_SECONDS:.0f} s"
-            raise StorageConnectionError(message, transient=True) from None
+            raise _BusyError(message, transient=True) from None
         try:
             yield
         finally:
@@ -125,6 +125,10 @@ class Executor:
             raise StorageConnectionError("this storage belongs to another process: open one after the fork")
         if self._home[1] is not home[1]:
             raise StorageConnectionError("this storage belongs to another event loop: open one in this loop")
+
+
+class _BusyError(StorageConnectionError):
+    """A wait within this process that took all its time: the caller may try again, we have waited enough."""
 
 
 class _Translation:
@@ -149,7 +153,7 @@ def _translate(dialect: Dialect, error: Exception) -> tuple[StorageError | None,
     if isinstance(error, Unfit):
         return StorageConnectionError(str(error)), None
     if isinstance(error, PoolTimeoutError):
-        return StorageConnectionError("no connection of the pool came free in time", transient=True), None
+        return _BusyError("no connection of the pool came free in time", transient=True), None
     invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
     cause = _driver_error(dialect, error)
     if dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
