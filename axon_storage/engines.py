@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from axon_storage.dialects import Dialect, Tls, Unfit, dialect_of, of_scheme
 from axon_storage.errors import StorageConnectionError
@@ -52,6 +52,8 @@ def create_engine(
         )
     except (Unfit, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
+    except ArgumentError as refused:
+        raise StorageConnectionError(f"the database URL will not do: {str(refused)[:80]}") from None
     except ModuleNotFoundError as missing:
         extra = dialect.extras[parsed.drivername.partition("+")[2]]
         hint = f'pip install "axon-storage[{extra}]"'
@@ -75,6 +77,12 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
         dialect.check_url(engine.url)
     except Unfit as unfit:
         raise StorageConnectionError(str(unfit)) from None
+    if isinstance(inner.pool, StaticPool):
+        raise StorageConnectionError(
+            "the engine's pool has one connection for all tasks, which mixes their transactions"
+        )
+    if "isolation_level" in inner.get_execution_options():
+        raise StorageConnectionError("the engine sets an isolation level for every connection: make one without")
     for name, listener in _listeners(dialect).items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)

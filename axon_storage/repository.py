@@ -43,8 +43,8 @@ class SqlRepository(StorageBackend):
             try:
                 yield _Transaction(self, block)
             finally:
-                async with block.turn:  # a call that a task of the block still has under way ends first
-                    block.over = True
+                block.over = True
+                await _end_of_call(block.turn)
             if block.failure is not None:
                 raise QueryError("rolled back: a call in it had failed", operation="transaction") from block.failure
 
@@ -72,6 +72,20 @@ class SqlRepository(StorageBackend):
     async def _close(self) -> None:
         await self._executor.close()
         await asyncio.gather(*self._probes, return_exceptions=True)
+
+
+async def _end_of_call(turn: asyncio.Lock) -> None:
+    """Wait for the call under way, cancelled or not: until it ends the connection is not free for the block's end."""
+    waiting = asyncio.ensure_future(turn.acquire())
+    cancelled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    turn.release()
+    if cancelled is not None:
+        raise cancelled
 
 
 @dataclass(slots=True)

@@ -54,7 +54,9 @@ class Row:
             raise SerializationError(f"{cls.TABLE}: {type(members).__name__} is not an object")
         names = {field.name for field in fields_of(cls)}
         for name in [*members.keys() - names, *names - members.keys()]:
-            raise SerializationError(f"{cls.TABLE}.{name[:40]}: {'missing' if name in names else 'unknown'} field")
+            raise SerializationError(
+                f"{cls.TABLE}.{ascii(name[:20])[1:-1][:40]}: {'missing' if name in names else 'unknown'} field"
+            )
         row = cls(**members)
         check_row(row)
         return row

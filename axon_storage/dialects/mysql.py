@@ -17,7 +17,7 @@ _SMALLEST_PACKET = 16 * 2**20
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
 
 # what SQLAlchemy writes for MySQL 8.0.20 and later, and the drivers' own batching does not recognise
-_ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new .*)", re.DOTALL)
+_ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new [^%]*)", re.DOTALL)
 
 
 class MySQL(Dialect):

@@ -138,6 +138,24 @@ async def test_a_block_waits_for_the_calls_its_tasks_have_under_way(storage: Sto
     assert await storage.load_traces(9) == [sample(TraceRow, tenant)]
 
 
+async def test_a_block_cancelled_at_its_end_leaves_the_pool_clean(repository: SqlRepository) -> None:
+    calls: list[asyncio.Task[None]] = []
+
+    async def leave_a_call_behind() -> None:
+        async with repository.transaction() as block:
+            calls.append(asyncio.create_task(block.save_many(sample(EventRow) for _ in range(2000))))
+            await asyncio.sleep(0.01)
+
+    for _ in range(5):
+        ending = asyncio.create_task(leave_a_call_behind())
+        await asyncio.sleep(0.015)
+        ending.cancel()
+        await asyncio.wait([ending, *calls])
+        await repository.save_trace(sample(TraceRow))
+        assert await repository.load_traces(9) == [sample(TraceRow)]
+    assert len(await repository.query_events(None, 99_999)) % 2000 == 0
+
+
 async def test_tasks_share_a_block(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as block:
         await asyncio.gather(*(block.record_cost(sample(CostRow, tenant)) for _ in range(20)))

@@ -7,6 +7,7 @@ import sys
 import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from axon_storage import SqlRepository, StorageConnectionError, create_engine
 from axon_storage.dialects import DIALECTS, Tls, of_scheme
@@ -62,6 +63,14 @@ def test_an_engine_of_an_unsupported_driver_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(engine.dialect, "driver", "another")
     with pytest.raises(StorageConnectionError, match=r"the driver sqlite\+another is not supported"):
         SqlRepository(engine)
+
+
+def test_engines_whose_transactions_cannot_be_kept_apart_are_refused() -> None:
+    url = "sqlite+aiosqlite:///x.db"
+    with pytest.raises(StorageConnectionError, match="one connection for all tasks"):
+        SqlRepository(create_async_engine(url, poolclass=StaticPool))
+    with pytest.raises(StorageConnectionError, match="sets an isolation level"):
+        SqlRepository(create_async_engine(url).execution_options(isolation_level="AUTOCOMMIT"))
 
 
 def test_a_memory_engine_is_refused() -> None:
