@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import BindParameter, Connection, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
@@ -108,7 +108,19 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
     def do_executemany(cursor: Any, statement: str, parameters: Sequence[Any], _context: object) -> bool | None:
         return dialect.executemany(cursor, statement, parameters) or None
 
-    return {"checkout": checkout, "invalidate": invalidate, "begin": begin, "do_executemany": do_executemany}
+    def do_setinputsizes(
+        types: dict[BindParameter[Any], Any], _cursor: object, _statement: object, parameters: Any, context: Any
+    ) -> None:
+        rows = parameters if isinstance(parameters, list) else [parameters]
+        dialect.bind_types(types, rows, context.dialect.loaded_dbapi)
+
+    return {
+        "checkout": checkout,
+        "invalidate": invalidate,
+        "begin": begin,
+        "do_executemany": do_executemany,
+        "do_setinputsizes": do_setinputsizes,
+    }
 
 
 def _parsed(url: str | URL) -> URL:

@@ -35,10 +35,7 @@ def _once(build: Callable[P, S]) -> Callable[P, S]:
 def save(dialect: Dialect, row_type: type[Row]) -> Executable:
     """Store a row: by its key the last one wins, in a table that is only appended to the first one stays."""
     table = TABLES[row_type]
-    if not row_type.KEY:
-        return dialect.insert_once(table)
-    kept = {CREATED_ID, *(column.name for column in table.primary_key)}
-    return dialect.upsert(table, [column.name for column in table.c if column.name not in kept])
+    return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
 
 
 @_once
@@ -71,11 +68,12 @@ def newest(dialect: Dialect, row_type: type[Row], where: Names, *, skips: bool) 
 
 @_once
 def remove(dialect: Dialect, row_type: type[Row]) -> Delete:
-    """Delete the rows of one key prefix and any of the ``last`` key fields."""
+    """Delete the rows of one key prefix and the ``last`` key field, or any of a list of them."""
     table = TABLES[row_type]
-    *prefix, last = row_type.KEY
-    any_of = table.c[last].in_(bindparam("last", expanding=True))
-    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), any_of)
+    *prefix, name = row_type.KEY
+    last = table.c[name]
+    chosen = last.in_(bindparam("last", expanding=True)) if dialect.deletes_lists else last == bindparam("last")
+    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), chosen)
 
 
 @_once

@@ -4,6 +4,7 @@ from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
 from axon_storage import rows
+from axon_storage.dialects import WRITTEN_ONCE
 from axon_storage.types import (
     Flag,
     Float64,
@@ -75,7 +76,7 @@ traces = _table(
     _optional("correlation_id", Identifier(255)),
     _required("events", JsonDocument()),
     _required("annotations", JsonDocument()),
-    _required(CREATED_ID, RowId()),
+    Column(CREATED_ID, RowId(), nullable=False, info={WRITTEN_ONCE: True}),
     Index("ix_traces_created", "tenant_id", CREATED_ID),
 )
 

@@ -88,7 +88,10 @@ class Planner:
         parameters = self._parameters(call, call.row_type, call.prefix)
         last = sorted(set(call.last), key=_stored_order)
         chunks = [last[start : start + _BATCH_ROWS] for start in range(0, len(last), _BATCH_ROWS)]
-        return _removing(statements.remove(self.dialect, call.row_type), [parameters | {"last": c} for c in chunks])
+        statement = statements.remove(self.dialect, call.row_type)
+        if self.dialect.deletes_lists:
+            return _removing(statement, [parameters | {"last": chunk} for chunk in chunks])
+        return _removing(statement, [[parameters | {"last": key} for key in chunk] for chunk in chunks])
 
     @plan.register(Evict)
     def _evict(self, call: Evict) -> Work[int]:
@@ -176,7 +179,7 @@ def _listing(row_type: type[R], statement: Executable, parameters: Values) -> Wo
     return work
 
 
-def _removing(statement: Delete, batches: Sequence[Values]) -> Work[int]:
+def _removing(statement: Delete, batches: Sequence[Values | list[Values]]) -> Work[int]:
     async def work(connection: AsyncConnection) -> int:
         return sum([(await connection.execute(statement, batch)).rowcount for batch in batches])
 

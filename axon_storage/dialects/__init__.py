@@ -2,13 +2,13 @@
 
 from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 
-from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, execute
+from axon_storage.dialects.base import WRITTEN_ONCE, Dialect, Fault, Tls, Unfit, execute
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.sqlite import SQLite
 
-__all__ = ["DIALECTS", "Dialect", "Fault", "Tls", "Unfit", "dialect_of", "execute", "of_scheme"]
+__all__ = ["DIALECTS", "WRITTEN_ONCE", "Dialect", "Fault", "Tls", "Unfit", "dialect_of", "execute", "of_scheme"]
 
 _MARIADB = MariaDB()
 DIALECTS: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), Oracle())

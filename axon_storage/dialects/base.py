@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Boolean,
     ColumnElement,
     Connection,
@@ -26,6 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
+
+WRITTEN_ONCE = "axon_storage_written_once"
+"""The mark in the ``info`` of a column that keeps what the first save wrote."""
 
 _MESSAGE_LENGTH = 80
 
@@ -72,6 +76,8 @@ class Dialect:
     """Whether moments are bound with their time zone; elsewhere as naive UTC."""
     serial_writes: ClassVar[bool] = False
     """Whether writers of one process take turns, because the database has one writer at a time."""
+    deletes_lists: ClassVar[bool] = True
+    """Whether a DELETE takes a list of keys and locks them in order; elsewhere it is run for each key in turn."""
     embedded: ClassVar[bool] = False
     """Whether opening a storage brings the schema up by itself, no deployment being there to do it."""
 
@@ -127,8 +133,8 @@ class Dialect:
 
     # Statements; parameters are named as the columns.
 
-    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
-        """Insert a row, or give the row of the same key the ``updated`` columns."""
+    def upsert(self, table: Table) -> Executable:
+        """Insert a row, or give the row of the same key the :func:`replaced` columns."""
         raise NotImplementedError
 
     def insert_once(self, table: Table) -> Executable:
@@ -165,6 +171,9 @@ class Dialect:
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, where the driver does not do it by itself."""
 
+    def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
+        """Change the driver's types of a statement's parameters in place, where the choice hangs on the values."""
+
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
         """Run a batch in a better way than the driver's own; True where that was done."""
         del cursor, statement, parameters
@@ -189,6 +198,11 @@ class Dialect:
     def is_driver_error(self, error: BaseException) -> bool:
         """Whether an exception is the driver's own."""
         return type(error).__module__.partition(".")[0] in self.driver_modules
+
+
+def replaced(table: Table) -> list[str]:
+    """The columns that a later save of the same key replaces."""
+    return [column.name for column in table.c if not column.primary_key and WRITTEN_ONCE not in column.info]
 
 
 def execute(connection: DBAPIConnection, statement: str) -> Any:

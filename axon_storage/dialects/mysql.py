@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls, Unfit, execute
+from axon_storage.dialects.base import Dialect, Tls, Unfit, execute, replaced
 
 _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
@@ -60,9 +60,9 @@ class MySQL(Dialect):
     def row_id(self) -> TypeEngine[Any]:
         return CHAR(32, charset="ascii", collation="ascii_bin")
 
-    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
+    def upsert(self, table: Table) -> Executable:
         statement = insert(table)
-        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in updated})
+        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in replaced(table)})
 
     def insert_once(self, table: Table) -> Executable:
         # never INSERT IGNORE, which also cuts and clamps values

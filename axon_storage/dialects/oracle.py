@@ -1,14 +1,21 @@
 """Oracle Database through python-oracledb's thin async driver."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import Executable, Table, bindparam, text
+from sqlalchemy import BindParameter, Column, Executable, Insert, Table, bindparam
 from sqlalchemy.dialects.oracle import BINARY_DOUBLE, CLOB, NUMBER, TIMESTAMP, VARCHAR2
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls
+from axon_storage.dialects.base import Dialect, Tls, Unfit, execute, replaced
+
+_CHARSET = "AL32UTF8"
+# binds longer than this are no VARCHAR2 to Oracle: it takes them as LONG, which MERGE refuses (ORA-01461)
+_VARCHAR_BYTES = 4000
 
 
 class Oracle(Dialect):
@@ -23,6 +30,8 @@ class Oracle(Dialect):
     extras = {"oracledb_async": "oracle"}
     driver_modules = frozenset({"oracledb"})
     empty_is_null = True
+    # Locks would be taken in the order the plan finds the rows; a batch takes its rows one after the other.
+    deletes_lists = False
 
     # Lost or refused connections, refused logins, an instance that starts or stops (Oracle's and the driver's codes).
     connection_codes = frozenset(
@@ -64,18 +73,41 @@ class Oracle(Dialect):
     def row_id(self) -> TypeEngine[Any]:
         return CHAR(32)
 
-    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
-        sets = ", ".join(f"t.{name} = s.{name}" for name in updated)
-        return _merge(table, f"WHEN MATCHED THEN UPDATE SET {sets} ")
+    def upsert(self, table: Table) -> Executable:
+        return _MergeOver(table)
 
     def insert_once(self, table: Table) -> Executable:
-        return _merge(table, "")
+        return _Merge(table)
+
+    def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
+        # SQLAlchemy gives this type to CLOBs. As a CLOB each value costs round trips of its own, so short ones go as
+        # what they are.
+        long = [parameter for parameter, native in types.items() if native is driver.DB_TYPE_NVARCHAR]
+        values = [row.get(parameter.key) for row in rows for parameter in long]
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) == len(values):  # a host's own statements may bind something else
+            fits = all(len(text.encode()) <= _VARCHAR_BYTES for text in texts)
+            types.update(dict.fromkeys(long, driver.DB_TYPE_VARCHAR if fits else driver.DB_TYPE_CLOB))
+
+    def check_url(self, url: URL) -> None:
+        if url.database and "service_name" in url.query:
+            raise Unfit("the URL names a SID and a service: leave out one of them")
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         arguments: dict[str, Any] = {"tcp_connect_timeout": timeout}
         if tls is not None and tls.context is not None:
             arguments |= {"protocol": "tcps", "ssl_context": tls.context}
         return url, arguments
+
+    def prepare(self, connection: DBAPIConnection) -> None:
+        connection.autocommit = False  # an engine of others may have been made with AUTOCOMMIT
+        # by code point, whatever a logon trigger or the instance's parameters say
+        execute(connection, "ALTER SESSION SET NLS_COMP = BINARY NLS_SORT = BINARY")
+        charset = "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'"
+        if (found := execute(connection, charset)[0]) != _CHARSET:
+            raise Unfit(
+                f"the database's character set is {found}, which cannot hold every character: it must be {_CHARSET}"
+            )
 
     def code(self, error: BaseException) -> str:
         return getattr(error.args[0], "full_code", "") if error.args else ""
@@ -95,13 +127,34 @@ def unescaped(value: str) -> str:
     return value[1:] if value[:1] == "\x01" else value
 
 
-def _merge(table: Table, matched: str) -> Executable:
-    """A MERGE of one row of parameters, built as text, since SQLAlchemy has no construct for it."""
-    names = [column.name for column in table.c]
-    row = ", ".join(f":{name} AS {name}" for name in names)
+class _Merge(Insert):
+    """A MERGE of one row, as an INSERT that does nothing where the key is there already."""
+
+    inherit_cache = True
+
+
+class _MergeOver(_Merge):
+    """A MERGE of one row that replaces the row of the same key."""
+
+    inherit_cache = True
+
+
+@compiles(_Merge)
+def _merge(merge: _Merge, compiler: SQLCompiler, **_options: Any) -> str:
+    table = cast("Table", merge.table)
+    row = ", ".join(f"{_parameter(column, compiler)} AS {column.name}" for column in table.c)
     on = " AND ".join(f"t.{column.name} = s.{column.name}" for column in table.primary_key)
-    columns, values = ", ".join(names), ", ".join(f"s.{name}" for name in names)
-    return text(
+    columns = ", ".join(column.name for column in table.c)
+    values = ", ".join(f"s.{column.name}" for column in table.c)
+    sets = ", ".join(f"{name} = s.{name}" for name in replaced(table))
+    update = f"WHEN MATCHED THEN UPDATE SET {sets} " if isinstance(merge, _MergeOver) else ""
+    return (
         f"MERGE INTO {table.name} t USING (SELECT {row} FROM dual) s ON ({on}) "  # noqa: S608  # names are ours
-        f"{matched}WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
-    ).bindparams(*(bindparam(column.name, type_=column.type) for column in table.c))
+        f"{update}WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
+    )
+
+
+def _parameter(column: Column[Any], compiler: SQLCompiler) -> str:
+    parameter = compiler.process(bindparam(column.name, type_=column.type))
+    # the driver sends a NULL as a string
+    return f"CAST({parameter} AS {column.type.compile(compiler.dialect)})" if column.nullable else parameter

@@ -1,21 +1,21 @@
 """PostgreSQL through asyncpg."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Executable, String, Table, Text, delete, select, tuple_
-from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy import ColumnElement, Delete, String, Table, Text, delete, select, tuple_
+from sqlalchemy.dialects.postgresql import JSON, Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls, Unfit
+from axon_storage.dialects.base import Tls, Unfit
+from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.values import decode_json
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 
 
-class PostgreSQL(Dialect):
+class PostgreSQL(OnConflict):
     """READ COMMITTED, strings compared by code point, JSON kept as text."""
 
     title = "PostgreSQL"
@@ -26,6 +26,7 @@ class PostgreSQL(Dialect):
     }
     extras = {"asyncpg": "postgresql"}
     driver_modules = frozenset({"asyncpg"})
+    insert = Insert
     native_uuid = True
     decodes_json = True
     zoned_moments = True
@@ -50,15 +51,6 @@ class PostgreSQL(Dialect):
 
     def json(self) -> TypeEngine[Any]:
         return JSON()
-
-    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
-        statement = insert(table)
-        return statement.on_conflict_do_update(
-            index_elements=list(table.primary_key), set_={name: statement.excluded[name] for name in updated}
-        )
-
-    def insert_once(self, table: Table) -> Executable:
-        return insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.

@@ -1,27 +1,28 @@
 """SQLite through aiosqlite: the embedded default."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from axon_storage.dialects.base import Dialect, Tls, Unfit, execute
+from axon_storage.dialects.base import Tls, Unfit, execute
+from axon_storage.dialects.on_conflict import OnConflict
 
 _WRITES = "axon_storage_writes"
 _BUSY_SECONDS = 30
 
 
-class SQLite(Dialect):
+class SQLite(OnConflict):
     """One file, one writer at a time, write-ahead log, synced at every commit."""
 
     title = "SQLite"
     schemes = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
     driver_modules = frozenset({"sqlite3", "aiosqlite"})
+    insert = Insert
     serial_writes = True
     embedded = True
     write_options = {_WRITES: True}
@@ -30,15 +31,6 @@ class SQLite(Dialect):
     connection_codes = frozenset({"10", "26", "14", "15", "11"})
     # SQLITE_BUSY, LOCKED and PROTOCOL (a lost race for the write-ahead log)
     transient_codes = frozenset({"5", "6", "15"})
-
-    def upsert(self, table: Table, updated: Sequence[str]) -> Executable:
-        statement = insert(table)
-        return statement.on_conflict_do_update(
-            index_elements=list(table.primary_key), set_={name: statement.excluded[name] for name in updated}
-        )
-
-    def insert_once(self, table: Table) -> Executable:
-        return insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         del timeout  # opening a file does not wait

@@ -36,7 +36,7 @@ def test_a_save_is_a_merge() -> None:
         "MERGE INTO sessions t USING (SELECT :tenant_id AS tenant_id, :scope AS scope, :key AS key, :value AS value, "
         ":source_step AS source_step FROM dual) s "
         "ON (t.tenant_id = s.tenant_id AND t.scope = s.scope AND t.key = s.key) "
-        "WHEN MATCHED THEN UPDATE SET t.value = s.value, t.source_step = s.source_step "
+        "WHEN MATCHED THEN UPDATE SET value = s.value, source_step = s.source_step "
         "WHEN NOT MATCHED THEN INSERT (tenant_id, scope, key, value, source_step) "
         "VALUES (s.tenant_id, s.scope, s.key, s.value, s.source_step)"
     )
@@ -48,7 +48,7 @@ def test_an_append_is_a_merge_that_changes_nothing() -> None:
 
 def test_a_trace_saved_again_keeps_its_place() -> None:
     updates, _ = _sql(save(ORACLE, TraceRow)).split("WHEN NOT MATCHED")
-    assert "t.created_id =" not in updates.partition("UPDATE SET")[2]
+    assert "created_id =" not in updates.partition("UPDATE SET")[2]
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)

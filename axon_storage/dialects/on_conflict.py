@@ -1,0 +1,22 @@
+"""``INSERT … ON CONFLICT``, which PostgreSQL and SQLite write alike."""
+
+from typing import Any, ClassVar
+
+from sqlalchemy import Executable, Table
+
+from axon_storage.dialects.base import Dialect, replaced
+
+
+class OnConflict(Dialect):
+    """A database that takes a conflict's remedy as part of the INSERT."""
+
+    insert: ClassVar[type[Any]]
+    """SQLAlchemy's construct for this database."""
+
+    def upsert(self, table: Table) -> Executable:
+        statement = self.insert(table)
+        values = {name: statement.excluded[name] for name in replaced(table)}
+        return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)  # type: ignore[no-any-return]
+
+    def insert_once(self, table: Table) -> Executable:
+        return self.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))  # type: ignore[no-any-return]
