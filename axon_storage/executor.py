@@ -136,9 +136,12 @@ class _Translation:
         self._dialect, self._operation = dialect, operation
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        self._cancellations = _cancellations()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Exception) and _cancellations() > self._cancellations:
+            # the driver met another error while it saw to the cancellation, and told only that
+            raise asyncio.CancelledError from error
         if isinstance(error, StorageError):
             error.operation = error.operation or self._operation
         elif isinstance(error, Exception):
@@ -146,6 +149,12 @@ class _Translation:
             if translated is not None:
                 translated.operation = self._operation
                 raise translated from cause
+
+
+def _cancellations() -> int:
+    """How often the running task has been asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _translate(dialect: Dialect, error: Exception) -> tuple[StorageError | None, BaseException | None]:
