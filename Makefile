@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test lint servers clean
+.PHONY: demo test oracle lint servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY) servers
 	$(BIN)/pytest
+
+# The conformance suite through the real Oracle driver, on the Oracle double (tests/servers/oracle_double): 20 minutes.
+oracle: $(READY)
+	@$(BIN)/python -m tests.servers oracle-double
+	AXON_TEST_ORACLE_DOUBLE_12_1_URL=start AXON_TEST_ORACLE_DOUBLE_23AI_URL=start $(BIN)/pytest tests/conformance -k oracle
 
 lint: $(READY)
 	$(BIN)/ruff check .

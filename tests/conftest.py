@@ -1,13 +1,14 @@
 """The databases under test, one of each kind for the whole run, and what to say of those that are missing."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.databases import Databases
+from tests.databases import TARGETS, Databases
 from tests.servers import NOT_EXERCISED, SERVED, Servers
 
 settings.register_profile(
@@ -27,6 +28,21 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"AXON_TEST_REQUIRE: no such server: {', '.join(unknown)}; there are {SERVED}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        target = (
+            str(item.callspec.params.get("target", ""))
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else ""
+        )
+        for mark in item.iter_markers("not_on"):
+            if target.startswith(mark.args[0]):
+                item.add_marker(pytest.mark.skip(f"{mark.args[0]}: {mark.args[1]}"))
+        for mark in item.iter_markers("fails_on"):
+            if target.startswith(mark.args[0]):
+                item.add_marker(pytest.mark.xfail(reason=f"{mark.args[0]}: {mark.args[1]}"))
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     running = Servers()
@@ -43,7 +59,9 @@ async def databases(servers: Servers, tmp_path_factory: pytest.TempPathFactory) 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
-        _passed.update(target for target in ("sqlite", "memory", *SERVED) if f"[{target}" in report.nodeid)
+        # the longest, since one name may begin another
+        ran_on = [target for target in ("memory", *TARGETS) if re.search(rf"\[{re.escape(target)}[]-]", report.nodeid)]
+        _passed.update(sorted(ran_on, key=len)[-1:])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,10 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine, schema
 from axon_storage.tables import metadata
-from tests.servers import Servers, UnavailableError
+from tests.servers import ORACLES, Servers, UnavailableError
 
-TARGETS = ("sqlite", "postgresql", "mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy")
-"""A server and, where there is more than one, the driver: what the conformance suite runs on."""
+TARGETS = {
+    "sqlite": ("sqlite", ""),
+    "postgresql": ("postgresql", ""),
+    "mariadb": ("mariadb", ""),
+    "mysql": ("mysql", ""),
+    "mariadb-asyncmy": ("mariadb", "+asyncmy"),
+    "mysql-asyncmy": ("mysql", "+asyncmy"),
+} | {name: (name, "") for name in ORACLES}
+"""What the conformance suite runs on: a server and a driver other than its first."""
+
+SECRET = "throwaway1"
 
 
 class Databases:
@@ -29,15 +38,26 @@ class Databases:
     async def empty(self, target: str) -> str:
         """The URL of a new database without a schema."""
         name = f"axon_{uuid4().hex[:12]}"
-        server, _, driver = target.partition("-")
+        server, driver = TARGETS[target]
         if server == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
         url = make_url(self._server_url(server))
-        if driver:
-            url = url.set(drivername=f"{url.drivername}+{driver}")
-        await self._administer(url.render_as_string(hide_password=False), f"CREATE DATABASE {name}")
-        self._made.append((url.render_as_string(hide_password=False), f"DROP DATABASE {name}"))
-        return url.set(database=name).render_as_string(hide_password=False)
+        url = url.set(drivername=url.drivername + driver)
+        if url.drivername == "oracle":  # where a user is a schema, and a schema is what others call a database
+            made = url.set(username=name, password=SECRET)
+            statements = [
+                f"CREATE USER {name} IDENTIFIED BY {SECRET}",
+                f"GRANT CREATE SESSION, CREATE TABLE, UNLIMITED TABLESPACE TO {name}",
+            ]
+            drop = f"DROP USER {name} CASCADE"
+        else:
+            made = url.set(database=name)
+            statements, drop = [f"CREATE DATABASE {name}"], f"DROP DATABASE {name}"
+        administrator = url.render_as_string(hide_password=False)
+        for statement in statements:
+            await self._administer(administrator, statement)
+        self._made.append((administrator, drop))
+        return made.render_as_string(hide_password=False)
 
     async def ready(self, target: str) -> tuple[str, AsyncEngine]:
         """The URL and engine of this target's database, its schema up and its tables empty."""

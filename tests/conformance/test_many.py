@@ -66,12 +66,14 @@ async def test_save_many_is_all_or_nothing(storage: StorageBackend, tenant: str)
     assert await storage.query_events(None, 1) == []
 
 
-async def test_a_hundred_thousand_ids_are_deleted_at_once(storage: StorageBackend, tenant: str) -> None:
-    await storage.save_many(sample(TraceRow, tenant, trace_id=number * 30) for number in range(2000))
-    survivor = sample(TraceRow, tenant, trace_id=2**64 - 1)
-    await storage.save_trace(survivor)
-    assert await storage.delete_traces(range(100_000)) == 2000
-    assert await storage.load_traces(9) == [survivor]
+async def test_a_hundred_thousand_ids_are_deleted_at_once(repository: SqlRepository) -> None:
+    await repository.save_many(sample(TraceRow, trace_id=number * 30) for number in range(2000))
+    survivor = sample(TraceRow, trace_id=2**64 - 1)
+    await repository.save_trace(survivor)
+    await repository.for_tenant("another").save_trace(sample(TraceRow, "another", trace_id=30))
+    assert await repository.delete_traces(range(100_000)) == 2000
+    assert await repository.load_traces(9) == [survivor]
+    assert len(await repository.for_tenant("another").load_traces(9)) == 1
 
 
 async def test_deletes_ignore_unknown_and_repeated_ids(storage: StorageBackend, tenant: str) -> None:

@@ -72,7 +72,7 @@ def mysql(root: Path) -> Flavour:
     )
 
 
-def start(directory: Path, flavour: Flavour) -> tuple[Process, str]:
+def start(directory: Path, flavour: Flavour) -> tuple[list[Process], str]:
     """Start a server in an empty directory; give it and its URL."""
     port, settings = free_port(), directory / "my.cnf"
     settings.write_text(SETTINGS.format(directory=directory, port=port, user=getpass.getuser()) + flavour.settings)
@@ -85,4 +85,4 @@ def start(directory: Path, flavour: Flavour) -> tuple[Process, str]:
     run(flavour.client, "--no-defaults", "--user=root", socket, "-e",
         f"CREATE DATABASE axon; CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';"
         f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION")  # fmt: skip
-    return process, f"{flavour.scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/axon"
+    return [process], f"{flavour.scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/axon"

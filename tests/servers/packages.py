@@ -3,10 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from zlib import crc32
 
+from tests.servers import oracle_double as oracle
 from tests.servers.apt import COMPLETE, apt_install, distribution, unpack
-from tests.servers.process import StartError
+from tests.servers.process import StartError, run
+
+REQUIREMENTS = Path(oracle.__file__).parent / "requirements.txt"
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "axon-storage"
 
@@ -39,14 +44,33 @@ def mysql() -> Path | None:
     return root if (root.parent / COMPLETE).exists() else None
 
 
-def install() -> list[str]:
+def oracle_double() -> oracle.Programs | None:
+    """What the Oracle double runs on."""
+    programs, python = postgresql(), _double() / "bin/python"
+    if programs is None or not (_double() / COMPLETE).exists() or not _orafce(programs).exists():
+        return None
+    return oracle.Programs(python, programs)
+
+
+def _double() -> Path:
+    """The virtual environment with the double's packages; other packages are another environment."""
+    return CACHE / f"oracle-double-{crc32(REQUIREMENTS.read_bytes()):08x}"
+
+
+def _orafce(programs: Path) -> Path:
+    return Path("/usr/share/postgresql") / programs.parent.name / "extension/orafce.control"
+
+
+def install(*, double: bool) -> list[str]:
     """Get what is missing; give a line for each server that cannot be had here, and why."""
     problems = []
-    for name, find, get in (
+    wanted = [
         ("PostgreSQL", postgresql, _install_postgresql),
         ("MariaDB", mariadb, _install_mariadb),
         ("MySQL", mysql, _unpack_mysql),
-    ):
+        *([("the Oracle double", oracle_double, _install_oracle_double)] if double else []),
+    ]
+    for name, find, get in wanted:
         if find() is None:
             print(f"getting {name} for the tests …", flush=True)  # noqa: T201  # a minute's silence looks like a hang
             try:
@@ -80,6 +104,18 @@ def _install_mariadb() -> None:
 def _unpack_mysql() -> None:
     _require_root()
     unpack(*MYSQL_PACKAGES[distribution()], CACHE / "mysql")
+
+
+def _install_oracle_double() -> None:
+    programs, home = postgresql(), _double()
+    if programs is None:
+        raise StartError("it needs PostgreSQL")
+    if not _orafce(programs).exists():
+        _require_root()
+        apt_install(f"postgresql-{programs.parent.name}-orafce")
+    run(sys.executable, "-m", "venv", "--clear", home)
+    run(home / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r", REQUIREMENTS)
+    (home / COMPLETE).touch()
 
 
 def _require_root() -> None:

@@ -1,16 +1,34 @@
 """The servers of one test run: each started when the first test asks for it, all stopped at the end."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tests.servers import mysql, packages, postgresql
+from tests.servers import mysql, oracle_double, packages, postgresql
 from tests.servers.process import Process, StartError
 
-SERVED = ("postgresql", "mariadb", "mysql")
-"""The servers there are, by the name used in ``AXON_TEST_<NAME>_URL`` and ``AXON_TEST_REQUIRE``."""
+SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai")
+"""The servers that can be started here, by the name used in ``AXON_TEST_REQUIRE``."""
+
+
+START = "start"
+"""In place of a URL: start a private server."""
+
+
+def _given(name: str) -> str | None:
+    return os.environ.get(f"AXON_TEST_{re.sub('[^A-Z0-9]', '_', name.upper())}_URL")
+
+
+GIVEN = {name: url for name in (*SERVED, "oracle") if (url := _given(name))}
+"""The servers that the environment gives, as ``AXON_TEST_<NAME>_URL``; an Oracle Database can only come from there."""
+
+ORACLES = [name for name in ("oracle-double-12.1", "oracle-double-23ai", "oracle") if name in GIVEN]
+"""What speaks Oracle's protocol in this run; a double is asked for with ``AXON_TEST_<NAME>_URL=start``."""
 
 NOT_EXERCISED: dict[str, str] = {}
 """The servers a run had to do without, each with the reason."""
@@ -25,7 +43,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._urls: dict[str, str] = {}
-        self._running: list[tuple[Process, Path]] = []
+        self._running: list[tuple[list[Process], Path]] = []
 
     def url(self, name: str) -> str:
         """The URL of an administrator's account on a server."""
@@ -33,7 +51,8 @@ class Servers:
             raise UnavailableError(NOT_EXERCISED[name])
         if name not in self._urls:
             try:
-                self._urls[name] = os.environ.get(f"AXON_TEST_{name.upper()}_URL") or self._start(name)
+                given = GIVEN.get(name, START)
+                self._urls[name] = self._start(name) if given == START else given
             except (StartError, OSError, LookupError) as error:
                 NOT_EXERCISED[name] = str(error)
                 raise UnavailableError(str(error)) from error
@@ -42,8 +61,9 @@ class Servers:
     def stop(self) -> None:
         """Stop the servers that were started here, and no other."""
         while self._running:
-            process, directory = self._running.pop()
-            process.stop()
+            processes, directory = self._running.pop()
+            for process in processes:
+                process.stop()
             shutil.rmtree(directory, ignore_errors=True)
 
     def _start(self, name: str) -> str:
@@ -54,16 +74,18 @@ class Servers:
         directory = Path(tempfile.mkdtemp(prefix=f"axon-{name}-"))
         directory.chmod(0o711)  # the server may run under another account
         try:
-            process, url = start(directory, programs)
+            processes, url = start(directory, programs)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        self._running.append((process, directory))
+        self._running.append((processes, directory))
         return url
 
 
-_STARTS: dict[str, tuple[Callable[[], Path | None], Callable[[Path, Path], tuple[Process, str]]]] = {
+_STARTS: dict[str, tuple[Callable[[], Any], Callable[[Path, Any], tuple[list[Process], str]]]] = {
     "postgresql": (packages.postgresql, postgresql.start),
     "mariadb": (packages.mariadb, lambda directory, programs: mysql.start(directory, mysql.mariadb(programs))),
     "mysql": (packages.mysql, lambda directory, root: mysql.start(directory, mysql.mysql(root))),
+    "oracle-double-12.1": (packages.oracle_double, partial(oracle_double.start, presents="12.1")),
+    "oracle-double-23ai": (packages.oracle_double, partial(oracle_double.start, presents="23ai")),
 }

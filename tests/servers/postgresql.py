@@ -18,7 +18,7 @@ max_wal_size = 1GB
 """
 
 
-def start(directory: Path, programs: Path) -> tuple[Process, str]:
+def start(directory: Path, programs: Path) -> tuple[list[Process], str]:
     """Start a server in an empty directory from the binaries in ``programs``; give it and its URL."""
     user = account("postgres")
     own(directory, user)
@@ -31,4 +31,4 @@ def start(directory: Path, programs: Path) -> tuple[Process, str]:
         settings.write(SETTINGS.format(port=port, directory=directory))
     process = Process.start([programs / "postgres", "-D", data], directory / "server.log", user)
     process.wait_for(programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port))
-    return process, f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+    return [process], f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"

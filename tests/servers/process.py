@@ -28,7 +28,9 @@ class Process:
     log: Path
 
     @classmethod
-    def start(cls, command: Sequence[str | Path], log: Path, user: str | None = None) -> "Process":
+    def start(
+        cls, command: Sequence[str | Path], log: Path, user: str | None = None, cwd: Path | None = None
+    ) -> "Process":
         """Start a command that stays in the foreground; it dies with this process, however that ends."""
         with log.open("ab") as output:
             popen = subprocess.Popen(
@@ -38,16 +40,16 @@ class Process:
                 stderr=output,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # one libc call, no Python locks
-                **as_user(user),
+                **as_user(user, cwd),
             )
         return cls(popen, log)
 
-    def wait_for(self, *probe: str | Path, user: str | None = None) -> None:
+    def wait_for(self, *probe: str | Path, user: str | None = None, cwd: Path | None = None) -> None:
         """Wait until a client command succeeds."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             command = [str(part) for part in probe]
-            if subprocess.run(command, capture_output=True, check=False, **as_user(user)).returncode == 0:
+            if subprocess.run(command, capture_output=True, check=False, **as_user(user, cwd)).returncode == 0:
                 return
             if self.popen.poll() is not None or time.monotonic() > deadline:
                 raise StartError(f"{command[0]}: no server; {self.log.read_text(errors='replace')[-2000:]}")
@@ -85,10 +87,10 @@ def own(path: Path, user: str | None) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def as_user(user: str | None) -> dict[str, Any]:
-    """Keywords that make subprocess run as another account."""
+def as_user(user: str | None, cwd: Path | None = None) -> dict[str, Any]:
+    """Keywords that make subprocess run as another account, or in another directory."""
     if user is None:
-        return {}
+        return {"cwd": cwd}
     entry = pwd.getpwnam(user)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
 

@@ -1,0 +1,96 @@
+"""Runs the Mirror with the strict layer, on any PostgreSQL from 15 on, at a speed that tests can wait for."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from seerdb.common import sqltext
+
+_tokens: Callable[[str], Iterator[Any]] = sqltext.sql_tokens
+# Pure, and asked many times for each statement. Before the backend is imported, which takes it by name.
+_remembered = lru_cache(512)(lambda sql: tuple(_tokens(sql)))
+sqltext.sql_tokens = lambda sql: iter(_remembered(sql))
+
+from seerdb.server import framing, launcher, session  # noqa: E402  # see above
+from seerdb.server.backends import postgres  # noqa: E402
+
+from tests.servers.oracle_double.strict import StrictBackend  # noqa: E402
+
+_ARRIVED_SECONDS = 0.02
+
+_IS_JSON = (
+    "LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF {empty} THEN RETURN NULL; END IF; PERFORM {text}::json; RETURN true; "
+    "EXCEPTION WHEN others THEN RETURN false; END $$;"
+)
+
+
+def _run_on_postgresql_15() -> None:
+    """Say ``IS JSON``, which came with PostgreSQL 16, and a setting of later orafce, in other words."""
+    helpers = postgres._HELPER_FUNCTIONS_DDL  # the version is pinned
+    for old, empty, text in (
+        ("LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN $1 = '' THEN NULL ELSE $1 IS JSON END $$;",
+         "$1 IS NULL OR $1 = ''", "$1"),
+        ("LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN length($1) = 0 THEN NULL ELSE $1 IS JSON END $$;",
+         "$1 IS NULL OR length($1) = 0", "convert_from($1,'UTF8')"),
+    ):  # fmt: skip
+        helpers = helpers.replace(old, _IS_JSON.format(empty=empty, text=text))
+    postgres._HELPER_FUNCTIONS_DDL = helpers
+    settings = postgres._ORAFCE_SESSION_SETTINGS
+    postgres._ORAFCE_SESSION_SETTINGS = settings.replace(
+        "SET orafce.oracle_compatibility_date_limit = off", "SET seerdb.orafce_date_limit = off"
+    )
+
+
+def _read_what_has_arrived() -> None:
+    """Parse a long message once it is there, not again from its start after each packet of 8 kB."""
+    read_packet = framing.PacketStream.read_packet
+
+    def read(stream: Any, *, within: float | None = None) -> Any:
+        received = read_packet(stream, within=within)
+        if within is None or received is None:
+            return received
+        kind, body = received
+        parts = [body]
+        while True:
+            try:
+                more = read_packet(stream, within=_ARRIVED_SECONDS)
+            except TimeoutError:
+                return kind, b"".join(parts)
+            if more is None or more[0] != kind:
+                raise ConnectionResetError("the client went away in the middle of a message")
+            parts.append(more[1])
+
+    framing.PacketStream.read_packet = read
+
+
+def _remember_translations() -> None:
+    """Translate each text of a statement once: it is done word by word, in Python, a dozen times over."""
+    postgres._translate_idioms = lru_cache(512)(postgres._translate_idioms)
+
+
+def _let_clients_define_empty_results() -> None:
+    """Hold back the end of a result with LOBs also where it has no rows, so that the client says how it reads them.
+
+    Told at once that there are none, it never says so, and cannot read the rows of the statement's next execution.
+    """
+    open_query, encode = session._Cursors.open_query, session.encode_query_response
+
+    def open_held(cursors: Any, sql: str, bind_types: Any = (), columns: Any = ()) -> Any:
+        if session._defers_inline_rows(columns):
+            return cursors.open(list(columns), [], sql=sql, bind_types=bind_types)
+        return open_query(cursors, sql, bind_types, columns)
+
+    def encode_held(columns: Any, rows: Any, **options: Any) -> Any:
+        return encode(columns, rows, **{**options, "more": options.get("more") or session._defers_inline_rows(columns)})
+
+    session._Cursors.open_query, session.encode_query_response = open_held, encode_held
+
+
+if __name__ == "__main__":
+    _run_on_postgresql_15()
+    _read_what_has_arrived()
+    _remember_translations()
+    _let_clients_define_empty_results()
+    postgres._SQLSTATE_TO_ORA.update({"40P01": 60, "40001": 8177})  # deadlock, serialization
+    postgres.PostgresBackend = StrictBackend
+    launcher.main()
