@@ -16,7 +16,9 @@ class OnConflict(Dialect):
     def upsert(self, table: Table) -> Executable:
         statement = self.insert(table)
         values = {name: statement.excluded[name] for name in replaced(table)}
-        return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)  # type: ignore[no-any-return]
+        over: Executable = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+        return over
 
     def insert_once(self, table: Table) -> Executable:
-        return self.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))  # type: ignore[no-any-return]
+        once: Executable = self.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+        return once
