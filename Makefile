@@ -12,7 +12,7 @@ demo: $(READY)
 test: $(READY) servers
 	$(BIN)/pytest
 
-# The conformance suite through the real Oracle driver, on the Oracle double (tests/servers/oracle_double): 20 minutes.
+# The conformance suite through the real Oracle driver, on the Oracle double (tests/servers/oracle_double).
 oracle: $(READY)
 	@$(BIN)/python -m tests.servers oracle-double
 	AXON_TEST_ORACLE_DOUBLE_12_1_URL=start AXON_TEST_ORACLE_DOUBLE_23AI_URL=start $(BIN)/pytest tests/conformance -k oracle

@@ -14,7 +14,7 @@ from sqlalchemy.types import CHAR, TypeEngine
 from axon_storage.dialects.base import Dialect, Tls, Unfit, execute, replaced
 
 _CHARSET = "AL32UTF8"
-# binds longer than this are no VARCHAR2 to Oracle: it takes them as LONG, which MERGE refuses (ORA-01461)
+# What a VARCHAR2 holds. Longer strings would go as LONG, which MERGE is said to refuse (ORA-01461); not seen on Oracle.
 _VARCHAR_BYTES = 4000
 
 
