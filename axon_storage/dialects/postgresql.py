@@ -1,5 +1,6 @@
 """PostgreSQL through asyncpg."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Delete, String, Table, Text, delete, select, tuple_
@@ -10,7 +11,14 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.base import Tls, Unfit
 from axon_storage.dialects.on_conflict import OnConflict
-from axon_storage.values import decode_json
+from axon_storage.values import decode_json, utf8_size
+
+# asyncpg's executemany sends four buffers of 32 KiB and then waits for room to send more. A cancellation that meets it
+# there is never told the server, which goes on waiting for the rest, as the client does for the answer (0.32.0,
+# bind_execute_many). What fits in less is sent without a wait.
+_SENT_AT_ONCE = 3 * 2**15
+_MESSAGE_BYTES = 100  # of a row, beside its parameters
+_PARAMETER_BYTES = 24  # the longest that is no string, a UUID, with its length and format
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 
@@ -75,8 +83,27 @@ class PostgreSQL(OnConflict):
         if encoding != "UTF8":
             raise Unfit(f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8")
 
+    def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
+        for rows in _sent_at_once(parameters):
+            cursor.executemany(statement, rows)
+        return True
+
     def code(self, error: BaseException) -> str:
         return getattr(error, "sqlstate", None) or ""
 
     def _listed(self, code: str, codes: frozenset[str]) -> bool:
         return code in codes or code[:2] in codes
+
+
+def _sent_at_once(rows: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    """Cut a batch into pieces that asyncpg sends without waiting; a row that is too long for that goes alone."""
+    piece: list[Sequence[Any]] = []
+    total = 0
+    for row in rows:
+        size = _MESSAGE_BYTES + sum(_PARAMETER_BYTES + (utf8_size(v) if isinstance(v, str) else 0) for v in row)
+        if piece and total + size > _SENT_AT_ONCE:
+            yield piece
+            piece, total = [], 0
+        piece.append(row)
+        total += size
+    yield piece

@@ -90,3 +90,15 @@ async def test_a_cancelled_call_passes_cancellation_through_and_leaves_the_pool_
     found = [event.source for event in await repository.query_events(None, 999)]
     assert len(found) == len(set(found))
     assert set(stored) <= set(found)
+
+
+async def test_a_batch_cancelled_anywhere_ends_and_is_stored_whole_or_not_at_all(repository: SqlRepository) -> None:
+    batch = 1000
+    rows = [sample(EventRow, payload="x" * 700) for _ in range(batch)]
+    for step in range(60):
+        call = asyncio.create_task(repository.save_many(rows))
+        await asyncio.sleep(0.0005 * step)
+        call.cancel()
+        # what is told too late may also be stored
+        assert await asyncio.gather(call, return_exceptions=True) == [None] or call.cancelled()
+    assert len(await repository.query_events(None, 99_999)) % batch == 0
