@@ -7,6 +7,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
+from axon_storage.dialects import dialect_of
 from axon_storage.engines import create_engine
 from axon_storage.tables import VERSION_TABLE, metadata
 
@@ -53,8 +54,16 @@ def _offline() -> None:
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
     )
+    migration = context.get_context()
+    # nobody reads what an INSERT gives back, and on Oracle it would need a variable
+    migration.dialect.insert_returning = False
+    dialect = dialect_of(migration.dialect)
+    if dialect.script_begins:
+        migration.impl.static_output(dialect.script_begins)
     with context.begin_transaction():
         context.run_migrations()
+    if dialect.script_ends:
+        context.execute(dialect.script_ends)
 
 
 if context.is_offline_mode():

@@ -81,6 +81,11 @@ class Dialect:
     embedded: ClassVar[bool] = False
     """Whether opening a storage brings the schema up by itself, no deployment being there to do it."""
 
+    script_begins: ClassVar[str] = ""
+    """What a script of migrations begins with, in the language of the client that runs it."""
+    script_ends: ClassVar[str] = ""
+    """The statement a script of migrations ends with."""
+
     engine_options: ClassVar[Mapping[str, Any]] = {}
     """Options of the engine itself."""
     transaction_options: ClassVar[Mapping[str, Any]] = {}

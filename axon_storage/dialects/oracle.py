@@ -32,6 +32,9 @@ class Oracle(Dialect):
     empty_is_null = True
     # Locks would be taken in the order the plan finds the rows; a batch takes its rows one after the other.
     deletes_lists = False
+    # SQL*Plus, SQLcl and SQL Developer go on after an error, to the statement that says all is done.
+    script_begins = "WHENEVER SQLERROR EXIT FAILURE ROLLBACK"
+    script_ends = "COMMIT"
 
     # Lost or refused connections, refused logins, an instance that starts or stops (Oracle's and the driver's codes).
     connection_codes = frozenset(
