@@ -4,24 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test oracle lint servers clean
+.PHONY: demo test lint servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY) servers
-	$(BIN)/pytest
-
-# The conformance suite through the real Oracle driver, on the Oracle double (tests/servers/oracle_double).
-oracle: $(READY)
-	@$(BIN)/python -m tests.servers oracle-double
-	AXON_TEST_ORACLE_DOUBLE_12_1_URL=start AXON_TEST_ORACLE_DOUBLE_23AI_URL=start $(BIN)/pytest tests/conformance -k oracle
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/databases.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 # The database servers the tests start; what cannot be had is said here and again at the end of the tests.
 servers: $(READY)

@@ -4,11 +4,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.databases import TARGETS, Databases
+from tests.databases import REQUIRED, TARGETS, Databases
 from tests.servers import NOT_EXERCISED, SERVED, Servers
 
 settings.register_profile(
@@ -23,8 +24,7 @@ _passed: Counter[str] = Counter()
 
 
 def pytest_configure() -> None:
-    required = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(",") if name}
-    if unknown := required.difference(SERVED):
+    if unknown := REQUIRED.difference(SERVED):
         raise pytest.UsageError(f"AXON_TEST_REQUIRE: no such server: {', '.join(unknown)}; there are {SERVED}")
 
 
@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if isinstance(item, pytest.Function) and hasattr(item, "callspec")
             else ""
         )
+        if target:  # a server is started by one worker, and all its tests are that worker's
+            item.add_marker(pytest.mark.xdist_group(target.partition("-asyncmy")[0]))
         for mark in item.iter_markers("not_on"):
             if target.startswith(mark.args[0]):
                 item.add_marker(pytest.mark.skip(f"{mark.args[0]}: {mark.args[1]}"))
@@ -62,6 +64,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         # the longest, since one name may begin another
         ran_on = [target for target in ("memory", *TARGETS) if re.search(rf"\[{re.escape(target)}[]-]", report.nodeid)]
         _passed.update(sorted(ran_on, key=len)[-1:])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["not_exercised"] = NOT_EXERCISED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    NOT_EXERCISED.update(getattr(node, "workeroutput", {}).get("not_exercised", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine, schema
 from axon_storage.tables import metadata
-from tests.servers import ORACLES, Servers, UnavailableError
+from tests.servers import NOT_EXERCISED, ORACLES, Servers, UnavailableError
 
 TARGETS = {
     "sqlite": ("sqlite", ""),
@@ -23,7 +24,21 @@ TARGETS = {
 } | {name: (name, "") for name in ORACLES}
 """What the conformance suite runs on: a server and a driver other than its first."""
 
+SERVERS = [target for target, (_, driver) in TARGETS.items() if not driver]
+"""Each server once, with its first driver."""
+
+REQUIRED = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(",") if name}
+"""What a run must not do without."""
+
 SECRET = "throwaway1"
+
+
+def do_without(name: str, reason: str) -> NoReturn:
+    """Skip the test for want of something, and say so at the end of the run; fail where it is required."""
+    NOT_EXERCISED[name] = reason
+    if name in REQUIRED:
+        pytest.fail(f"{name} is required here: {reason}")
+    pytest.skip(f"{name}: {reason}")
 
 
 class Databases:
@@ -71,6 +86,17 @@ class Databases:
                 await connection.execute(table.delete())
         return url, engine
 
+    async def end_sessions(self, target: str, user: str) -> None:
+        """Cut off every session of a user, on an Oracle, from the server's side."""
+        engine = create_engine(self._server_url(target))
+        try:
+            async with engine.connect() as connection:
+                query = text("SELECT sid, serial# FROM v$session WHERE username = :username")
+                for sid, serial in (await connection.execute(query, {"username": user.upper()})).all():
+                    await connection.execute(text(f"ALTER SYSTEM KILL SESSION '{sid},{serial}' IMMEDIATE"))
+        finally:
+            await engine.dispose()
+
     def keep(self, engine: AsyncEngine) -> AsyncEngine:
         """Dispose of an engine at the end of the run."""
         self._kept.append(engine)
@@ -87,9 +113,7 @@ class Databases:
         try:
             return self._servers.url(server)
         except UnavailableError as error:
-            if server in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(","):
-                pytest.fail(f"{server} is required here: {error}")
-            pytest.skip(f"{server}: {error}")
+            do_without(server, str(error))
 
     @staticmethod
     async def _administer(url: str, statement: str) -> None:

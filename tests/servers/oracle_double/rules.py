@@ -9,24 +9,14 @@ from typing import Any, NamedTuple
 
 from seerdb.common.sqltext import sql_tokens
 
+from tests.servers.oracle_double.reserved import RESERVED
+
 Release = tuple[int, int]
 
 _LONG_NAMES: Release = (12, 2)
 _RELAXED: Release = (23, 0)
 """The release that came to take VALUES of many rows, SELECT without FROM, IF EXISTS, BOOLEAN and longer lists."""
 
-# V$RESERVED_WORDS where RESERVED = 'Y': no name of a table or column, unless quoted.
-RESERVED = frozenset(
-    """
-    ACCESS ADD ALL ALTER AND ANY AS ASC AUDIT BETWEEN BY CHAR CHECK CLUSTER COLUMN COLUMN_VALUE COMMENT COMPRESS CONNECT
-    CREATE CURRENT DATE DECIMAL DEFAULT DELETE DESC DISTINCT DROP ELSE EXCLUSIVE EXISTS FILE FLOAT FOR FROM GRANT GROUP
-    HAVING IDENTIFIED IMMEDIATE IN INCREMENT INDEX INITIAL INSERT INTEGER INTERSECT INTO IS LEVEL LIKE LOCK LONG
-    MAXEXTENTS MINUS MLSLABEL MODE MODIFY NESTED_TABLE_ID NOAUDIT NOCOMPRESS NOT NOWAIT NULL NUMBER OF OFFLINE ON ONLINE
-    OPTION OR ORDER PCTFREE PRIOR PUBLIC RAW RENAME RESOURCE REVOKE ROW ROWID ROWNUM ROWS SELECT SESSION SET SHARE SIZE
-    SMALLINT START SUCCESSFUL SYNONYM SYSDATE TABLE THEN TO TRIGGER UID UNION UNIQUE UPDATE USER VALIDATE VALUES VARCHAR
-    VARCHAR2 VIEW WHENEVER WHERE WITH
-    """.split()  # noqa: SIM905  # a hundred quotes would hide the words
-)
 _CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "SUPPLEMENTAL"})
 
 
@@ -59,12 +49,12 @@ _RULES = (
     _rule(933, _NOT_ENDED, r"\bON (?:CONFLICT|DUPLICATE)\b"),
     _rule(933, _NOT_ENDED, r"\b(?:FROM|JOIN) [\w$#.]+ AS \w"),
     _rule(933, _NOT_ENDED, r"\bVALUES ?\([^()]*\) ?,", _RELAXED),
-    _rule(933, _NOT_ENDED, r"^UPDATE\b.*\bSET\b.* FROM [\w$#.]+(?: WHERE\b|$)", _RELAXED),
+    _rule(933, _NOT_ENDED, r"^UPDATE\b[^()]*\bSET\b(?:[^()]|\([^()]*\))* FROM [\w$#.]+", _RELAXED),
     _rule(933, _NOT_ENDED, r"^DELETE\b.* USING\b"),
     _rule(933, _NOT_ENDED, r"^(?!BEGIN|DECLARE|CREATE (?:OR REPLACE )?(?:FUNC|PROC|TRIG|PACK|TYPE)).*; ?$"),
     _rule(923, "FROM keyword not found where expected", r"^SELECT (?!.*\bFROM\b)", _RELAXED),
     _rule(920, "invalid relational operator", r"\bI?LIKE ANY\b|\bILIKE\b"),
-    _rule(911, "invalid character", r"::|`"),
+    _rule(911, "invalid character", r"`"),
     _rule(908, "missing NULL keyword", r"\bIS (?:NOT )?(?:[01]\b|TRUE\b|FALSE\b)", _RELAXED),
     _rule(904, "invalid identifier", r"(?<![.\w])(?:TRUE|FALSE)\b", _RELAXED),
     _rule(904, "invalid identifier", r"\bNOW ?\("),

@@ -5,6 +5,8 @@ from functools import lru_cache
 from typing import Any
 
 from seerdb.common import sqltext
+from seerdb.common.exceptions import Truncated
+from seerdb.common.tns_consts import TNS_FUNC_REEXECUTE
 
 _tokens: Callable[[str], Iterator[Any]] = sqltext.sql_tokens
 # Pure, and asked many times for each statement. Before the backend is imported, which takes it by name.
@@ -63,6 +65,20 @@ def _read_what_has_arrived() -> None:
     framing.PacketStream.read_packet = read
 
 
+def _wait_for_every_row() -> None:
+    """Take a batch that runs again for complete once it has all its rows, not where a packet ends with a row."""
+    parse = session.parse_reexecute
+
+    def parse_whole(payload: bytes, **options: Any) -> Any:
+        request = parse(payload, **options)
+        rows_follow = options.get("bind_types") and not options.get("cached_plsql")
+        if rows_follow and payload[1] == TNS_FUNC_REEXECUTE and len(request.bind_rows) < request.fetch:
+            raise Truncated(f"{len(request.bind_rows)} of {request.fetch} rows")
+        return request
+
+    session.parse_reexecute = parse_whole
+
+
 def _remember_translations() -> None:
     """Translate each text of a statement once: it is done word by word, in Python, a dozen times over."""
     postgres._translate_idioms = lru_cache(512)(postgres._translate_idioms)
@@ -89,6 +105,7 @@ def _let_clients_define_empty_results() -> None:
 if __name__ == "__main__":
     _run_on_postgresql_15()
     _read_what_has_arrived()
+    _wait_for_every_row()
     _remember_translations()
     _let_clients_define_empty_results()
     postgres._SQLSTATE_TO_ORA.update({"40P01": 60, "40001": 8177})  # deadlock, serialization

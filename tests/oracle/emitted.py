@@ -1,0 +1,71 @@
+"""Every statement that is sent to an Oracle: by opening, by each public method, by the schema's migrations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import SqlRepository, StorageBackend, schema
+from axon_storage.dialects import execute
+from axon_storage.rows import ROW_TYPES
+from tests.samples import sample
+from tests.verbs import KEYED, delete, load, store
+
+WITHOUT_STATEMENTS = {"close", "for_tenant"}
+
+
+class Noting:
+    """A storage that notes which of its methods were asked for."""
+
+    def __init__(self, storage: StorageBackend) -> None:
+        self._storage = storage
+        self.methods: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.methods.add(name)
+        return getattr(self._storage, name)
+
+
+@contextmanager
+def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
+    """Collect the statements that go through an engine, and those that prepare its connections."""
+    sent: list[str] = []
+
+    def prepared(connection: Any, statement: str) -> Any:
+        sent.append(statement)
+        return execute(connection, statement)
+
+    def before(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        sent.append(statement)
+
+    patch.setattr("axon_storage.dialects.oracle.execute", prepared)
+    event.listen(engine.sync_engine, "before_cursor_execute", before)
+    yield sent
+    event.remove(engine.sync_engine, "before_cursor_execute", before)
+
+
+async def call_every_method(engine: AsyncEngine) -> set[str]:
+    """Bring the schema up, call every public method of a storage in each of its forms, and give their names."""
+    await schema.upgrade(engine)
+    await schema.check(engine)
+    storage: Any = Noting(SqlRepository(engine))
+    for row_type in ROW_TYPES:
+        await store(storage, sample(row_type))
+        await load(storage, row_type)
+    await storage.save_many([sample(row_type) for row_type in ROW_TYPES] * 2)
+    async with storage.transaction() as block:
+        await block.load_traces(3, 2)
+    await storage.load_traces(3, 2)
+    for query in (storage.query_events, storage.query_costs):
+        await query("name", 3)
+    for get in (storage.get_session, storage.get_cache_entry):
+        await get("name", "name")
+    await storage.get_trace(7)
+    await storage.evict_expired_cache()
+    await storage.tenant_ids()
+    await storage.is_healthy()
+    for row_type in KEYED:
+        await delete(storage, sample(row_type))
+    return storage.methods  # type: ignore[no-any-return]  # Noting's

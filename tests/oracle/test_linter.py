@@ -1,0 +1,75 @@
+"""The linter finds each fault that is planted, and none in what is ours."""
+
+import pytest
+from sqlalchemy import CLOB, Column, Index, Integer, MetaData, String, Table
+
+from axon_storage.tables import metadata
+from tests.oracle.linter import lint_metadata, lint_sql
+
+
+def _planted(*items: Column[object] | Index, name: str = "t") -> list[str]:
+    planted = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
+    Table(name, planted, Column("id", Integer, primary_key=True), *items)
+    return lint_metadata(planted)
+
+
+def test_our_tables_have_no_fault() -> None:
+    assert lint_metadata(metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        (_planted(name="t" * 28), "pk_tttttttttttttttttttttttttttt: 31 bytes in a name, at most 30"),
+        (_planted(name="session"), "session: a reserved word"),
+        (_planted(Column("é" * 16, Integer)), "éééééééééééééééé: 32 bytes in a name, at most 30"),
+        (_planted(Column("level", Integer)), "level: a reserved word"),
+        (_planted(Column("wide", String(1001))), "t.wide: 4004 bytes in a VARCHAR2, at most 4000"),
+        (
+            _planted(Column("a", String(900)), Column("b", String(900)), Index("ix", "a", "b")),
+            "ix: 7200 bytes in a key",
+        ),
+        (_planted(Column("document", CLOB), Index("ix", "document")), "ix: a CLOB cannot be indexed"),
+    ],
+)
+def test_a_fault_in_a_table_is_found(found: list[str], fault: str) -> None:
+    assert any(line.startswith(fault) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("sql", "fault"),
+    [
+        ("SELECT scope FROM sessions WHERE value = :value", "value: a CLOB cannot be compared"),
+        ("SELECT s.scope FROM sessions s WHERE :x < (s.value)", "value: a CLOB cannot be compared"),
+        ("SELECT scope FROM sessions WHERE value IN ('a', 'b')", "value: a CLOB cannot be compared"),
+        ("SELECT scope FROM sessions WHERE value BETWEEN 'a' AND 'b'", "value: a CLOB cannot be compared"),
+        ("DELETE FROM event_history WHERE payload LIKE 'a%'", "payload: a CLOB cannot be compared"),
+        (
+            "MERGE INTO sessions t USING (SELECT :a AS value FROM dual) s ON (t.value = s.value) "
+            "WHEN MATCHED THEN UPDATE SET source_step = 'a'",
+            "value: a CLOB cannot be compared",
+        ),
+        ("SELECT payload FROM event_history ORDER BY payload DESC", "payload: a CLOB cannot be sorted or grouped by"),
+        ("SELECT count(*) FROM event_history GROUP BY payload", "payload: a CLOB cannot be sorted or grouped by"),
+        ("SELECT DISTINCT topic, payload AS p FROM event_history", "payload: a CLOB cannot be made distinct"),
+        ("SELECT value FROM sessions UNION SELECT value FROM sessions", "value: a CLOB cannot be made distinct"),
+        (f"SELECT :{'b' * 31} FROM dual", f"{'b' * 31}: 31 bytes in a name, at most 30"),
+        ("SELECT topic AS level FROM event_history", "level: a reserved word"),
+        (f"DELETE FROM traces WHERE trace_id IN ({', '.join(['1'] * 1001)})", "1001 members in a list, at most 1000"),
+    ],
+)
+def test_a_fault_in_a_statement_is_found(sql: str, fault: str) -> None:
+    assert fault in lint_sql(sql, metadata)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE sessions SET value = :value WHERE scope = 'a'",
+        "SELECT value FROM sessions UNION ALL SELECT value FROM sessions",
+        "SELECT value FROM sessions WHERE value IS NULL OR length(value) > 3 ORDER BY scope",
+        f"DELETE FROM traces WHERE trace_id IN ({', '.join(['1'] * 1000)})",
+    ],
+)
+def test_what_oracle_allows_is_no_fault(sql: str) -> None:
+    assert lint_sql(sql, metadata) == []
