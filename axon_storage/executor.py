@@ -4,11 +4,12 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -23,6 +24,7 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 _ATTEMPTS = 6
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
 _TURN_SECONDS = 30.0
+_RACES = 10
 
 
 class Executor:
@@ -125,6 +127,20 @@ class Executor:
             raise StorageConnectionError("this storage belongs to another process: open one after the fork")
         if self._home[1] is not home[1]:
             raise StorageConnectionError("this storage belongs to another event loop: open one in this loop")
+
+
+async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, rows: Sequence[Any]) -> None:
+    """Run a save's statement for one row or more, again after a lost race that leaves its transaction as it was."""
+    parameters = rows if len(rows) > 1 else rows[0]
+    for _ in range(_RACES):
+        try:
+            await connection.execute(statement, parameters)
+        except DBAPIError as error:
+            if dialect.code(_driver_error(dialect, error)) not in dialect.lost_race_codes:
+                raise
+        else:
+            return
+    await connection.execute(statement, parameters)
 
 
 class _BusyError(StorageConnectionError):

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Delete, Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axon_storage import calls, statements
+from axon_storage import calls, executor, statements
 from axon_storage.calls import Append, Call, Evict, Get, InOrder, Newest, Save, Scopes, Tenants
 from axon_storage.dialects import Dialect
 from axon_storage.errors import SerializationError
@@ -45,8 +45,8 @@ class Planner:
         batches = list(self._batches(call.rows))
 
         async def work(connection: AsyncConnection) -> None:
-            for statement, parameters in batches:
-                await connection.execute(statement, parameters if len(parameters) > 1 else parameters[0])
+            for statement, rows in batches:
+                await executor.save(self.dialect, connection, statement, rows)
 
         return work
 
@@ -56,7 +56,7 @@ class Planner:
         statement = statements.save(self.dialect, call.row.row_type)
 
         async def work(connection: AsyncConnection) -> UUID:
-            await connection.execute(statement, values)
+            await executor.save(self.dialect, connection, statement, [values])
             return values["id"]  # type: ignore[no-any-return]  # _stamped made it
 
         return work

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.databases import REQUIRED, TARGETS, Databases
-from tests.servers import NOT_EXERCISED, SERVED, Servers
+from tests.servers import GIVEN, NEEDED, NOT_EXERCISED, Servers
 
 settings.register_profile(
     "axon",
@@ -24,8 +24,10 @@ _passed: Counter[str] = Counter()
 
 
 def pytest_configure() -> None:
-    if unknown := REQUIRED.difference(SERVED):
-        raise pytest.UsageError(f"AXON_TEST_REQUIRE: no such server: {', '.join(unknown)}; there are {SERVED}")
+    if unknown := REQUIRED.difference(NEEDED):
+        raise pytest.UsageError(f"AXON_TEST_REQUIRE: unknown: {', '.join(unknown)}; there are {', '.join(NEEDED)}")
+    if "oracle" in REQUIRED.difference(GIVEN):
+        raise pytest.UsageError("AXON_TEST_REQUIRE: oracle is required here, and AXON_TEST_ORACLE_URL is not set")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -98,6 +98,9 @@ class Dialect:
     transient_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes after which the whole transaction may succeed when run again."""
 
+    lost_race_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error codes after which a save's statement may be run again in its transaction, which is as it was before it."""
+
     # Column types.
 
     def identifier(self, length: int) -> TypeEngine[str]:

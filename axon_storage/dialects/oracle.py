@@ -11,11 +11,13 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls, Unfit, execute, replaced
+from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, execute, replaced
 
 _CHARSET = "AL32UTF8"
-# What a VARCHAR2 holds. Longer strings would go as LONG, which MERGE is said to refuse (ORA-01461); not seen on Oracle.
-_VARCHAR_BYTES = 4000
+_CANNOT_CONNECT = "DPY-6005"  # what went wrong is its cause
+# As the driver counts, four bytes each, this is what a VARCHAR2 holds. Whatever is declared longer goes as LONG, which
+# MERGE is said to refuse (ORA-01461); not seen on Oracle.
+_VARCHAR_CHARACTERS = 1000
 
 
 class Oracle(Dialect):
@@ -32,24 +34,31 @@ class Oracle(Dialect):
     empty_is_null = True
     # Locks would be taken in the order the plan finds the rows; a batch takes its rows one after the other.
     deletes_lists = False
-    # SQL*Plus, SQLcl and SQL Developer go on after an error, to the statement that says all is done.
-    script_begins = "WHENEVER SQLERROR EXIT FAILURE ROLLBACK"
+    # SQL*Plus, SQLcl and SQL Developer take & for a question, and go on after an error, to what says that all is done.
+    script_begins = "SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK"
     script_ends = "COMMIT"
 
-    # Lost or refused connections, refused logins, an instance that starts or stops (Oracle's and the driver's codes).
-    connection_codes = frozenset(
-        {"DPY-1001", "DPY-4011", "DPY-4024", "DPY-6000", "DPY-6001", "DPY-6003", "DPY-6005", "ORA-00018", "ORA-00020"}
-        | {"ORA-00028", "ORA-01012", "ORA-01017", "ORA-01033", "ORA-01034", "ORA-01089", "ORA-01090", "ORA-03113"}
-        | {"ORA-03114", "ORA-03135", "ORA-12514", "ORA-12516", "ORA-12519", "ORA-12520", "ORA-12537", "ORA-12541"}
-        | {"ORA-16456", "ORA-28000", "ORA-28001"}
+    # What passes by itself: a closed connection (as which the driver tells ORA-00028, 01012, 01089, 03113, 03114, 03135
+    # and 12537), a call's or the profile's time-outs, a listener's refusal, too many sessions or processes, an instance
+    # that starts, stops or is in standby.
+    _passing_connection_codes = frozenset(
+        {"DPY-1001", "DPY-4011", "DPY-4024", "DPY-4033", "DPY-6000", "DPY-6005", "ORA-00018", "ORA-00020", "ORA-01033"}
+        | {"ORA-01034", "ORA-01090", "ORA-01109", "ORA-02391", "ORA-02399", "ORA-16456"}
     )
-    # Deadlock, serialization, lock time-outs, a MERGE that lost its race, and what passes by itself of the above.
-    transient_codes = frozenset(
-        {"ORA-00060", "ORA-08177", "ORA-00054", "ORA-30006", "ORA-00001", "ORA-16000", "DPY-1001", "DPY-4011"}
-        | {"DPY-4024", "DPY-6000", "DPY-6005", "ORA-00018", "ORA-00020", "ORA-00028", "ORA-01012", "ORA-01033"}
-        | {"ORA-01034", "ORA-01089", "ORA-01090", "ORA-03113", "ORA-03114", "ORA-03135", "ORA-12514", "ORA-12516"}
-        | {"ORA-12519", "ORA-12520", "ORA-12537", "ORA-12541", "ORA-16456"}
+    # And what does not: the thin driver cannot serve this server or account, an address that cannot be read, a service,
+    # SID or certificate that is not there or not right, a refused login, restricted mode.
+    connection_codes = _passing_connection_codes | frozenset(
+        {"DPY-3008", "DPY-3010", "DPY-3015", "DPY-4000", "DPY-4001", "DPY-4017", "DPY-4018", "DPY-6001", "DPY-6002"}
+        | {"DPY-6003", "DPY-6006", "DPY-6008", "ORA-01017", "ORA-01035", "ORA-01045", "ORA-28000", "ORA-28001"}
     )
+    # Deadlock, serialization, lock time-outs, a MERGE that loses its race again and again, read-only after a fail-over,
+    # a snapshot too old, and fail-overs that lost the statement or the transaction.
+    transient_codes = _passing_connection_codes | frozenset(
+        {"ORA-00060", "ORA-08177", "ORA-00054", "ORA-30006", "ORA-02049", "ORA-04020", "ORA-04021", "ORA-00001"}
+        | {"ORA-16000", "ORA-01555", "ORA-25402", "ORA-25408"}
+    )
+    # A MERGE that found no row and met it when it inserted; what failed was that row, not the transaction.
+    lost_race_codes = frozenset({"ORA-00001"})
 
     def identifier(self, length: int) -> TypeEngine[str]:
         # "n CHAR", and one character more for the escape
@@ -89,8 +98,8 @@ class Oracle(Dialect):
         values = [row.get(parameter.key) for row in rows for parameter in long]
         texts = [value for value in values if isinstance(value, str)]
         if len(texts) == len(values):  # a host's own statements may bind something else
-            fits = all(len(text.encode()) <= _VARCHAR_BYTES for text in texts)
-            types.update(dict.fromkeys(long, driver.DB_TYPE_VARCHAR if fits else driver.DB_TYPE_CLOB))
+            fits = all(len(text) <= _VARCHAR_CHARACTERS for text in texts)
+            types.update(dict.fromkeys(long, _VARCHAR_CHARACTERS if fits else driver.DB_TYPE_CLOB))
 
     def check_url(self, url: URL) -> None:
         if url.database and "service_name" in url.query:
@@ -99,7 +108,10 @@ class Oracle(Dialect):
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         arguments: dict[str, Any] = {"tcp_connect_timeout": timeout}
         if tls is not None and tls.context is not None:
-            arguments |= {"protocol": "tcps", "ssl_context": tls.context}
+            if not tls.required:
+                raise Unfit("Oracle's driver has no TLS that may be left out: sslmode=require, or none")
+            names = tls.context.check_hostname  # the driver turns the context's own check off
+            arguments |= {"protocol": "tcps", "ssl_context": tls.context, "ssl_server_dn_match": names}
         return url, arguments
 
     def prepare(self, connection: DBAPIConnection) -> None:
@@ -114,6 +126,13 @@ class Oracle(Dialect):
 
     def code(self, error: BaseException) -> str:
         return getattr(error.args[0], "full_code", "") if error.args else ""
+
+    def fault(self, error: BaseException, *, invalidated: bool = False) -> Fault:
+        reason = error
+        while self.code(reason) == _CANNOT_CONNECT and reason.__cause__ is not None and self.code(reason.__cause__):
+            reason = reason.__cause__
+        fault = super().fault(reason, invalidated=invalidated)
+        return fault if reason is error else fault._replace(connection=True)
 
 
 def _number(digits: int) -> TypeEngine[Any]:

@@ -90,7 +90,7 @@ async def test_sqlite_alone_brings_its_schema_up_by_itself(databases: Databases,
 async def test_a_newer_schema_is_refused_unless_allowed(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     await schema.upgrade(url)
-    await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")  # a constant
+    await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     for migrate in (True, False):
         with pytest.raises(StorageConnectionError, match="schema is at revision 9999, this package knows 0001"):
             await StorageDispatcher.from_url(url, migrate=migrate)

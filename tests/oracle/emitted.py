@@ -42,8 +42,10 @@ def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
 
     patch.setattr("axon_storage.dialects.oracle.execute", prepared)
     event.listen(engine.sync_engine, "before_cursor_execute", before)
-    yield sent
-    event.remove(engine.sync_engine, "before_cursor_execute", before)
+    try:
+        yield sent
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", before)
 
 
 async def call_every_method(engine: AsyncEngine) -> set[str]:

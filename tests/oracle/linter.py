@@ -28,8 +28,6 @@ WORST_CHARACTER = 4
 
 INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
 
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.In, exp.Between)
-
 
 def lint_metadata(metadata: MetaData) -> list[str]:
     """Give a line for each fault in the tables."""
@@ -96,20 +94,26 @@ def _list_faults(tree: exp.Expr) -> Iterator[str]:
 
 
 def _document_faults(tree: exp.Expr, documents: set[str]) -> Iterator[str]:
-    for node in tree.find_all(*_COMPARISONS):
-        if isinstance(node.parent, exp.Update):
-            continue  # SET a = b compares nothing
-        yield from _named(node.iter_expressions(), documents, "a CLOB cannot be compared")
-    for ordered in tree.find_all(exp.Ordered, exp.Group):
-        yield from _named(ordered.iter_expressions(), documents, "a CLOB cannot be sorted or grouped by")
+    """A CLOB may be read whole, written, and asked whether it is NULL; all else is a fault, even if Oracle takes it."""
+    for column in tree.find_all(exp.Column):
+        if column.name in documents and not _is_plain(column):
+            yield f"{column.name}: a CLOB may only be read or written whole"
     for select in tree.find_all(exp.Select):
         united = isinstance(select.parent, exp.SetOperation) and select.parent.args.get("distinct")
-        if select.args.get("distinct") or united:
-            yield from _named(select.expressions, documents, "a CLOB cannot be made distinct")
+        named = {item.unalias().name for item in select.expressions}
+        if (select.args.get("distinct") or united) and ("*" in named or named & documents):
+            yield "a CLOB cannot be made distinct"
 
 
-def _named(nodes: Any, documents: set[str], fault: str) -> Iterator[str]:
-    for node in nodes:
-        inner = node.unalias().unnest()
-        if isinstance(inner, exp.Column) and inner.name in documents:
-            yield f"{inner.name}: {fault}"
+def _is_plain(column: exp.Column) -> bool:
+    node: exp.Expr = column
+    while isinstance(node.parent, exp.Alias | exp.Tuple):
+        node = node.parent
+    match node.parent:
+        case exp.Select():
+            return node.arg_key == "expressions"
+        case exp.EQ():  # SET a = b
+            return isinstance(node.parent.parent, exp.Update)
+        case exp.Is():
+            return isinstance(node.parent.expression, exp.Null)
+    return isinstance(node.parent, exp.Insert)

@@ -14,14 +14,9 @@ from axon_storage.tables import metadata
 from tests.databases import Databases, do_without
 from tests.oracle.emitted import WITHOUT_STATEMENTS, call_every_method, listening
 from tests.oracle.linter import lint_sql
-from tests.servers import ORACLES, oracle_grammar, packages
+from tests.servers import oracle_grammar, packages
 
 CHECKOUT = Path(__file__).parents[2]
-
-
-@pytest.fixture(params=ORACLES)
-def target(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def _syntax_errors(scripts: list[str]) -> dict[str, list[str]]:
@@ -41,18 +36,24 @@ def _offline(*command: str) -> str:
     return done.stdout
 
 
-async def test_every_statement_is_oracles_and_has_no_fault(
-    databases: Databases, target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def statements(databases: Databases, target: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement that is sent to a new database, each once."""
     engine = create_engine(await databases.empty(target))
     with listening(engine, monkeypatch) as sent:
         called = await call_every_method(engine)
     await engine.dispose()
     public = {name for name in vars(StorageBackend) if not name.startswith("_")}
     assert public - called == WITHOUT_STATEMENTS
-    statements = list(dict.fromkeys(sent))
+    return list(dict.fromkeys(sent))
+
+
+async def test_every_statement_is_oracles(statements: list[str]) -> None:
     print(f"{len(statements)} statements")  # noqa: T201  # told with -rP
     assert _syntax_errors(statements) == {}
+
+
+async def test_no_statement_has_a_fault_that_the_grammar_cannot_see(statements: list[str]) -> None:
     queries = [sql for sql in statements if sql.split()[0] in {"SELECT", "MERGE", "DELETE", "INSERT", "UPDATE"}]
     ours = [sql for sql in queries if any(table in sql for table in metadata.tables)]
     assert {sql: faults for sql in ours if (faults := lint_sql(sql, metadata))} == {}
@@ -64,25 +65,30 @@ def test_the_grammar_refuses_what_is_not_oracles(sql: str) -> None:
     assert sql in _syntax_errors([sql])
 
 
+@pytest.mark.parametrize("command", [("upgrade", "head"), ("downgrade", "head:base")])
+def test_the_offline_script_is_oracles(command: tuple[str, ...]) -> None:
+    script = _offline(*command)
+    assert script.startswith("SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK\n\n")
+    statements = _statements(script)
+    assert statements[-1] == "COMMIT"
+    for mark in ("\n\n", ":", "&"):  # it would end there, or want a value
+        assert not any(mark in sql for sql in statements)
+    assert _syntax_errors([*script.partition("\n\n")[0].split("\n"), *statements]) == {}
+
+
 async def test_the_offline_script_runs_as_it_is(databases: Databases, target: str) -> None:
     engine = create_engine(await databases.empty(target))
     storage = SqlRepository(engine)
     for command, healthy in ((("upgrade", "head"), True), (("downgrade", "head:base"), False)):
-        begin, *statements, end = _statements(_offline(*command))
-        assert begin == "WHENEVER SQLERROR EXIT FAILURE ROLLBACK"
-        assert end == "COMMIT"
-        assert _syntax_errors([begin, *statements, end]) == {}
-        assert not any("\n\n" in sql or ":" in sql for sql in statements)  # it would end there, or ask for a value
         async with engine.connect() as connection:
-            for sql in [*statements, end]:
+            for sql in _statements(_offline(*command)):
                 await connection.execute(text(sql))
         assert await storage.is_healthy() == healthy
     await storage.close()
 
 
 def _statements(script: str) -> list[str]:
-    """What SQL*Plus runs: its own command in the first line, then what stands before each slash, without comments."""
-    first, _, rest = script.partition("\n\n")
-    *statements, nothing = rest.split("\n\n/\n\n")
+    """What SQL*Plus sends: after its own commands, what stands before each slash, without comments."""
+    *statements, nothing = script.partition("\n\n")[2].split("\n\n/\n\n")
     assert nothing == ""
-    return [first, *(re.sub(r"^--.*\n\n", "", sql) for sql in statements)]
+    return [re.sub(r"^--.*\n\n", "", sql) for sql in statements]

@@ -1,5 +1,5 @@
 """Throwaway database servers for the tests: private, on loopback, in temporary directories."""
 
-from tests.servers.pool import NOT_EXERCISED, ORACLES, SERVED, Servers, UnavailableError
+from tests.servers.pool import GIVEN, NEEDED, NOT_EXERCISED, ORACLES, Servers, UnavailableError
 
-__all__ = ["NOT_EXERCISED", "ORACLES", "SERVED", "Servers", "UnavailableError"]
+__all__ = ["GIVEN", "NEEDED", "NOT_EXERCISED", "ORACLES", "Servers", "UnavailableError"]

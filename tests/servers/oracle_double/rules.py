@@ -1,4 +1,4 @@
-"""What Oracle refuses and PostgreSQL takes, read from a statement's words, each with the number Oracle gives it.
+"""What Oracle refuses and PostgreSQL takes, read from a statement's words, each with the number Oracle should give it.
 
 Oracle's messages and limits are those of its Database Error Messages and SQL Language Reference.
 """
@@ -63,8 +63,9 @@ _RULES = (
     _rule(907, "missing right parenthesis", r"^CREATE TABLE\b.*\bAUTO_?INCREMENT\b"),
     _rule(922, "missing or invalid option", r"^CREATE TABLE IF NOT EXISTS\b", _RELAXED),
     _rule(933, _NOT_ENDED, r"^DROP TABLE IF EXISTS\b", _RELAXED),
-    _rule(933, _NOT_ENDED, r"^DROP TABLE\b.*\bCASCADE ?$"),
-    _rule(969, "missing ON keyword", r"^CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY\b|\w+ ON \w+ USING\b)"),
+    _rule(905, "missing keyword", r"^DROP TABLE\b.*\bCASCADE ?$"),
+    _rule(969, "missing ON keyword", r"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY\b"),
+    _rule(906, "missing left parenthesis", r"^CREATE (?:UNIQUE )?INDEX \w+ ON \w+ USING\b"),
     _rule(925, "missing INTO keyword", r"\bRETURNING (?!.*\bINTO\b)"),
     _rule(906, "missing left parenthesis", r"^CREATE TABLE\b.*\bVARCHAR2? ?[,)]|^CREATE TABLE\b.*\bVARCHAR2? NO"),
 )
