@@ -64,6 +64,17 @@ def create_engine(
     return engine
 
 
+def script_url(url: str | URL) -> URL:
+    """The URL for a script of migrations: nothing connects, so no driver need be there, and MySQL is not MariaDB."""
+    parsed = _parsed(url)
+    try:
+        of_scheme(parsed.drivername)
+    except ValueError as refused:
+        raise StorageConnectionError(str(refused)) from None
+    kind = parsed.drivername.partition("+")[0]
+    return URL.create("postgresql" if kind == "postgres" else kind)
+
+
 def prepare_engine(engine: AsyncEngine) -> Dialect:
     """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be."""
     inner = engine.sync_engine
@@ -87,6 +98,11 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)
     return dialect
+
+
+def engine_like(engine: AsyncEngine) -> AsyncEngine:
+    """An engine with a pool of its own, to the same database and in the same way; dispose of it."""
+    return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
 
 
 @cache

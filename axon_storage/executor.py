@@ -35,7 +35,7 @@ class Executor:
         self.engine = engine
         options = dict(self.dialect.transaction_options)
         self._reading = engine.execution_options(**options)
-        self._writing = engine.execution_options(**options, **self.dialect.write_options)
+        self.writing = engine.execution_options(**options, **self.dialect.write_options)
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._under_way = 0
@@ -44,14 +44,18 @@ class Executor:
 
     async def run(self, operation: str, work: Work[T], *, writes: bool) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure."""
-        for attempt in range(1, _ATTEMPTS):
+        return await self.again_after_failures(lambda: self._try(operation, work, writes=writes))
+
+    async def again_after_failures(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Make an attempt, and further ones, with pauses, for as long as they end in transient failures."""
+        for number in range(1, _ATTEMPTS):
             try:
-                return await self._try(operation, work, writes=writes)
+                return await attempt()
             except StorageError as error:
                 if not error.transient or isinstance(error, _BusyError):
                     raise
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311  # jitter
-        return await self._try(operation, work, writes=writes)
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)))  # noqa: S311  # jitter
+        return await attempt()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -92,7 +96,7 @@ class Executor:
         self._under_way += 1
         try:
             async with self._taking_turns(writes=writes):
-                engine = self._writing if writes else self._reading
+                engine = self.writing if writes else self._reading
                 async with engine.begin() as connection:
                     yield connection
         finally:

@@ -7,11 +7,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.calls import Call
+from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
 from axon_storage.executor import Executor, Work
 from axon_storage.ids import Clock, IdSource, new_id
@@ -58,8 +59,7 @@ class SqlRepository(StorageBackend):
         return bool(done) and not probe.cancelled() and probe.exception() is None and probe.result()
 
     async def _probe(self) -> bool:
-        pool = self._executor.engine.sync_engine.pool.recreate()
-        engine = create_async_engine(self._executor.engine.url, pool=pool)
+        engine = engine_like(self._executor.engine)
         try:
             async with engine.connect() as connection:
                 return not await schema.is_behind(connection)

@@ -1,43 +1,76 @@
-"""The schema's life: bring a database to this package's revision, and tell whether it is there."""
+"""The schema's life: bring a database to a revision, and tell which it is at and whether that will do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import io
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, String, column, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from axon_storage import drift
+from axon_storage.deployment import Patience, deploy
 from axon_storage.engines import create_engine
 from axon_storage.errors import StorageConnectionError
 from axon_storage.executor import Executor
 from axon_storage.tables import VERSION_TABLE
 
-_REMEDY = "run `alembic upgrade head` in a checkout, or open the storage once with migrate=True"
+T = TypeVar("T")
+
+_REMEDY = "run `axon-storage migrate upgrade`, or open the storage once with migrate=True"
 _TURN_SECONDS = 0.01
 
 _busy = Lock()
 
 
-async def upgrade(target: AsyncEngine | str) -> None:
-    """Bring a database, given by its URL or its engine, to this package's revision."""
-    if isinstance(target, str):
-        engine = create_engine(target)
-        try:
-            return await upgrade(engine)
-        finally:
-            await engine.dispose()
+class Revision(NamedTuple):
+    """A revision's number and what it does, in words."""
 
-    async def work(connection: AsyncConnection) -> None:
-        await connection.run_sync(_upgrade)
+    number: str
+    title: str
 
-    async with _alembic():
-        return await Executor(target).run("upgrade", work, writes=True)
+
+async def upgrade(target: AsyncEngine | str, revision: str = "head", *, patience: Patience | None = None) -> None:
+    """Bring a database, given by its URL or its engine, up to a revision, by default this package's.
+
+    One deployer at a time does so, on any number of hosts; the others wait and then find it done. What was cut off
+    half-way is taken up again.
+    """
+
+    def work(connection: Connection) -> None:
+        if revision != "head" or _is_behind(_current(connection)):
+            connection.rollback()  # that look began a transaction, and the revisions begin their own
+            command.upgrade(_config(connection), revision)
+
+    await _change(target, "upgrade", work, patience)
+
+
+async def downgrade(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
+    """Bring a database down to a revision (``base``: none at all); what only later revisions keep is lost."""
+    await _change(target, "downgrade", lambda inner: command.downgrade(_config(inner), revision), patience)
+
+
+async def stamp(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
+    """Say that a database is at a revision, and change nothing else."""
+    await _change(target, "stamp", lambda inner: command.stamp(_config(inner), revision, purge=True), patience)
+
+
+async def current(target: AsyncEngine | str) -> str | None:
+    """The revision a database is at; None where it has no schema."""
+
+    async def work(connection: AsyncConnection) -> str | None:
+        return await connection.run_sync(_current)
+
+    async with _engine(target) as engine:
+        return await Executor(engine).run("current", work, writes=False)
 
 
 async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
@@ -46,8 +79,8 @@ async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
     async def work(connection: AsyncConnection) -> str | None:
         return await connection.run_sync(_current)
 
-    current = await Executor(engine).run("open", work, writes=False)
-    if problem := _problem(current, allow_ahead=allow_ahead):
+    found = await Executor(engine).run("open", work, writes=False)
+    if problem := _problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
 
 
@@ -56,27 +89,91 @@ async def is_behind(connection: AsyncConnection) -> bool:
     return _is_behind(await connection.run_sync(_current))
 
 
+async def differences(target: AsyncEngine | str) -> list[str]:
+    """Give a line for each point in which a database's tables differ from this package's."""
+
+    async def work(connection: AsyncConnection) -> list[str]:
+        return await connection.run_sync(drift.differences)
+
+    async with _engine(target) as engine:
+        return await Executor(engine).run("check", work, writes=False)
+
+
 def head() -> str:
     """The revision this package needs."""
-    return _revisions()[-1]
+    return history()[-1].number
 
 
-def config() -> Config:
-    """Alembic's configuration for the migrations that came with this package."""
-    result = Config()
-    result.set_main_option("script_location", str(_location()).replace("%", "%%"))
-    return result
+@cache
+def history() -> tuple[Revision, ...]:
+    """Every revision of this package, the first one first."""
+    scripts = ScriptDirectory.from_config(_config())
+    return tuple(Revision(script.revision, script.doc) for script in reversed(list(scripts.walk_revisions())))
+
+
+def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
+    """The SQL that takes a database from one revision to another (``0001:head``), for a DBA to read and run.
+
+    The URL tells the kind of database; nothing connects to it.
+    """
+    written = io.StringIO()
+    settings = _config()
+    settings.output_buffer = written
+    settings.cmd_opts = None
+    settings.attributes["url"] = url
+    with _busy:
+        _told("script", lambda: (command.downgrade if down else command.upgrade)(settings, revisions, sql=True))
+    return written.getvalue()
+
+
+async def _change(
+    target: AsyncEngine | str, operation: str, work: Callable[[Connection], None], patience: Patience | None
+) -> None:
+    def told(connection: Connection) -> None:
+        _told(operation, lambda: work(connection))
+
+    async with _engine(target) as engine, _alembic():
+        await deploy(engine, operation, told, patience or Patience())
+
+
+def _told(operation: str, work: Callable[[], T]) -> T:
+    """Run work, and make of Alembic's own refusals, such as of an unknown revision, one of ours."""
+    try:
+        return work()
+    except CommandError as error:
+        raise StorageConnectionError(str(error), operation=operation) from error
+
+
+@asynccontextmanager
+async def _engine(target: AsyncEngine | str) -> AsyncIterator[AsyncEngine]:
+    if not isinstance(target, str):
+        yield target
+        return
+    engine = create_engine(target)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager
 async def _alembic() -> AsyncIterator[None]:
-    """One upgrade of this process at a time, on whatever event loop: Alembic's context and operations are globals."""
+    """One change of this process at a time, on whatever event loop: Alembic's context and operations are globals."""
     while not _busy.acquire(blocking=False):  # noqa: ASYNC110  # an Event belongs to one loop
         await asyncio.sleep(_TURN_SECONDS)
     try:
         yield
     finally:
         _busy.release()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration for the migrations that came with this package."""
+    result = Config()
+    result.set_main_option("script_location", str(_location()).replace("%", "%%"))
+    if connection is not None:
+        result.attributes["connection"] = connection
+    return result
 
 
 def _location() -> Path:
@@ -86,26 +183,24 @@ def _location() -> Path:
     return inside if inside.exists() else package.parent / "migrations"
 
 
-@cache
-def _revisions() -> tuple[str, ...]:
-    scripts = ScriptDirectory.from_config(config())
-    return tuple(script.revision for script in reversed(list(scripts.walk_revisions())))
-
-
-def _problem(current: str | None, *, allow_ahead: bool) -> str | None:
+def _problem(found: str | None, *, allow_ahead: bool) -> str | None:
     """What is wrong with the revision a database is at, and what mends it."""
-    if current is None:
-        return f"the database has no schema, revision {head()} is needed: {_REMEDY}"
-    if _is_behind(current):
-        return f"the schema is at revision {current}, revision {head()} is needed: {_REMEDY}"
-    if current == head() or allow_ahead:
+    needed = head()
+    if found is None:
+        return f"the database has no schema, revision {needed} is needed: {_REMEDY}"
+    if _is_behind(found):
+        return f"the schema is at revision {found}, revision {needed} is needed: {_REMEDY}"
+    if found == needed:
         return None
+    if not found.isdigit() or found < needed:
+        remedy = "if the tables are this package's, say which revision they are with `axon-storage migrate stamp`"
+        return f"the schema is at revision {found[:40]}, which is none of this package's; {needed} is needed: {remedy}"
     remedy = "upgrade this package, or open the storage with allow_ahead=True"
-    return f"the schema is at revision {current}, this package knows {head()}: {remedy}"
+    return None if allow_ahead else f"the schema is at revision {found}, this package knows {needed}: {remedy}"
 
 
-def _is_behind(current: str | None) -> bool:
-    return current is None or current in _revisions()[:-1]
+def _is_behind(found: str | None) -> bool:
+    return found is None or found in {revision.number for revision in history()[:-1]}
 
 
 def _current(connection: Connection) -> str | None:
@@ -113,10 +208,3 @@ def _current(connection: Connection) -> str | None:
         return None
     version = table(VERSION_TABLE, column("version_num", String))
     return connection.execute(select(version.c.version_num)).scalar()
-
-
-def _upgrade(connection: Connection) -> None:
-    if _is_behind(_current(connection)):
-        settings = config()
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")

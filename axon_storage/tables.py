@@ -78,6 +78,7 @@ traces = _table(
     _required("annotations", JsonDocument()),
     Column(CREATED_ID, RowId(), nullable=False, info={WRITTEN_ONCE: True}),
     Index("ix_traces_created", "tenant_id", CREATED_ID),
+    Index("ix_traces_flow", "tenant_id", "flow_name", CREATED_ID),
 )
 
 sessions = _table(

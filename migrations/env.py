@@ -6,9 +6,11 @@ import os
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from axon_storage.deployment import Patience, deploy
 from axon_storage.dialects import dialect_of
-from axon_storage.engines import create_engine
+from axon_storage.engines import create_engine, script_url
 from axon_storage.tables import VERSION_TABLE, metadata
 
 
@@ -25,30 +27,48 @@ def _run(connection: Connection) -> None:
         include_name=_is_ours,
         user_module_prefix="types.",
         compare_server_default=True,
+        transactional_ddl=dialect_of(connection.dialect).upgrades_in_one_transaction or None,
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
 def _url() -> str:
-    url = context.get_x_argument(as_dictionary=True).get("url") or os.environ.get("DATABASE_URL")
+    given = context.config.attributes.get("url") or context.get_x_argument(as_dictionary=True).get("url")
+    url = given or os.environ.get("DATABASE_URL")
     if not url:
         raise SystemExit("which database? Set DATABASE_URL, or give -x url=…")
-    return url
+    return str(url)
 
 
 async def _online() -> None:
     engine = create_engine(_url())
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_run)
+        if _changes():
+            await deploy(engine, "migrate", _run, Patience())
+        else:
+            await _read(engine)
     finally:
         await engine.dispose()
 
 
+async def _read(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.run_sync(_run)
+
+
+def _changes() -> bool:
+    """Whether the command changes the schema, and does not only look at it."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
 def _offline() -> None:
     context.configure(
-        url=_url(),
+        url=script_url(_url()),
         target_metadata=metadata,
         version_table=VERSION_TABLE,
         literal_binds=True,

@@ -4,8 +4,8 @@ Revision ${up_revision}, after ${down_revision | comma,n}.
 """
 
 import sqlalchemy as sa
-from alembic import op
 
+from axon_storage import operations as op
 from axon_storage import types
 ${imports if imports else ""}
 revision = ${repr(up_revision)}

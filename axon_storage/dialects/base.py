@@ -81,6 +81,10 @@ class Dialect:
     embedded: ClassVar[bool] = False
     """Whether opening a storage brings the schema up by itself, no deployment being there to do it."""
 
+    upgrades_in_one_transaction: ClassVar[bool] = False
+    """Whether the schema changes in one write transaction from the first look at it on, which keeps others out."""
+    online_index_outside: ClassVar[bool] = False
+    """Whether an index is built online outside of any transaction."""
     script_begins: ClassVar[str] = ""
     """What a script of migrations begins with, in the language of the client that runs it."""
     script_ends: ClassVar[str] = ""
@@ -139,6 +143,10 @@ class Dialect:
         """A UUID."""
         return Uuid(native_uuid=self.native_uuid)
 
+    def spelled(self, kind: str) -> str:
+        """A column's type as SQLAlchemy wrote it or read it back, in one spelling of the two."""
+        return kind
+
     # Statements; parameters are named as the columns.
 
     def upsert(self, table: Table) -> Executable:
@@ -186,6 +194,29 @@ class Dialect:
         """Run a batch in a better way than the driver's own; True where that was done."""
         del cursor, statement, parameters
         return False
+
+    # Deployments: a connection that waits for the lock is used for nothing else.
+
+    def take_deployment_lock(self, connection: Connection) -> bool:
+        """Try to take the lock that one deployer holds, until the connection is closed; never wait."""
+        del connection
+        return True
+
+    def sign_deployment_lock(self, connection: Connection, who: str) -> None:
+        """Leave word who holds the lock, on another connection than its own, where the database cannot tell."""
+
+    def deployment_lock_holder(self, connection: Connection) -> str:
+        """Who holds the lock, in words."""
+        raise NotImplementedError
+
+    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+        """The statements that bound, for a session, the seconds it waits for a lock and those a statement takes."""
+        raise NotImplementedError
+
+    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
+        """The statements that build an index while others write; ``there`` says that one of its name was found."""
+        del name
+        return [] if there else [create]
 
     # Errors.
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Executable, Index, Select, Table
+from sqlalchemy import Connection, Executable, Index, Select, Table, func, select
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -60,6 +61,10 @@ class MySQL(Dialect):
     def row_id(self) -> TypeEngine[Any]:
         return CHAR(32, charset="ascii", collation="ascii_bin")
 
+    def spelled(self, kind: str) -> str:
+        # MariaDB tells how wide an integer is shown, and BOOL is a synonym
+        return re.sub(r"^(BIGINT|INTEGER)\(\d+\)", r"\1", kind).replace("TINYINT(1)", "BOOL")
+
     def upsert(self, table: Table) -> Executable:
         statement = insert(table)
         return statement.on_duplicate_key_update({name: statement.inserted[name] for name in replaced(table)})
@@ -107,12 +112,41 @@ class MySQL(Dialect):
         cursor.execute(head + ", ".join([row] * len(parameters)) + tail, [value for row in parameters for value in row])
         return True
 
+    def take_deployment_lock(self, connection: Connection) -> bool:
+        taken = connection.execute(select(func.get_lock(_deployment_lock(connection), 0))).scalar_one()
+        connection.commit()
+        return bool(taken)
+
+    def deployment_lock_holder(self, connection: Connection) -> str:
+        holder = connection.execute(select(func.is_used_lock(_deployment_lock(connection)))).scalar()
+        for process in connection.exec_driver_sql("SHOW PROCESSLIST").mappings():
+            if process["Id"] == holder:
+                return f"{process['User']} from {process['Host']}, connection {holder}"
+        return "it has just ended" if holder is None else f"connection {holder}"
+
+    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+        del statement  # MySQL bounds SELECT alone
+        seconds = max(1, round(lock))
+        return [f"SET SESSION lock_wait_timeout = {seconds}", f"SET SESSION innodb_lock_wait_timeout = {seconds}"]
+
+    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
+        return [f"{line} ALGORITHM=INPLACE LOCK=NONE" for line in super().online_index(create, name, there=there)]
+
     def code(self, error: BaseException) -> str:
         return str(error.args[0]) if error.args and isinstance(error.args[0], int) else ""
 
 
 class MariaDB(MySQL):
-    """MariaDB names its code-point collation otherwise."""
+    """MariaDB names its code-point collation otherwise, and bounds any statement."""
 
     title = "MariaDB"
     collation = "utf8mb4_nopad_bin"
+
+    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+        return [*super().deployment_settings(lock, statement), f"SET SESSION max_statement_time = {statement}"]
+
+
+def _deployment_lock(connection: Connection) -> str:
+    """The lock's name: locks are the server's, and a name may have 64 characters, as many as a database's."""
+    database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
+    return f"axon_storage:{sha256(str(database).encode()).hexdigest()[:40]}"

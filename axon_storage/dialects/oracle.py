@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, Column, Executable, Insert, Table, bindparam
+from sqlalchemy import BindParameter, Column, Connection, Executable, Insert, Table, bindparam, text
 from sqlalchemy.dialects.oracle import BINARY_DOUBLE, CLOB, NUMBER, TIMESTAMP, VARCHAR2
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
@@ -14,6 +15,7 @@ from sqlalchemy.types import CHAR, TypeEngine
 from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, execute, replaced
 
 _CHARSET = "AL32UTF8"
+_LOCK_TABLE = "axon_storage_lock"
 _CANNOT_CONNECT = "DPY-6005"  # what went wrong is its cause
 # As the driver counts, four bytes each, this is what a VARCHAR2 holds. Whatever is declared longer goes as LONG, which
 # MERGE is said to refuse (ORA-01461); not seen on Oracle.
@@ -85,6 +87,9 @@ class Oracle(Dialect):
     def row_id(self) -> TypeEngine[Any]:
         return CHAR(32)
 
+    def spelled(self, kind: str) -> str:
+        return kind.replace("VARCHAR2(", "VARCHAR(")
+
     def upsert(self, table: Table) -> Executable:
         return _MergeOver(table)
 
@@ -123,6 +128,49 @@ class Oracle(Dialect):
             raise Unfit(
                 f"the database's character set is {found}, which cannot hold every character: it must be {_CHARSET}"
             )
+
+    def take_deployment_lock(self, connection: Connection) -> bool:
+        # a row of a table of its own, since DBMS_LOCK needs a grant
+        query = f"SELECT id FROM {_LOCK_TABLE} WHERE id = 1 FOR UPDATE NOWAIT"  # noqa: S608  # ours
+        try:
+            if connection.exec_driver_sql(query).first() is not None:
+                return True
+        except DBAPIError as error:
+            if self._code_of(error) not in {"ORA-00054", "ORA-00942"}:
+                raise
+            if self._code_of(error) == "ORA-00054":
+                return False
+        self._make_lock_table(connection)
+        return False
+
+    def sign_deployment_lock(self, connection: Connection, who: str) -> None:
+        connection.execute(text(f"UPDATE {_LOCK_TABLE} SET holder = :who WHERE id = 2"), {"who": who})  # noqa: S608  # ours
+
+    def deployment_lock_holder(self, connection: Connection) -> str:
+        return str(connection.exec_driver_sql(f"SELECT holder FROM {_LOCK_TABLE} WHERE id = 2").scalar())  # noqa: S608  # ours
+
+    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+        del statement  # Oracle bounds a call in the driver alone
+        return [f"ALTER SESSION SET ddl_lock_timeout = {max(1, round(lock))}"]
+
+    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
+        # which Standard Edition 2 does not have (ORA-00439): docs/oracle.md
+        return [f"{line} ONLINE" for line in super().online_index(create, name, there=there)]
+
+    def _make_lock_table(self, connection: Connection) -> None:
+        """Make the table whose first row is the lock, and whose second says who holds it, unless another just did."""
+        columns = f"id NUMBER(1) NOT NULL, holder VARCHAR2(255 CHAR), CONSTRAINT pk_{_LOCK_TABLE} PRIMARY KEY (id)"
+        rows = [f"INSERT INTO {_LOCK_TABLE} (id, holder) VALUES ({row}, 'nobody')" for row in (1, 2)]  # noqa: S608  # ours
+        for statement in (f"CREATE TABLE {_LOCK_TABLE} ({columns})", *rows):
+            try:
+                connection.exec_driver_sql(statement)
+            except DBAPIError as error:
+                if self._code_of(error) not in {"ORA-00955", "ORA-00001"}:
+                    raise
+        connection.commit()
+
+    def _code_of(self, error: DBAPIError) -> str:
+        return "" if error.orig is None else self.code(error.orig)
 
     def code(self, error: BaseException) -> str:
         return getattr(error.args[0], "full_code", "") if error.args else ""

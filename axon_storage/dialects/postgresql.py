@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, String, Table, Text, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Delete, String, Table, Text, delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import JSON, Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,6 +19,8 @@ from axon_storage.values import decode_json, utf8_size
 _SENT_AT_ONCE = 3 * 2**15
 _MESSAGE_BYTES = 100  # of a row, beside its parameters
 _PARAMETER_BYTES = 24  # the longest that is no string, a UUID, with its length and format
+
+_DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 
@@ -36,6 +38,7 @@ class PostgreSQL(OnConflict):
     driver_modules = frozenset({"asyncpg"})
     insert = Insert
     native_uuid = True
+    online_index_outside = True
     decodes_json = True
     zoned_moments = True
     engine_options = {"json_deserializer": decode_json}
@@ -82,6 +85,34 @@ class PostgreSQL(OnConflict):
         encoding = connection.driver_connection.get_settings().server_encoding
         if encoding != "UTF8":
             raise Unfit(f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8")
+
+    def take_deployment_lock(self, connection: Connection) -> bool:
+        taken = connection.execute(select(func.pg_try_advisory_lock(_DEPLOYMENT_LOCK))).scalar_one()
+        connection.commit()  # the session keeps the lock; a transaction would hold up indexes that are built online
+        return bool(taken)
+
+    def deployment_lock_holder(self, connection: Connection) -> str:
+        query = text(
+            "SELECT a.usename, a.application_name, a.client_addr, a.pid, a.backend_start FROM pg_locks l "
+            "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND l.classid::bigint << 32 | l.objid::bigint = :lock"
+        )
+        found = connection.execute(query, {"lock": _DEPLOYMENT_LOCK}).first()
+        if found is None:
+            return "it has just ended"
+        user, application, address, pid, start = found
+        return f"{user} {application} from {address or 'the host'}, backend {pid}, since {start:%Y-%m-%d %H:%M:%S %Z}"
+
+    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+        return [f"SET lock_timeout = {lock * 1000:.0f}", f"SET statement_timeout = {statement * 1000:.0f}"]
+
+    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
+        del there  # one that was cut off while it was built is there, and of no use
+        return [
+            f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
+            create.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1),
+        ]
 
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
         for rows in _sent_at_once(parameters):

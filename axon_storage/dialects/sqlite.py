@@ -25,6 +25,7 @@ class SQLite(OnConflict):
     insert = Insert
     serial_writes = True
     embedded = True
+    upgrades_in_one_transaction = True
     write_options = {_WRITES: True}
 
     # SQLITE_IOERR, NOTADB, CANTOPEN, PROTOCOL and CORRUPT
@@ -61,6 +62,10 @@ class SQLite(OnConflict):
     def begin(self, connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+        del statement  # SQLite bounds no statement
+        return [f"PRAGMA busy_timeout = {lock * 1000:.0f}"]
 
     def code(self, error: BaseException) -> str:
         code = getattr(error, "sqlite_errorcode", None)

@@ -4,8 +4,8 @@ Revision 0001, the first.
 """
 
 import sqlalchemy as sa
-from alembic import op
 
+from axon_storage import operations as op
 from axon_storage import types
 
 revision = "0001"
@@ -57,7 +57,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
     )
-    op.create_index("ix_cost_tracking_flow", "cost_tracking", ["tenant_id", "flow_name", "id"], unique=False)
+    op.create_index("ix_cost_tracking_flow", "cost_tracking", ["tenant_id", "flow_name", "id"])
     op.create_table(
         "daemons",
         sa.Column("tenant_id", types.Identifier(64), autoincrement=False, nullable=False),
@@ -103,7 +103,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
     )
-    op.create_index("ix_event_history_topic", "event_history", ["tenant_id", "topic", "id"], unique=False)
+    op.create_index("ix_event_history_topic", "event_history", ["tenant_id", "topic", "id"])
     op.create_table(
         "execution_cache",
         sa.Column("tenant_id", types.Identifier(64), autoincrement=False, nullable=False),
@@ -118,7 +118,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
     )
-    op.create_index("ix_execution_cache_expiry", "execution_cache", ["tenant_id", "expires_at"], unique=False)
+    op.create_index("ix_execution_cache_expiry", "execution_cache", ["tenant_id", "expires_at"])
     op.create_table(
         "hibernations",
         sa.Column("tenant_id", types.Identifier(64), autoincrement=False, nullable=False),
@@ -192,7 +192,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         mysql_row_format="DYNAMIC",
     )
-    op.create_index("ix_traces_created", "traces", ["tenant_id", "created_id"], unique=False)
+    op.create_index("ix_traces_created", "traces", ["tenant_id", "created_id"])
 
 
 def downgrade() -> None:

@@ -66,7 +66,7 @@ async def test_any_engine_of_a_supported_driver_will_do(url: str) -> None:
 
 async def test_without_a_schema_opening_says_what_to_do_and_migrate_does_it(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
-    with pytest.raises(StorageConnectionError, match="has no schema, revision 0001 is needed: run `") as refused:
+    with pytest.raises(StorageConnectionError, match=r"has no schema, revision \d+ is needed: run `") as refused:
         async with open_storage(url, migrate=False):
             pass
     assert refused.value.operation == "open"
@@ -87,16 +87,38 @@ async def test_sqlite_alone_brings_its_schema_up_by_itself(databases: Databases,
             await StorageDispatcher.from_url(url)
 
 
+async def test_each_state_of_the_schema_is_told_with_what_mends_it(databases: Databases, target: str) -> None:
+    url = await databases.empty(target)
+    head = schema.head()
+    await schema.upgrade(url, "0001")
+    for revision, message in (
+        ("0001", f"at revision 0001, revision {head} is needed: run `axon-storage migrate upgrade`"),
+        ("9999", f"at revision 9999, this package knows {head}: upgrade this package, or open"),
+        (
+            "f00d",
+            f"at revision f00d, which is none of this package's; {head} is needed: .*`axon-storage migrate stamp`",
+        ),
+    ):
+        await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
+        with pytest.raises(StorageConnectionError, match=message) as refused:
+            await StorageDispatcher.from_url(url, migrate=False)
+        assert refused.value.operation == "open"
+        assert not refused.value.transient
+
+
 async def test_a_newer_schema_is_refused_unless_allowed(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     await schema.upgrade(url)
     await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     for migrate in (True, False):
-        with pytest.raises(StorageConnectionError, match="schema is at revision 9999, this package knows 0001"):
+        with pytest.raises(StorageConnectionError, match="the schema is at revision 9999, this package knows"):
             await StorageDispatcher.from_url(url, migrate=migrate)
     async with open_storage(url, allow_ahead=True) as storage:
         await storage.save_trace(sample(TraceRow))
         assert await storage.is_healthy()
+    await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = 'f00d'")
+    with pytest.raises(StorageConnectionError, match="none of this package's"):
+        await StorageDispatcher.from_url(url, allow_ahead=True)
 
 
 async def test_health_is_false_without_a_schema_and_when_nothing_answers(databases: Databases, target: str) -> None:

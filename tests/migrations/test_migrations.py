@@ -10,8 +10,11 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 
 from axon_storage import create_engine, open_storage
+from axon_storage.schema import head
 from axon_storage.tables import VERSION_TABLE, metadata
 from tests.databases import SERVERS, Databases
+
+LOCK_TABLE = "axon_storage_lock"  # on Oracle
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -45,12 +48,12 @@ async def _tables(url: str) -> set[str]:
 async def test_up_check_down_and_up_again(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     _alembic("upgrade", "head", url=url)
-    assert await _tables(url) == {*metadata.tables, VERSION_TABLE}
+    assert await _tables(url) - {LOCK_TABLE} == {*metadata.tables, VERSION_TABLE}
     assert "No new upgrade operations detected" in _alembic("check", url=url)
     _alembic("downgrade", "base", url=url)
-    assert await _tables(url) == {VERSION_TABLE}
+    assert await _tables(url) - {LOCK_TABLE} == {VERSION_TABLE}
     _alembic("-x", f"url={url}", "upgrade", "head")
-    assert "0001 (head)" in _alembic("current", url=url)
+    assert f"{head()} (head)" in _alembic("current", url=url)
     async with open_storage(url, migrate=False) as storage:
         assert await storage.is_healthy()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend, schema
@@ -30,22 +30,23 @@ class Noting:
 
 @contextmanager
 def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
-    """Collect the statements that go through an engine, and those that prepare its connections."""
+    """Collect the statements that go to an engine's database, and those that prepare connections."""
     sent: list[str] = []
 
     def prepared(connection: Any, statement: str) -> Any:
         sent.append(statement)
         return execute(connection, statement)
 
-    def before(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        sent.append(statement)
+    def before(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if connection.engine.url == engine.url:  # a deployment has an engine of its own
+            sent.append(statement)
 
     patch.setattr("axon_storage.dialects.oracle.execute", prepared)
-    event.listen(engine.sync_engine, "before_cursor_execute", before)
+    event.listen(Engine, "before_cursor_execute", before)
     try:
         yield sent
     finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", before)
+        event.remove(Engine, "before_cursor_execute", before)
 
 
 async def call_every_method(engine: AsyncEngine) -> set[str]:

@@ -36,7 +36,7 @@ TAKEN = [
     "ALTER SESSION SET NLS_COMP = BINARY NLS_SORT = BINARY",
     "CREATE TABLE taken (a NUMBER(19, 0) NOT NULL, b VARCHAR2(4000 BYTE), c CLOB, d TIMESTAMP(6), e BINARY_DOUBLE, "
     "f CHAR(32), CONSTRAINT pk_taken PRIMARY KEY (a))",
-    "CREATE INDEX ix_taken ON taken (b, a)",
+    "CREATE INDEX ix_taken ON taken (b, a) ONLINE",
     "ALTER TABLE taken ADD (g NUMBER(1))",
     "DROP INDEX ix_taken",
     "DROP TABLE taken",

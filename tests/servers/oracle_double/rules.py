@@ -85,9 +85,10 @@ def check(sql: str, release: Release) -> None:
         _check_merge(plain)
 
 
-def without_empty_strings(sql: str) -> str:
-    """The statement with NULL for ``''``, which is what Oracle reads there."""
-    return "".join("NULL" if text == "''" else text for _, text in _spans(sql))
+def for_postgresql(sql: str) -> str:
+    """The statement with NULL for ``''``, which is what Oracle reads there, and without ONLINE, a word of Oracle's."""
+    read = "".join("NULL" if text == "''" else text for _, text in _spans(sql))
+    return re.sub(r"(?i)\sONLINE\s*$", "", read) if _plain(sql).startswith(("CREATE INDEX", "CREATE UNIQUE")) else read
 
 
 def _spans(sql: str) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 from seerdb.server.backend import BackendError
 from seerdb.server.backends.postgres import PostgresBackend, _backend_error
 
-from tests.servers.oracle_double.rules import RefusedError, check, without_empty_strings
+from tests.servers.oracle_double.rules import RefusedError, check, for_postgresql
 
 _NO_ROW_FAILED = "the array statement failed"
 
@@ -53,6 +53,6 @@ class StrictBackend(PostgresBackend):  # type: ignore[misc]  # seerdb is not amo
             raise BackendError(str(refused), ora_code=refused.number) from None
         self._within = True
         try:
-            return run(without_empty_strings(sql), *arguments)
+            return run(for_postgresql(sql), *arguments)
         finally:
             self._within = False
