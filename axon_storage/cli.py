@@ -54,7 +54,7 @@ def upgrade(
     _out.print(_where(_run(schema.current(url))))
 
 
-@migrate.command()
+@migrate.command(context_settings={"ignore_unknown_options": True})  # -1 is no option
 def downgrade(
     url: Url,
     revision: Revision,

@@ -47,10 +47,11 @@ async def deploy(engine: AsyncEngine, operation: str, work: Callable[[Connection
 
     async def attempt() -> T:
         with executor.translating(operation):
-            async with _locked(executor, operation, patience.deployer), executor.writing.connect() as connection:
+            async with _locked(executor, operation, patience.deployer), spare.connect() as connection:
                 for setting in executor.dialect.deployment_settings(patience.lock, patience.statement):
                     await connection.exec_driver_sql(setting)
                 await connection.commit()
+                await connection.execution_options(**executor.options(writes=True))
                 return await connection.run_sync(work)
 
     try:
@@ -73,9 +74,12 @@ async def _locked(executor: Executor, operation: str, seconds: float) -> AsyncIt
                 message = f"waited {seconds:g} s for another deployer: {holder}"
                 raise StorageConnectionError(message, operation=operation)
             await asyncio.sleep(_POLL_SECONDS)
-        async with executor.writing.begin() as other:
-            await other.run_sync(dialect.sign_deployment_lock, _identity())
-        yield
+        try:
+            async with executor.engine.begin() as other:
+                await other.run_sync(dialect.sign_deployment_lock, _identity())
+            yield
+        finally:
+            await connection.invalidate()  # in the pool it would keep the lock
 
 
 def _identity() -> str:

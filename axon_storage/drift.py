@@ -45,16 +45,17 @@ def _found(name: str, dialect: Dialect, connection: Connection, database: Inspec
     for column in database.get_columns(name):
         yield f"{name}.{column['name']}", _reflected(column, dialect, connection)
     yield f"{name}, primary key", _listed(database.get_pk_constraint(name)["constrained_columns"])
-    uniques = {found["name"]: found["column_names"] for found in database.get_unique_constraints(name)}
-    for index in database.get_indexes(name):
-        if index["name"] not in uniques:
-            yield f"{name}, index {index['name']}", _index(index)
-    for unique, columns in uniques.items():
-        yield f"{name}, unique {unique}", _listed(columns)
+    indexes = {index["name"]: index for index in database.get_indexes(name)}
+    for index in indexes.values():
+        yield f"{name}, index {index['name']}", _index(index)
+    for unique in database.get_unique_constraints(name):
+        if unique["name"] not in indexes:  # elsewhere a constraint is told as its index too
+            yield f"{name}, index {unique['name']}", f"unique {_listed(unique['column_names'])}"
     for check in database.get_check_constraints(name):
         yield f"{name}, check {check['name']}", str(check["sqltext"])
     for foreign in database.get_foreign_keys(name):
         yield f"{name}, foreign key {foreign['name']}", f"to {foreign['referred_table']}"
+    yield from dialect.unreflected(connection, name)
 
 
 def _reflected(column: ReflectedColumn, dialect: Dialect, connection: Connection) -> str:

@@ -33,14 +33,17 @@ class Executor:
     def __init__(self, engine: AsyncEngine) -> None:
         self.dialect = prepare_engine(engine)
         self.engine = engine
-        options = dict(self.dialect.transaction_options)
-        self._reading = engine.execution_options(**options)
-        self.writing = engine.execution_options(**options, **self.dialect.write_options)
+        self._reading = engine.execution_options(**self.options(writes=False))
+        self._writing = engine.execution_options(**self.options(writes=True))
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._under_way = 0
         self._idle = asyncio.Event()
         self._closed = False
+
+    def options(self, *, writes: bool) -> dict[str, Any]:
+        """The execution options of a connection whose transactions write, or only read."""
+        return {**self.dialect.transaction_options, **(self.dialect.write_options if writes else {})}
 
     async def run(self, operation: str, work: Work[T], *, writes: bool) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure."""
@@ -96,7 +99,7 @@ class Executor:
         self._under_way += 1
         try:
             async with self._taking_turns(writes=writes):
-                engine = self.writing if writes else self._reading
+                engine = self._writing if writes else self._reading
                 async with engine.begin() as connection:
                     yield connection
         finally:

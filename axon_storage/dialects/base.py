@@ -1,7 +1,7 @@
 """What can differ between databases: class attributes first, a few methods second; one subclass a database."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ssl import SSLContext
 from typing import Any, ClassVar, NamedTuple
 
@@ -146,6 +146,11 @@ class Dialect:
     def spelled(self, kind: str) -> str:
         """A column's type as SQLAlchemy wrote it or read it back, in one spelling of the two."""
         return kind
+
+    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+        """What is amiss with a table and SQLAlchemy does not read back, each as a place and what is there."""
+        del connection, table
+        yield from ()
 
     # Statements; parameters are named as the columns.
 

@@ -63,6 +63,13 @@ class PostgreSQL(OnConflict):
     def json(self) -> TypeEngine[Any]:
         return JSON()
 
+    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+        query = text(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid"
+        )
+        for index in connection.execute(query, {"table": table}).scalars():
+            yield f"{table}, index {index}, state", "not valid, since it was cut off while it was built"
+
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.
         # Locked beforehand by another statement, it would still meet rows that came between the two.

@@ -1,10 +1,12 @@
 """SQLite through aiosqlite: the embedded default."""
 
 import asyncio
+import re
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -38,6 +40,11 @@ class SQLite(OnConflict):
         if tls is not None and tls.context is not None:
             raise Unfit("SQLite has no TLS: take the ssl parameters out of the URL")
         return url, {}
+
+    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+        query = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
+        for collation in re.findall(r"(?i)COLLATE\s+\S+", connection.execute(query, {"table": table}).scalar_one()):
+            yield f"{table}, collation", collation
 
     def check_url(self, url: URL) -> None:
         if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":

@@ -1,4 +1,4 @@
-"""`alembic upgrade head` at a checkout, on every database: it comes up, goes down, and leaves no difference."""
+"""The schema comes up, goes down and leaves no difference, from code and with Alembic's own command at a checkout."""
 
 import os
 import subprocess
@@ -6,22 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import Column, MetaData, Table, inspect
 from sqlalchemy.engine import Connection
 
-from axon_storage import create_engine, open_storage
-from axon_storage.schema import head
+from axon_storage import StorageConnectionError, create_engine, open_storage, schema
 from axon_storage.tables import VERSION_TABLE, metadata
-from tests.databases import SERVERS, Databases
+from axon_storage.types import Identifier
 
 LOCK_TABLE = "axon_storage_lock"  # on Oracle
 
+REVISIONS = [revision.number for revision in schema.history()]
+
 CHECKOUT = Path(__file__).parents[2]
-
-
-@pytest.fixture(params=SERVERS)
-def target(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def _alembic(*arguments: str, url: str | None = None) -> str:
@@ -45,24 +41,64 @@ async def _tables(url: str) -> set[str]:
     return found
 
 
-async def test_up_check_down_and_up_again(databases: Databases, target: str) -> None:
-    url = await databases.empty(target)
+async def test_alembic_at_a_checkout_goes_up_checks_goes_down_and_up_again(url: str) -> None:
     _alembic("upgrade", "head", url=url)
     assert await _tables(url) - {LOCK_TABLE} == {*metadata.tables, VERSION_TABLE}
     assert "No new upgrade operations detected" in _alembic("check", url=url)
     _alembic("downgrade", "base", url=url)
     assert await _tables(url) - {LOCK_TABLE} == {VERSION_TABLE}
     _alembic("-x", f"url={url}", "upgrade", "head")
-    assert f"{head()} (head)" in _alembic("current", url=url)
+    assert f"{schema.head()} (head)" in _alembic("current", url=url)
     async with open_storage(url, migrate=False) as storage:
         assert await storage.is_healthy()
 
 
-@pytest.mark.parametrize("scheme", ["sqlite:///x.db", "postgresql://h/d", "mysql://h/d", "oracle://h/?service_name=d"])
-def test_the_offline_script_has_every_table(scheme: str) -> None:
-    script = _alembic("upgrade", "head", "--sql", url=scheme)
-    for table in metadata.tables:
-        assert f"CREATE TABLE {table} (" in script
+async def test_every_revision_goes_up_down_and_up_again(url: str) -> None:
+    for revision, before in zip(REVISIONS, ["base", *REVISIONS], strict=False):
+        await schema.upgrade(url, revision)
+        assert await schema.current(url) == revision
+        await schema.downgrade(url, before)
+        assert await schema.current(url) == (None if before == "base" else before)
+        await schema.upgrade(url, revision)
+        assert await schema.current(url) == revision
+    assert await schema.differences(url) == []
+    for before in [*REVISIONS[-2::-1], "base"]:
+        await schema.downgrade(url, before)
+    assert await _tables(url) - {LOCK_TABLE} == {VERSION_TABLE}
+
+
+async def test_a_hosts_own_migrations_and_tables_live_beside_ours(url: str) -> None:
+    host = Table("sessions_of_the_host", MetaData(), Column("id", Identifier(9), primary_key=True))
+    version = Table("alembic_version", MetaData(), Column("version_num", Identifier(32), primary_key=True))
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(host.create)
+        await connection.run_sync(version.create)
+        await connection.execute(version.insert(), {"version_num": "host"})
+    await schema.upgrade(url)
+    assert "No new upgrade operations detected" in _alembic("check", url=url)
+    await schema.downgrade(url, "base")
+    async with engine.connect() as connection:
+        assert (await connection.execute(version.select())).scalars().all() == ["host"]
+        assert (await connection.execute(host.select())).all() == []
+    await engine.dispose()
+
+
+async def test_a_table_of_the_same_name_is_not_taken_for_ours(url: str) -> None:
+    host = Table("sessions", MetaData(), Column("id", Identifier(9), primary_key=True))
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(host.create)
+    await engine.dispose()
+    with pytest.raises(StorageConnectionError, match="upgrade: there is a table sessions already, and it is not ours"):
+        await schema.upgrade(url)
+
+
+async def test_an_unknown_revision_is_refused(url: str) -> None:
+    with pytest.raises(StorageConnectionError, match=r"^connection error: upgrade: Can't locate revision .*'9999'"):
+        await schema.upgrade(url, "9999")
+    with pytest.raises(StorageConnectionError, match=r"^connection error: stamp: Can't locate revision .*'9999'"):
+        await schema.stamp(url, "9999")
 
 
 def test_without_a_url_the_command_says_what_is_missing() -> None:

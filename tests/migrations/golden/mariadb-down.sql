@@ -1,0 +1,40 @@
+-- Running downgrade 0002 -> 0001
+
+DROP INDEX ix_traces_flow ON traces;
+
+UPDATE axon_storage_version SET version_num='0001' WHERE axon_storage_version.version_num = '0002';
+
+-- Running downgrade 0001 -> 
+
+DROP INDEX ix_traces_created ON traces;
+
+DROP TABLE traces;
+
+DROP TABLE sessions;
+
+DROP TABLE schedules;
+
+DROP TABLE hibernations;
+
+DROP INDEX ix_execution_cache_expiry ON execution_cache;
+
+DROP TABLE execution_cache;
+
+DROP INDEX ix_event_history_topic ON event_history;
+
+DROP TABLE event_history;
+
+DROP TABLE dataspaces;
+
+DROP TABLE daemons;
+
+DROP INDEX ix_cost_tracking_flow ON cost_tracking;
+
+DROP TABLE cost_tracking;
+
+DROP TABLE axon_stores;
+
+DROP TABLE audit_log;
+
+DELETE FROM axon_storage_version WHERE axon_storage_version.version_num = '0001';
+

@@ -1,0 +1,164 @@
+CREATE TABLE axon_storage_version (
+    version_num VARCHAR(32) NOT NULL, 
+    CONSTRAINT axon_storage_version_pkc PRIMARY KEY (version_num)
+);
+
+-- Running upgrade  -> 0001
+
+CREATE TABLE audit_log (
+    tenant_id VARCHAR(64) NOT NULL, 
+    id CHAR(32) NOT NULL, 
+    action VARCHAR(255) NOT NULL, 
+    actor VARCHAR(255) NOT NULL, 
+    target VARCHAR(900) NOT NULL, 
+    detail TEXT NOT NULL, 
+    timestamp_utc DATETIME NOT NULL, 
+    CONSTRAINT pk_audit_log PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE axon_stores (
+    tenant_id VARCHAR(64) NOT NULL, 
+    name VARCHAR(255) NOT NULL, 
+    ontology TEXT NOT NULL, 
+    entries TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    total_ops BIGINT NOT NULL, 
+    CONSTRAINT pk_axon_stores PRIMARY KEY (tenant_id, name)
+);
+
+CREATE TABLE cost_tracking (
+    tenant_id VARCHAR(64) NOT NULL, 
+    id CHAR(32) NOT NULL, 
+    flow_name VARCHAR(255) NOT NULL, 
+    backend VARCHAR(255) NOT NULL, 
+    input_tokens BIGINT NOT NULL, 
+    output_tokens BIGINT NOT NULL, 
+    cost_usd DOUBLE NOT NULL, 
+    timestamp_utc DATETIME NOT NULL, 
+    CONSTRAINT pk_cost_tracking PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX ix_cost_tracking_flow ON cost_tracking (tenant_id, flow_name, id);
+
+CREATE TABLE daemons (
+    tenant_id VARCHAR(64) NOT NULL, 
+    name VARCHAR(255) NOT NULL, 
+    state VARCHAR(255) NOT NULL, 
+    source_file VARCHAR(900) NOT NULL, 
+    flow_name VARCHAR(255) NOT NULL, 
+    event_count BIGINT NOT NULL, 
+    restart_count BIGINT NOT NULL, 
+    trigger_topic VARCHAR(255), 
+    output_topic VARCHAR(255), 
+    lifecycle_events TEXT NOT NULL, 
+    CONSTRAINT pk_daemons PRIMARY KEY (tenant_id, name)
+);
+
+CREATE TABLE dataspaces (
+    tenant_id VARCHAR(64) NOT NULL, 
+    name VARCHAR(255) NOT NULL, 
+    ontology TEXT NOT NULL, 
+    entries TEXT NOT NULL, 
+    associations TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    total_ops BIGINT NOT NULL, 
+    next_id BIGINT NOT NULL, 
+    CONSTRAINT pk_dataspaces PRIMARY KEY (tenant_id, name)
+);
+
+CREATE TABLE event_history (
+    tenant_id VARCHAR(64) NOT NULL, 
+    id CHAR(32) NOT NULL, 
+    topic VARCHAR(255) NOT NULL, 
+    source VARCHAR(255) NOT NULL, 
+    payload TEXT NOT NULL, 
+    timestamp_utc DATETIME NOT NULL, 
+    CONSTRAINT pk_event_history PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX ix_event_history_topic ON event_history (tenant_id, topic, id);
+
+CREATE TABLE execution_cache (
+    tenant_id VARCHAR(64) NOT NULL, 
+    flow_name VARCHAR(255) NOT NULL, 
+    cache_key VARCHAR(255) NOT NULL, 
+    result TEXT NOT NULL, 
+    ttl_secs INTEGER, 
+    hit_count BIGINT NOT NULL, 
+    expires_at DATETIME, 
+    CONSTRAINT pk_execution_cache PRIMARY KEY (tenant_id, flow_name, cache_key)
+);
+
+CREATE INDEX ix_execution_cache_expiry ON execution_cache (tenant_id, expires_at);
+
+CREATE TABLE hibernations (
+    tenant_id VARCHAR(64) NOT NULL, 
+    id VARCHAR(255) NOT NULL, 
+    name VARCHAR(255) NOT NULL, 
+    operation VARCHAR(255) NOT NULL, 
+    status VARCHAR(255) NOT NULL, 
+    checkpoints TEXT NOT NULL, 
+    resumed_from INTEGER, 
+    created_at BIGINT NOT NULL, 
+    last_status_change BIGINT NOT NULL, 
+    next_checkpoint_id BIGINT NOT NULL, 
+    CONSTRAINT pk_hibernations PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE schedules (
+    tenant_id VARCHAR(64) NOT NULL, 
+    name VARCHAR(255) NOT NULL, 
+    flow_name VARCHAR(255) NOT NULL, 
+    interval_secs BIGINT NOT NULL, 
+    enabled BOOLEAN NOT NULL, 
+    backend VARCHAR(255) NOT NULL, 
+    last_run BIGINT NOT NULL, 
+    next_run BIGINT NOT NULL, 
+    run_count BIGINT NOT NULL, 
+    error_count BIGINT NOT NULL, 
+    CONSTRAINT pk_schedules PRIMARY KEY (tenant_id, name)
+);
+
+CREATE TABLE sessions (
+    tenant_id VARCHAR(64) NOT NULL, 
+    scope VARCHAR(255) NOT NULL, 
+    "key" VARCHAR(255) NOT NULL, 
+    value TEXT NOT NULL, 
+    source_step VARCHAR(255) NOT NULL, 
+    CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, scope, "key")
+);
+
+CREATE TABLE traces (
+    tenant_id VARCHAR(64) NOT NULL, 
+    trace_id BIGINT NOT NULL, 
+    flow_name VARCHAR(255) NOT NULL, 
+    status VARCHAR(255) NOT NULL, 
+    steps_executed BIGINT NOT NULL, 
+    latency_ms BIGINT NOT NULL, 
+    tokens_input BIGINT NOT NULL, 
+    tokens_output BIGINT NOT NULL, 
+    anchor_checks BIGINT NOT NULL, 
+    anchor_breaches BIGINT NOT NULL, 
+    errors BIGINT NOT NULL, 
+    retries BIGINT NOT NULL, 
+    source_file VARCHAR(900) NOT NULL, 
+    backend VARCHAR(255) NOT NULL, 
+    client_key VARCHAR(255) NOT NULL, 
+    replay_of BIGINT, 
+    correlation_id VARCHAR(255), 
+    events TEXT NOT NULL, 
+    annotations TEXT NOT NULL, 
+    created_id CHAR(32) NOT NULL, 
+    CONSTRAINT pk_traces PRIMARY KEY (tenant_id, trace_id)
+);
+
+CREATE INDEX ix_traces_created ON traces (tenant_id, created_id);
+
+INSERT INTO axon_storage_version (version_num) VALUES ('0001');
+
+-- Running upgrade 0001 -> 0002
+
+CREATE INDEX ix_traces_flow ON traces (tenant_id, flow_name, created_id);
+
+UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0001';
+

@@ -1,0 +1,73 @@
+"""One deployer at a time, each can be killed at any moment, and none freezes a live server."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from axon_storage import StorageConnectionError, StorageError, create_engine, schema
+from axon_storage.deployment import Patience
+from axon_storage.dialects import dialect_of
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def _deployers(command: str, url: str) -> str:
+    run = [sys.executable, "-m", "tests.migrations.deployers", command, url]
+    done = subprocess.run(run, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_of_eight_deployers_one_works_and_all_succeed(url: str) -> None:
+    changes = sorted(json.loads(_deployers("crowd", url)))
+    assert changes[:-1] == [0] * (len(changes) - 1)
+    assert changes[-1] >= 18  # eleven tables, five indexes, the version's table and its rows
+    assert await schema.differences(url) == []
+
+
+@pytest.mark.not_on("oracle-double-23ai", "at 12.1 the statements are the same")
+async def test_a_deployer_killed_after_any_change_is_followed_by_one_that_completes(url: str) -> None:
+    killed = int(_deployers("kill", url))
+    print(f"killed after each of {killed} changes")  # noqa: T201  # told with -rP
+    assert killed >= 18
+    assert await schema.current(url) == schema.head()  # the last one was not killed
+    assert await schema.differences(url) == []
+
+
+@pytest.mark.not_on("sqlite", "it cannot tell who holds its write lock")
+async def test_who_waits_too_long_is_told_who_holds_the_lock(url: str) -> None:
+    await schema.upgrade(url)
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        dialect = dialect_of(engine.dialect)
+        assert await connection.run_sync(dialect.take_deployment_lock)
+        with pytest.raises(
+            StorageConnectionError, match=r"downgrade: waited 0\.3 s for another deployer: .{10,}"
+        ) as late:
+            await schema.downgrade(url, "base", patience=Patience(deployer=0.3))
+        assert not late.value.transient
+    await engine.dispose()
+    await schema.downgrade(url, "base", patience=Patience(deployer=30))
+    assert await schema.current(url) is None
+
+
+@pytest.mark.fails_on("oracle-double", "its DDL waits for no transaction")
+async def test_a_change_that_meets_a_busy_table_gives_way_and_can_be_tried_again(url: str, target: str) -> None:
+    await schema.upgrade(url)
+    engine = create_engine(url)
+    async with engine.connect() as busy:
+        await busy.execute(text("DELETE FROM traces WHERE tenant_id = 'x'"))
+        await busy.execute(text("SELECT count(*) FROM traces"))
+        if target == "sqlite":
+            await busy.execute(text("CREATE TABLE host (id INTEGER)"))  # which takes the write lock
+        with pytest.raises(StorageError) as met:
+            await schema.downgrade(url, "0001", patience=Patience(lock=0.1))
+        assert met.value.transient
+        await busy.rollback()
+    await engine.dispose()
+    await schema.downgrade(url, "0001")
+    assert await schema.current(url) == "0001"

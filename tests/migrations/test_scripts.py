@@ -1,0 +1,51 @@
+"""The scripts for a DBA: what each says is kept here, so that a change to one is a change that somebody meant.
+
+``AXON_TEST_GOLDEN=write`` writes them anew.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from axon_storage import StorageConnectionError, schema
+
+GOLDEN = Path(__file__).parent / "golden"
+SCHEMES = ["sqlite", "postgresql", "mysql", "mariadb", "oracle"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+def test_the_script_is_the_one_that_was_meant(scheme: str, down: bool) -> None:
+    written = schema.script(f"{scheme}://host/name", "head:base" if down else "base:head", down=down)
+    golden = GOLDEN / f"{scheme}-{'down' if down else 'up'}.sql"
+    if os.environ.get("AXON_TEST_GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(written)
+    assert written == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("alias", "scheme"),
+    [
+        ("postgres", "postgresql"),
+        ("postgresql+asyncpg", "postgresql"),
+        ("mysql+asyncmy", "mysql"),
+        ("mariadb+asyncmy", "mariadb"),
+    ],
+)
+def test_every_scheme_will_do(alias: str, scheme: str) -> None:
+    assert schema.script(f"{alias}://user:secret@host/name") == schema.script(f"{scheme}://host/name")
+
+
+def test_a_script_from_a_revision_has_only_what_comes_after() -> None:
+    script = schema.script("postgresql://host/name", "0001:0002")
+    assert "CREATE INDEX CONCURRENTLY ix_traces_flow" in script
+    assert "CREATE TABLE" not in script
+
+
+def test_an_unknown_scheme_or_revision_is_refused() -> None:
+    with pytest.raises(StorageConnectionError, match="unknown scheme"):
+        schema.script("mongodb://host/name")
+    with pytest.raises(StorageConnectionError, match=r"script: .*9999"):
+        schema.script("sqlite://", "9999")
