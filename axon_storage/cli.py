@@ -114,6 +114,22 @@ def sql(
         _fail(str(error))
 
 
+@migrate.command()
+def adopt(
+    url: Url,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and touch nothing.")] = False,
+) -> None:
+    """Turn an AxonServer's PostgreSQL tables into this package's, keeping every row."""
+    findings = _run(schema.adopt(url, dry_run=dry_run))
+    table = Table("table", "rows")
+    for name, rows in findings.rows.items():
+        table.add_row(name, str(rows))
+    _out.print(table)
+    if findings.refusals:
+        _fail("\n".join(["these values do not fit:", *findings.refusals]))
+    _out.print("can be adopted" if dry_run else _where(_run(schema.current(url))))
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

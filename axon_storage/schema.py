@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, String, column, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from axon_storage import drift
+from axon_storage import adoption, drift
 from axon_storage.deployment import Patience, deploy
 from axon_storage.engines import create_engine
 from axon_storage.errors import StorageConnectionError
@@ -61,6 +61,24 @@ async def downgrade(target: AsyncEngine | str, revision: str, *, patience: Patie
 async def stamp(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
     """Say that a database is at a revision, and change nothing else."""
     await _change(target, "stamp", lambda inner: command.stamp(_config(inner), revision, purge=True), patience)
+
+
+async def adopt(
+    target: AsyncEngine | str, *, dry_run: bool = False, patience: Patience | None = None
+) -> adoption.Findings:
+    """Turn an AxonServer's PostgreSQL tables into this package's, in one transaction, keeping every row and its order.
+
+    A :class:`SerializationError` lists the values that do not fit; nothing is changed then, nor with ``dry_run``,
+    which gives them among its findings.
+    """
+
+    def work(connection: Connection) -> adoption.Findings:
+        with connection.begin():
+            if dry_run:
+                return adoption.look(connection)
+            return adoption.adopt(connection, lambda inner: command.stamp(_config(inner), "head"))
+
+    return await _change(target, "adopt", work, patience)
 
 
 async def current(target: AsyncEngine | str) -> str | None:
@@ -127,13 +145,13 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
 
 
 async def _change(
-    target: AsyncEngine | str, operation: str, work: Callable[[Connection], None], patience: Patience | None
-) -> None:
-    def told(connection: Connection) -> None:
-        _told(operation, lambda: work(connection))
+    target: AsyncEngine | str, operation: str, work: Callable[[Connection], T], patience: Patience | None
+) -> T:
+    def told(connection: Connection) -> T:
+        return _told(operation, lambda: work(connection))
 
     async with _engine(target) as engine, _alembic():
-        await deploy(engine, operation, told, patience or Patience())
+        return await deploy(engine, operation, told, patience or Patience())
 
 
 def _told(operation: str, work: Callable[[], T]) -> T:

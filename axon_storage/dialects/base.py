@@ -85,6 +85,8 @@ class Dialect:
     """Whether the schema changes in one write transaction from the first look at it on, which keeps others out."""
     online_index_outside: ClassVar[bool] = False
     """Whether an index is built online outside of any transaction."""
+    has_axon_servers: ClassVar[bool] = False
+    """Whether an AxonServer, whose tables can be adopted, keeps them in this database."""
     script_begins: ClassVar[str] = ""
     """What a script of migrations begins with, in the language of the client that runs it."""
     script_ends: ClassVar[str] = ""

@@ -39,6 +39,7 @@ class PostgreSQL(OnConflict):
     insert = Insert
     native_uuid = True
     online_index_outside = True
+    has_axon_servers = True
     decodes_json = True
     zoned_moments = True
     engine_options = {"json_deserializer": decode_json}

@@ -1,0 +1,197 @@
+"""Turns the tables of an AxonServer, the Rust server this package's idea came from, into ours, keeping every row.
+
+Its tables, on PostgreSQL alone, have our names, a BIGSERIAL ``id``, JSONB, INT and BIGINT for unsigned numbers, and
+(from its fourth migration on) ``tenant_id`` and row-level security: axon-rs/migrations of the axon-lang repository.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, inspect, text
+
+from axon_storage.dialects import dialect_of
+from axon_storage.errors import SerializationError, StorageConnectionError
+from axon_storage.rows import Row, check_row, fields_of
+from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
+from axon_storage.types import JsonDocument, UInt32, UInt64
+from axon_storage.values import Json, parse_json
+
+_OLD = "axonserver_"
+_PAGE = 1_000
+_MOST_REFUSALS = 100
+
+
+@dataclass
+class Findings:
+    """What there is to adopt: the rows of each table, and what does not fit the contract, a line each."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+
+
+def look(connection: Connection) -> Findings:
+    """Read every row as it would become, and change nothing."""
+    _check_place(connection)
+    findings = Findings()
+    # a policy that would hide rows is an error rather than fewer rows
+    connection.exec_driver_sql("SET LOCAL row_security = off")
+    for row_type, table in TABLES.items():
+        findings.rows[table.name] = 0
+        findings.refusals += _moments_out_of_range(connection, table)
+        for key, values in _stored(connection, row_type, table):
+            findings.rows[table.name] += 1
+            if refusal := _refusal(row_type, values):
+                findings.refusals.append(f"{refusal} ({key})")
+            if len(findings.refusals) >= _MOST_REFUSALS:
+                findings.refusals.append("and perhaps more")
+                return findings
+    return findings
+
+
+def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findings:
+    """Turn the tables into ours in the connection's transaction; ``stamp`` writes the revision they then have."""
+    _check_place(connection)
+    for table in TABLES.values():
+        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE")
+    findings = look(connection)
+    if findings.refusals:
+        raise SerializationError("\n".join(["these values do not fit, and nothing was changed:", *findings.refusals]))
+    grants = list(_grants(connection))
+    for table in TABLES.values():
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {_OLD}{table.name}")
+    metadata.create_all(connection)
+    for table in TABLES.values():
+        connection.exec_driver_sql(_copy(table, _columns(connection, _OLD + table.name)))
+        copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # ours
+        if copied != findings.rows[table.name]:
+            raise StorageConnectionError(f"{table.name}: {copied} rows copied of {findings.rows[table.name]}")
+    for table in TABLES.values():
+        connection.exec_driver_sql(f"DROP TABLE {_OLD}{table.name}")
+    for grant in grants:
+        connection.exec_driver_sql(grant)
+    stamp(connection)
+    return findings
+
+
+def _check_place(connection: Connection) -> None:
+    """Refuse a database that is not an AxonServer's."""
+    dialect = dialect_of(connection.dialect)
+    if not dialect.has_axon_servers:
+        raise StorageConnectionError(f"an AxonServer keeps its tables in PostgreSQL, and this is {dialect.title}")
+    there = set(inspect(connection).get_table_names())
+    if VERSION_TABLE in there:
+        raise StorageConnectionError("the tables are this package's already: `axon-storage migrate upgrade`")
+    for row_type, table in TABLES.items():
+        missing = {name for name, _ in fields_of(row_type)} - _columns(connection, table.name) - {"tenant_id"}
+        if table.name not in there or missing:
+            what = f"{table.name} lacks {', '.join(sorted(missing))}" if table.name in there else f"no {table.name}"
+            raise StorageConnectionError(f"these are not an AxonServer's tables: {what}")
+
+
+def _columns(connection: Connection, table: str, kind: str = "%") -> set[str]:
+    """The columns of a table that is there, all or those of a type."""
+    query = text(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped "
+        "AND format_type(atttypid, NULL) LIKE :kind"
+    )
+    return set(connection.execute(query, {"name": table, "kind": kind}).scalars())
+
+
+def _stored(connection: Connection, row_type: type[Row], table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The fields of each row, documents as their text, with words that tell which row it is."""
+    there = _columns(connection, table.name)
+    columns = [table.c[name] for name, _ in fields_of(row_type)]
+    query = f"SELECT {', '.join(_read(column, there) for column in columns)} FROM {table.name}"  # noqa: S608  # ours
+    # a cursor that can be closed, since a table with an open one cannot be dropped
+    connection.exec_driver_sql(f"DECLARE stored_{table.name} NO SCROLL CURSOR FOR {query}")
+    while page := connection.exec_driver_sql(f"FETCH {_PAGE} FROM stored_{table.name}").all():
+        for row in page:
+            values = {column.name: _unwrapped(column, value) for column, value in zip(columns, row, strict=True)}
+            yield ", ".join(f"{name} {values[name]!r:.40}" for name in ("tenant_id", *row_type.KEY)), values
+    connection.exec_driver_sql(f"CLOSE stored_{table.name}")
+
+
+def _unwrapped(column: Column[Any], value: Any) -> Any:
+    """A number above 2^63-1 has wrapped."""
+    return value % 2**64 if isinstance(column.type, UInt64) and value is not None else value
+
+
+def _moments_out_of_range(connection: Connection, table: Table) -> Iterator[str]:
+    for name in {"timestamp_utc", "created_at"} & _columns(connection, table.name, "timestamp with time zone"):
+        query = text(
+            f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # names are ours
+            f"WHERE {name} < timestamptz 'epoch' OR {name} >= timestamptz '9999-01-01 00:00:00+00'"
+        )
+        for moment in connection.execute(query).scalars():
+            yield f"{table.name}.{name}: {moment} is not between 1970 and 9998"
+
+
+def _refusal(row_type: type[Row], values: dict[str, Any]) -> str | None:
+    """Why a row cannot be kept, or None."""
+    for name, kind in fields_of(row_type):
+        if isinstance(kind, Json):
+            try:
+                values[name] = parse_json(values[name])
+            except ValueError as error:
+                return f"{row_type.TABLE}.{name}: {error}"
+    try:
+        check_row(row_type(**values))
+    except SerializationError as error:
+        return error.message
+    return None
+
+
+def _read(column: Column[Any], there: set[str]) -> str:
+    """An expression for a column of ours over the columns that are there."""
+    name = column.name
+    if name == "tenant_id" and name not in there:
+        return "'default'"
+    if isinstance(column.type, UInt32):  # INT there, where what was above 2^31-1 has wrapped
+        return f"{name}::bigint & 4294967295"
+    return f"{name}::text" if isinstance(column.type, JsonDocument) else name
+
+
+def _copy(table: Table, there: set[str]) -> str:
+    """The statement that fills a table of ours from the one it was."""
+    values = ", ".join(_value(column, there) for column in table.c)
+    old = f"{_OLD}{table.name}"
+    columns = ", ".join(column.name for column in table.c)
+    if "timestamp_utc" not in table.c and CREATED_ID not in table.c:
+        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {old}"  # noqa: S608  # names are ours
+    # An id carries the order: of rows of the same microsecond each is put one later than the one before.
+    return (
+        f"WITH numbered AS (SELECT *, row_number() OVER (ORDER BY timestamp_utc, id) AS n, "  # noqa: S608  # as above
+        f"(extract(epoch FROM timestamp_utc) * 1000000)::bigint AS own FROM {old}), "
+        "placed AS (SELECT *, n + max(own - n) OVER (ORDER BY n) AS us FROM numbered) "
+        f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM placed"
+    )
+
+
+def _value(column: Column[Any], there: set[str]) -> str:
+    """An expression for what a column of ours stores, over the columns that are there and ``us``, the row's moment."""
+    name, table = column.name, column.table
+    if name == CREATED_ID or (name == "id" and "timestamp_utc" in table.c):
+        return (
+            "(lpad(to_hex(us / 1000), 12, '0') || lpad(to_hex(28672 + us % 1000 * 4), 4, '0') || "
+            "right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid"
+        )
+    if name == "timestamp_utc":
+        return "timestamptz 'epoch' + us * interval '1 microsecond'"
+    if name == EXPIRES_AT:
+        return "CASE WHEN ttl_secs <= 0 THEN timestamptz 'epoch' ELSE created_at + ttl_secs * interval '1 second' END"
+    read = _read(column, there)
+    return f"{read}::json" if isinstance(column.type, JsonDocument) else read
+
+
+def _grants(connection: Connection) -> Iterator[str]:
+    """What others than the owner may do with the tables, as statements that grant it again."""
+    query = text(
+        "SELECT g.table_name, g.privilege_type, g.grantee FROM information_schema.role_table_grants g "
+        "JOIN pg_tables t ON t.schemaname = g.table_schema AND t.tablename = g.table_name "
+        "WHERE g.table_schema = current_schema() AND g.table_name = ANY(:names) AND g.grantee <> t.tableowner"
+    )
+    quote = connection.dialect.identifier_preparer.quote
+    for table, privilege, grantee in connection.execute(query, {"names": list(metadata.tables)}):
+        who = "PUBLIC" if grantee == "PUBLIC" else quote(grantee)
+        yield f"GRANT {privilege} ON {table} TO {who}"
