@@ -20,14 +20,24 @@ from axon_storage.values import Json, parse_json
 _OLD = "axonserver_"
 _PAGE = 1_000
 _MOST_REFUSALS = 100
+_NAMES = {"names": list(metadata.tables)}
+_SECURED = text(
+    "SELECT relname FROM pg_class WHERE relrowsecurity AND relname = ANY(:names) "
+    "AND relnamespace = current_schema()::regnamespace ORDER BY relname"
+)
 
 
 @dataclass
 class Findings:
-    """What there is to adopt: the rows of each table, and what does not fit the contract, a line each."""
+    """What there is to adopt.
+
+    ``rows``: how many each table has. ``refusals``: what does not fit the contract; ``losses``: what is there beside
+    the rows, and will not be after; a line each.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
 
 
 def look(connection: Connection) -> Findings:
@@ -36,6 +46,7 @@ def look(connection: Connection) -> Findings:
     findings = Findings()
     # a policy that would hide rows is an error rather than fewer rows
     connection.exec_driver_sql("SET LOCAL row_security = off")
+    findings.losses += [f"{name}: its row-level security" for name in connection.execute(_SECURED, _NAMES).scalars()]
     for row_type, table in TABLES.items():
         findings.rows[table.name] = 0
         findings.refusals += _moments_out_of_range(connection, table)
@@ -57,7 +68,7 @@ def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findin
     findings = look(connection)
     if findings.refusals:
         raise SerializationError("\n".join(["these values do not fit, and nothing was changed:", *findings.refusals]))
-    grants = list(_grants(connection))
+    rights = list(_rights(connection))
     for table in TABLES.values():
         connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {_OLD}{table.name}")
     metadata.create_all(connection)
@@ -68,9 +79,10 @@ def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findin
             raise StorageConnectionError(f"{table.name}: {copied} rows copied of {findings.rows[table.name]}")
     for table in TABLES.values():
         connection.exec_driver_sql(f"DROP TABLE {_OLD}{table.name}")
-    for grant in grants:
-        connection.exec_driver_sql(grant)
+        connection.exec_driver_sql(f"ANALYZE {table.name}")
     stamp(connection)
+    for right in rights:
+        connection.exec_driver_sql(right)
     return findings
 
 
@@ -83,19 +95,19 @@ def _check_place(connection: Connection) -> None:
     if VERSION_TABLE in there:
         raise StorageConnectionError("the tables are this package's already: `axon-storage migrate upgrade`")
     for row_type, table in TABLES.items():
-        missing = {name for name, _ in fields_of(row_type)} - _columns(connection, table.name) - {"tenant_id"}
+        missing = {name for name, _ in fields_of(row_type)} - _columns(connection, table.name).keys() - {"tenant_id"}
         if table.name not in there or missing:
             what = f"{table.name} lacks {', '.join(sorted(missing))}" if table.name in there else f"no {table.name}"
             raise StorageConnectionError(f"these are not an AxonServer's tables: {what}")
 
 
-def _columns(connection: Connection, table: str, kind: str = "%") -> set[str]:
-    """The columns of a table that is there, all or those of a type."""
+def _columns(connection: Connection, table: str) -> dict[str, str]:
+    """The columns of a table that is there, each with its type as PostgreSQL writes it."""
     query = text(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped "
-        "AND format_type(atttypid, NULL) LIKE :kind"
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
+        "WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped"
     )
-    return set(connection.execute(query, {"name": table, "kind": kind}).scalars())
+    return {str(name): str(kind) for name, kind in connection.execute(query, {"name": table})}
 
 
 def _stored(connection: Connection, row_type: type[Row], table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -118,10 +130,13 @@ def _unwrapped(column: Column[Any], value: Any) -> Any:
 
 
 def _moments_out_of_range(connection: Connection, table: Table) -> Iterator[str]:
-    for name in {"timestamp_utc", "created_at"} & _columns(connection, table.name, "timestamp with time zone"):
+    for name, kind in _columns(connection, table.name).items():
+        if kind != "timestamp with time zone":
+            continue
         query = text(
             f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # names are ours
-            f"WHERE {name} < timestamptz 'epoch' OR {name} >= timestamptz '9999-01-01 00:00:00+00'"
+            f"WHERE {name} < timestamptz 'epoch' OR {name} >= timestamptz '9999-01-01 00:00:00+00' "
+            f"LIMIT {_MOST_REFUSALS}"
         )
         for moment in connection.execute(query).scalars():
             yield f"{table.name}.{name}: {moment} is not between 1970 and 9998"
@@ -142,17 +157,17 @@ def _refusal(row_type: type[Row], values: dict[str, Any]) -> str | None:
     return None
 
 
-def _read(column: Column[Any], there: set[str]) -> str:
+def _read(column: Column[Any], there: dict[str, str]) -> str:
     """An expression for a column of ours over the columns that are there."""
     name = column.name
     if name == "tenant_id" and name not in there:
         return "'default'"
-    if isinstance(column.type, UInt32):  # INT there, where what was above 2^31-1 has wrapped
+    if isinstance(column.type, UInt32) and there[name] == "integer":  # where what was above 2^31-1 has wrapped
         return f"{name}::bigint & 4294967295"
     return f"{name}::text" if isinstance(column.type, JsonDocument) else name
 
 
-def _copy(table: Table, there: set[str]) -> str:
+def _copy(table: Table, there: dict[str, str]) -> str:
     """The statement that fills a table of ours from the one it was."""
     values = ", ".join(_value(column, there) for column in table.c)
     old = f"{_OLD}{table.name}"
@@ -168,7 +183,7 @@ def _copy(table: Table, there: set[str]) -> str:
     )
 
 
-def _value(column: Column[Any], there: set[str]) -> str:
+def _value(column: Column[Any], there: dict[str, str]) -> str:
     """An expression for what a column of ours stores, over the columns that are there and ``us``, the row's moment."""
     name, table = column.name, column.table
     if name == CREATED_ID or (name == "id" and "timestamp_utc" in table.c):
@@ -184,14 +199,24 @@ def _value(column: Column[Any], there: set[str]) -> str:
     return f"{read}::json" if isinstance(column.type, JsonDocument) else read
 
 
-def _grants(connection: Connection) -> Iterator[str]:
-    """What others than the owner may do with the tables, as statements that grant it again."""
-    query = text(
+def _rights(connection: Connection) -> Iterator[str]:
+    """What others than ourselves may do with the tables, as statements that give it to them again."""
+    quote = connection.dialect.identifier_preparer.quote
+    owners = text(
+        "SELECT tablename, tableowner FROM pg_tables "
+        "WHERE schemaname = current_schema() AND tablename = ANY(:names) AND tableowner <> current_user"
+    )
+    grants = text(
         "SELECT g.table_name, g.privilege_type, g.grantee FROM information_schema.role_table_grants g "
         "JOIN pg_tables t ON t.schemaname = g.table_schema AND t.tablename = g.table_name "
         "WHERE g.table_schema = current_schema() AND g.table_name = ANY(:names) AND g.grantee <> t.tableowner"
     )
-    quote = connection.dialect.identifier_preparer.quote
-    for table, privilege, grantee in connection.execute(query, {"names": list(metadata.tables)}):
-        who = "PUBLIC" if grantee == "PUBLIC" else quote(grantee)
-        yield f"GRANT {privilege} ON {table} TO {who}"
+    roles = {}
+    for table, privilege, grantee in connection.execute(grants, _NAMES):
+        roles[grantee] = "PUBLIC" if grantee == "PUBLIC" else quote(grantee)
+        yield f"GRANT {privilege} ON {table} TO {roles[grantee]}"
+    for table, owner in connection.execute(owners, _NAMES):
+        roles[owner] = quote(owner)
+        yield f"ALTER TABLE {table} OWNER TO {roles[owner]}"
+    for role in roles.values():  # whoever opens the storage looks at its revision
+        yield f"GRANT SELECT ON {VERSION_TABLE} TO {role}"

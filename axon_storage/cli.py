@@ -125,6 +125,8 @@ def adopt(
     for name, rows in findings.rows.items():
         table.add_row(name, str(rows))
     _out.print(table)
+    for loss in findings.losses:
+        _err.print(f"not kept: {loss}", style="yellow", markup=False)
     if findings.refusals:
         _fail("\n".join(["these values do not fit:", *findings.refusals]))
     _out.print("can be adopted" if dry_run else _where(_run(schema.current(url))))

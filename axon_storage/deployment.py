@@ -6,14 +6,15 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from axon_storage.dialects import Dialect, dialect_of
 from axon_storage.engines import engine_like
 from axon_storage.errors import StorageConnectionError
 from axon_storage.executor import Executor
@@ -28,26 +29,31 @@ class Patience:
     """How long a change of the schema waits, in seconds.
 
     ``deployer``: for another deployer to end. ``lock``: for each lock on a table, while all that a live server wants
-    of that table queues up behind; it is tried again a few times, the queue having gone in between. ``statement``: for
-    one statement, where the database can bound it (PostgreSQL and MariaDB).
+    of that table queues up behind; it is tried again a few times, after a pause as long for the queue to go.
+    ``statement``: for one statement, where the database can bound it (PostgreSQL and MariaDB).
     """
 
     deployer: float = 120.0
-    lock: float = 5.0
+    lock: float = 2.0
     statement: float = 3600.0
 
+    def __post_init__(self) -> None:
+        if not all(0.001 <= seconds < 10**6 for seconds in (self.deployer, self.lock, self.statement)):
+            raise ValueError("a wait must be between a thousandth of a second and a million seconds")
 
-async def deploy(engine: AsyncEngine, operation: str, work: Callable[[Connection], T], patience: Patience) -> T:
+
+async def deploy(
+    engine: AsyncEngine, operation: str, work: Callable[[Connection], T], patience: Patience, *, again: bool = True
+) -> T:
     """Run work that changes the schema, on a connection without a transaction, while no other deployer does.
 
-    Work must be fit to be run again from its start: after a transient failure it is.
+    ``again``: whether it is run once more after a transient failure; it must be fit to be run from its start then.
     """
-    spare = engine_like(engine)  # its sessions are given settings, and end with the work
-    executor = Executor(spare)
+    executor, keeper = Executor(engine_like(engine)), engine_like(engine)
 
     async def attempt() -> T:
         with executor.translating(operation):
-            async with _locked(executor, operation, patience.deployer), spare.connect() as connection:
+            async with executor.engine.connect() as connection, _locked(connection, keeper, operation, patience):
                 for setting in executor.dialect.deployment_settings(patience.lock, patience.statement):
                     await connection.exec_driver_sql(setting)
                 await connection.commit()
@@ -55,34 +61,48 @@ async def deploy(engine: AsyncEngine, operation: str, work: Callable[[Connection
                 return await connection.run_sync(work)
 
     try:
-        return await executor.again_after_failures(attempt)
+        return await (executor.again_after_failures(attempt, pause=patience.lock) if again else attempt())
     finally:
-        await spare.dispose()
+        await executor.engine.dispose()
+        await keeper.dispose()
 
 
 @asynccontextmanager
-async def _locked(executor: Executor, operation: str, seconds: float) -> AsyncIterator[None]:
-    """Hold the lock, on a connection of its own, since on the other some databases commit at every statement."""
-    dialect, deadline = executor.dialect, time.monotonic() + seconds
-    if dialect.upgrades_in_one_transaction:
-        yield  # which is the lock
-        return
-    async with executor.engine.connect() as connection:
-        while not await connection.run_sync(dialect.take_deployment_lock):
-            if time.monotonic() > deadline:
-                holder = await connection.run_sync(dialect.deployment_lock_holder)
-                message = f"waited {seconds:g} s for another deployer: {holder}"
-                raise StorageConnectionError(message, operation=operation)
-            await asyncio.sleep(_POLL_SECONDS)
+async def _locked(
+    connection: AsyncConnection, keeper: AsyncEngine, operation: str, patience: Patience
+) -> AsyncIterator[None]:
+    """Hold the lock, and then give up the connection that had it, which in a pool would keep it.
+
+    That is the connection that does the work, so that the lock lasts as long as what it does, also where the deployer
+    is killed; another one, of ``keeper``, where each change of the schema would end it.
+    """
+    dialect = dialect_of(connection.dialect)
+    async with keeper.connect() if dialect.deployment_lock_apart else nullcontext(connection) as holder:
         try:
-            async with executor.engine.begin() as other:
-                await other.run_sync(dialect.sign_deployment_lock, _identity())
+            await _take(holder, dialect, operation, patience.deployer)
+            if dialect.deployment_lock_apart:
+                await connection.run_sync(dialect.sign_deployment_lock, _identity())
+                await connection.commit()
             yield
         finally:
-            await connection.invalidate()  # in the pool it would keep the lock
+            await holder.invalidate()
+
+
+async def _take(connection: AsyncConnection, dialect: Dialect, operation: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await connection.run_sync(dialect.take_deployment_lock):
+        if time.monotonic() > deadline:
+            holder = await connection.run_sync(dialect.deployment_lock_holder)
+            message = f"waited {seconds:g} s for another deployer: {holder}"
+            raise StorageConnectionError(message, operation=operation)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _identity() -> str:
     """Who this deployer is, for those who wait."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = f"user {os.getuid()}"
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}, since {moment}"[:255]
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}, since {moment}"[:255]

@@ -71,7 +71,8 @@ def _index(index: ReflectedIndex) -> str:
     # of a partial index the condition, of an index with more columns in its leaves those
     options = {name: value for name, value in (index.get("dialect_options") or {}).items() if value}
     kind = "unique " if index["unique"] else ""
-    return f"{kind}{_listed(str(name) for name in index['column_names'])}{options or ''}"
+    columns = _listed(str(name) for name in index["column_names"])
+    return f"{kind}{columns}{options or ''}{index.get('column_sorting', '')}"
 
 
 def _listed(names: Iterable[str]) -> str:

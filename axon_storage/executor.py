@@ -49,15 +49,16 @@ class Executor:
         """Run work in a transaction of its own, again as a whole after each transient failure."""
         return await self.again_after_failures(lambda: self._try(operation, work, writes=writes))
 
-    async def again_after_failures(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Make an attempt, and further ones, with pauses, for as long as they end in transient failures."""
+    async def again_after_failures(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
+        """Make an attempt, and further ones, after ``pause`` seconds and more, while they end in transient failures."""
         for number in range(1, _ATTEMPTS):
             try:
                 return await attempt()
             except StorageError as error:
                 if not error.transient or isinstance(error, _BusyError):
                     raise
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)))  # noqa: S311  # jitter
+            longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
+            await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
         return await attempt()
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -44,18 +45,28 @@ async def upgrade(target: AsyncEngine | str, revision: str = "head", *, patience
     One deployer at a time does so, on any number of hosts; the others wait and then find it done. What was cut off
     half-way is taken up again.
     """
+    async with _engine(target) as engine:
+        if revision == "head" and await current(engine) == head():
+            return  # without the lock, which an opening would wait for
 
-    def work(connection: Connection) -> None:
-        if revision != "head" or _is_behind(_current(connection)):
+        def step(connection: Connection, to: str) -> None:
+            found = _current(connection)
+            if found is not None and found not in _numbers() and (problem := _problem(found, allow_ahead=True)):
+                raise StorageConnectionError(problem)
             connection.rollback()  # that look began a transaction, and the revisions begin their own
-            command.upgrade(_config(connection), revision)
+            if to != head() or _is_behind(found):
+                command.upgrade(_config(connection), to)
 
-    await _change(target, "upgrade", work, patience)
+        await _change(engine, "upgrade", _towards(revision, step), patience)
 
 
 async def downgrade(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
     """Bring a database down to a revision (``base``: none at all); what only later revisions keep is lost."""
-    await _change(target, "downgrade", lambda inner: command.downgrade(_config(inner), revision), patience)
+
+    def step(connection: Connection, to: str) -> None:
+        command.downgrade(_config(connection), to)
+
+    await _change(target, "downgrade", _towards(revision, step), patience)
 
 
 async def stamp(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
@@ -139,8 +150,12 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
     settings.output_buffer = written
     settings.cmd_opts = None
     settings.attributes["url"] = url
-    with _busy:
+    if not _busy.acquire(blocking=False):  # to wait would stop the loop that runs the other
+        raise StorageConnectionError("another migration of this process is under way", operation="script")
+    try:
         _told("script", lambda: (command.downgrade if down else command.upgrade)(settings, revisions, sql=True))
+    finally:
+        _busy.release()
     return written.getvalue()
 
 
@@ -152,6 +167,36 @@ async def _change(
 
     async with _engine(target) as engine, _alembic():
         return await deploy(engine, operation, told, patience or Patience())
+
+
+def _towards(revision: str, step: Callable[[Connection, str], None]) -> Callable[[Connection], None]:
+    """Work that goes to one revision however often it is run: ``-1`` is one down from where it was found first."""
+    to: str | None = None
+
+    def work(connection: Connection) -> None:
+        nonlocal to
+        if to is None:
+            to = _absolute(revision, _current(connection))
+            connection.rollback()
+        step(connection, to)
+
+    return work
+
+
+def _absolute(revision: str, found: str | None) -> str:
+    if revision == "head":
+        return head()
+    if not re.fullmatch(r"[+-]\d+", revision):
+        return revision
+    numbers, start = ["base", *_numbers()], found or "base"
+    place = numbers.index(start) + int(revision) if start in numbers else -1
+    if not 0 <= place < len(numbers):
+        raise StorageConnectionError(f"there is no revision {revision} from {start[:40]}")
+    return numbers[place]
+
+
+def _numbers() -> list[str]:
+    return [revision.number for revision in history()]
 
 
 def _told(operation: str, work: Callable[[], T]) -> T:
@@ -218,7 +263,7 @@ def _problem(found: str | None, *, allow_ahead: bool) -> str | None:
 
 
 def _is_behind(found: str | None) -> bool:
-    return found is None or found in {revision.number for revision in history()[:-1]}
+    return found is None or found in _numbers()[:-1]
 
 
 def _current(connection: Connection) -> str | None:

@@ -45,7 +45,7 @@ async def _online() -> None:
     engine = create_engine(_url())
     try:
         if _changes():
-            await deploy(engine, "migrate", _run, Patience())
+            await deploy(engine, "migrate", _run, Patience(), again=False)  # a step such as -1 would go too far
         else:
             await _read(engine)
     finally:
@@ -67,19 +67,23 @@ def _changes() -> bool:
 
 
 def _offline() -> None:
+    url, patience = script_url(_url()), Patience()
+    dialect = dialect_of(url.get_dialect()())
     context.configure(
-        url=script_url(_url()),
+        url=url,
         target_metadata=metadata,
         version_table=VERSION_TABLE,
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
+        transactional_ddl=dialect.upgrades_in_one_transaction or None,
     )
     migration = context.get_context()
     # nobody reads what an INSERT gives back, and on Oracle it would need a variable
     migration.dialect.insert_returning = False
-    dialect = dialect_of(migration.dialect)
     if dialect.script_begins:
         migration.impl.static_output(dialect.script_begins)
+    for setting in dialect.deployment_settings(patience.lock, patience.statement):
+        context.execute(setting)
     with context.begin_transaction():
         context.run_migrations()
     if dialect.script_ends:

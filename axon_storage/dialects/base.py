@@ -83,6 +83,8 @@ class Dialect:
 
     upgrades_in_one_transaction: ClassVar[bool] = False
     """Whether the schema changes in one write transaction from the first look at it on, which keeps others out."""
+    deployment_lock_apart: ClassVar[bool] = False
+    """Whether the lock needs a connection of its own, since changes of the schema would end it, and cannot tell who."""
     online_index_outside: ClassVar[bool] = False
     """Whether an index is built online outside of any transaction."""
     has_axon_servers: ClassVar[bool] = False
@@ -202,10 +204,13 @@ class Dialect:
         del cursor, statement, parameters
         return False
 
-    # Deployments: a connection that waits for the lock is used for nothing else.
+    # Deployments.
 
     def take_deployment_lock(self, connection: Connection) -> bool:
-        """Try to take the lock that one deployer holds, until the connection is closed; never wait."""
+        """Try to take the lock that one deployer holds, until the connection is closed; never wait.
+
+        True at once where the schema changes in one write transaction from the first look at it on.
+        """
         del connection
         return True
 

@@ -1,11 +1,11 @@
 """MySQL and MariaDB through aiomysql or asyncmy: one dialect, two sets of collations."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Index, Select, Table, func, select
+from sqlalchemy import Connection, Executable, Index, Select, Table, func, select, text
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,6 +19,14 @@ _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE
 
 # what SQLAlchemy writes for MySQL 8.0.20 and later, and the drivers' own batching does not recognise
 _ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new [^%]*)", re.DOTALL)
+
+
+_AMISS = """
+SELECT CONCAT('trigger ', trigger_name), 'there' FROM information_schema.triggers
+WHERE event_object_schema = DATABASE() AND event_object_table = :table
+UNION ALL SELECT CONCAT('index ', index_name, ', order'), CONCAT(column_name, ' descending')
+FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = :table AND collation = 'D'
+"""
 
 
 class MySQL(Dialect):
@@ -64,6 +72,10 @@ class MySQL(Dialect):
     def spelled(self, kind: str) -> str:
         # MariaDB tells how wide an integer is shown, and BOOL is a synonym
         return re.sub(r"^(BIGINT|INTEGER)\(\d+\)", r"\1", kind).replace("TINYINT(1)", "BOOL")
+
+    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+        for what, state in connection.execute(text(_AMISS), {"table": table}):
+            yield f"{table}, {what}", state
 
     def upsert(self, table: Table) -> Executable:
         statement = insert(table)

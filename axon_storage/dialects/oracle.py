@@ -36,6 +36,7 @@ class Oracle(Dialect):
     empty_is_null = True
     # Locks would be taken in the order the plan finds the rows; a batch takes its rows one after the other.
     deletes_lists = False
+    deployment_lock_apart = True
     # SQL*Plus, SQLcl and SQL Developer take & for a question, and go on after an error, to what says that all is done.
     script_begins = "SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK"
     script_ends = "COMMIT"

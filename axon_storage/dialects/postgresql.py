@@ -1,5 +1,6 @@
 """PostgreSQL through asyncpg."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,18 @@ _PARAMETER_BYTES = 24  # the longest that is no string, a UUID, with its length 
 
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
 
+_LOCK_TIMEOUT = "axon_storage.lock_timeout"  # remembers what an index that is built online sets aside
+
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
+
+
+_AMISS = """
+SELECT 'index ' || indexrelid::regclass, 'not valid, since it was cut off while it was built' FROM pg_index
+WHERE indrelid = to_regclass(:table) AND NOT indisvalid
+UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
+WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
+UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclass(:table) AND relrowsecurity
+"""
 
 
 class PostgreSQL(OnConflict):
@@ -40,6 +52,8 @@ class PostgreSQL(OnConflict):
     native_uuid = True
     online_index_outside = True
     has_axon_servers = True
+    # psql goes on after an error, to the statement that says that all is done
+    script_begins = "\\set ON_ERROR_STOP on"
     decodes_json = True
     zoned_moments = True
     engine_options = {"json_deserializer": decode_json}
@@ -65,11 +79,8 @@ class PostgreSQL(OnConflict):
         return JSON()
 
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        query = text(
-            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid"
-        )
-        for index in connection.execute(query, {"table": table}).scalars():
-            yield f"{table}, index {index}, state", "not valid, since it was cut off while it was built"
+        for what, state in connection.execute(text(_AMISS), {"table": table}):
+            yield f"{table}, {what}, state", state
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.
@@ -95,8 +106,12 @@ class PostgreSQL(OnConflict):
             raise Unfit(f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8")
 
     def take_deployment_lock(self, connection: Connection) -> bool:
+        backend = connection.execute(select(func.pg_backend_pid())).scalar_one()
+        driver: Any = connection.connection.driver_connection
+        if driver.get_server_pid() != backend:
+            raise Unfit("a pooler is in between, which would keep a deployer's lock: migrate on a direct connection")
         taken = connection.execute(select(func.pg_try_advisory_lock(_DEPLOYMENT_LOCK))).scalar_one()
-        connection.commit()  # the session keeps the lock; a transaction would hold up indexes that are built online
+        connection.commit()  # the session keeps the lock
         return bool(taken)
 
     def deployment_lock_holder(self, connection: Connection) -> str:
@@ -110,16 +125,25 @@ class PostgreSQL(OnConflict):
         if found is None:
             return "it has just ended"
         user, application, address, pid, start = found
-        return f"{user} {application} from {address or 'the host'}, backend {pid}, since {start:%Y-%m-%d %H:%M:%S %Z}"
+        since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # another role may not see it
+        return f"{user} {application} from {address or 'the host'}, backend {pid}{since}"
 
     def deployment_settings(self, lock: float, statement: float) -> list[str]:
-        return [f"SET lock_timeout = {lock * 1000:.0f}", f"SET statement_timeout = {statement * 1000:.0f}"]
+        milliseconds = f"{lock * 1000:.0f}"
+        return [
+            f"SET lock_timeout = {milliseconds}",
+            f"SET {_LOCK_TIMEOUT} = {milliseconds}",
+            f"SET statement_timeout = {statement * 1000:.0f}",
+        ]
 
     def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
         del there  # one that was cut off while it was built is there, and of no use
         return [
+            # it waits for every transaction that is older, and nobody waits for it
+            "SET lock_timeout = 0",
             f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
-            create.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1),
+            re.sub(r"^CREATE (UNIQUE )?INDEX", r"CREATE \1INDEX CONCURRENTLY", create),
+            f"SELECT set_config('lock_timeout', current_setting('{_LOCK_TIMEOUT}'), false)",
         ]
 
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:

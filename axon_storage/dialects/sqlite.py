@@ -28,6 +28,7 @@ class SQLite(OnConflict):
     serial_writes = True
     embedded = True
     upgrades_in_one_transaction = True
+    script_begins = ".bail on"  # the shell goes on after an error
     write_options = {_WRITES: True}
 
     # SQLITE_IOERR, NOTADB, CANTOPEN, PROTOCOL and CORRUPT
@@ -42,9 +43,12 @@ class SQLite(OnConflict):
         return url, {}
 
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        query = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
-        for collation in re.findall(r"(?i)COLLATE\s+\S+", connection.execute(query, {"table": table}).scalar_one()):
-            yield f"{table}, collation", collation
+        query = text("SELECT type, name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name = :table")
+        for kind, name, sql in connection.execute(query, {"table": table}):
+            if kind == "trigger":
+                yield f"{table}, trigger {name}", "there"
+            for odd in re.findall(r"(?i)\bCOLLATE\s+\S+|\bDESC\b", sql):
+                yield f"{table}, {kind} {name}, order", odd
 
     def check_url(self, url: URL) -> None:
         if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":

@@ -1,5 +1,6 @@
 """One deployer at a time, each can be killed at any moment, and none freezes a live server."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from axon_storage import StorageConnectionError, StorageError, create_engine, schema
-from axon_storage.deployment import Patience
+from axon_storage.deployment import Patience, _identity
 from axon_storage.dialects import dialect_of
 
 CHECKOUT = Path(__file__).parents[2]
@@ -71,3 +72,34 @@ async def test_a_change_that_meets_a_busy_table_gives_way_and_can_be_tried_again
     await engine.dispose()
     await schema.downgrade(url, "0001")
     assert await schema.current(url) == "0001"
+
+
+async def test_an_index_is_built_online_however_long_an_older_transaction_takes(url: str, target: str) -> None:
+    if target != "postgresql":
+        pytest.skip("elsewhere building an index waits for no older transaction of other tables")
+    await schema.upgrade(url, "0001")
+    engine = create_engine(url)
+    async with engine.connect() as reader:
+        await reader.execution_options(isolation_level="REPEATABLE READ")
+        await reader.execute(text("SELECT count(*) FROM schedules"))
+        upgrade = asyncio.create_task(schema.upgrade(url, patience=Patience(lock=0.1)))
+        await asyncio.wait({upgrade}, timeout=2)
+        assert not upgrade.done()
+        await reader.rollback()
+    await upgrade
+    await engine.dispose()
+    assert await schema.differences(url) == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e-9, float("inf"), float("nan")])
+def test_a_wait_that_is_none_or_endless_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="a wait must be between"):
+        Patience(lock=seconds)
+
+
+def test_a_deployer_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert _identity().startswith("user ")

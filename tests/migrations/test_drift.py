@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, MetaData, String, Table, UniqueConstraint
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine, schema
@@ -22,7 +23,7 @@ def _type(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
     columns["backend"] = Column("backend", Identifier(254), nullable=False)
 
 
-def _precision(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
+def _kind(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
     columns["timestamp_utc"] = Column("timestamp_utc", UInt32(), nullable=False)
 
 
@@ -80,7 +81,7 @@ def _foreign_key(_columns: dict[str, Column[Any]], others: list[Any]) -> None:
 
 PLANTED: list[tuple[Change, str]] = [
     (_type, "cost_tracking.backend"),
-    (_precision, "cost_tracking.timestamp_utc"),
+    (_kind, "cost_tracking.timestamp_utc"),
     (_nullable, "cost_tracking.backend"),
     (_default, "cost_tracking.backend"),
     (_missing_column, "cost_tracking.backend: missing"),
@@ -121,6 +122,62 @@ async def test_a_planted_difference_is_found(url: str, change: Change, line: str
     found = await schema.differences(url)
     assert any(told.startswith(line) for told in found), found
     assert all(told.startswith("cost_tracking") for told in found)
+
+
+PRECISION = {
+    "postgresql": postgresql.TIMESTAMP(timezone=True, precision=3),
+    "mysql": mysql.DATETIME(fsp=3),
+    "mariadb": mysql.DATETIME(fsp=3),
+}
+TRIGGER = {
+    "sqlite": ["CREATE TRIGGER odd AFTER INSERT ON traces BEGIN DELETE FROM traces; END"],
+    "postgresql": [
+        "CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER odd BEFORE INSERT ON traces FOR EACH ROW EXECUTE FUNCTION odd()",
+    ],
+    "mysql": ["CREATE TRIGGER odd BEFORE INSERT ON traces FOR EACH ROW SET NEW.status = ''"],
+}
+TRIGGER["mariadb"] = TRIGGER["mysql"]
+
+
+@pytest.mark.not_on("sqlite", "its moments have no precision")
+@pytest.mark.not_on("oracle", "SQLAlchemy reads back no precision of its moments")
+async def test_a_coarser_moment_is_found(url: str, target: str) -> None:
+    await schema.upgrade(url)
+    engine = create_engine(url)
+
+    def change(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
+        columns["timestamp_utc"] = Column("timestamp_utc", PRECISION[target], nullable=False)
+
+    await _replace(engine, change)
+    await engine.dispose()
+    [line] = await schema.differences(url)
+    assert line.startswith("cost_tracking.timestamp_utc: ")
+
+
+@pytest.mark.not_on("oracle", "triggers are not looked at there")
+async def test_a_trigger_is_found(url: str, target: str) -> None:
+    await schema.upgrade(url)
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        for statement in TRIGGER[target]:
+            await connection.exec_driver_sql(statement)
+    await engine.dispose()
+    [line] = await schema.differences(url)
+    assert line.startswith("traces, trigger odd")
+
+
+@pytest.mark.not_on("oracle", "an index that descends is one of an expression there")
+async def test_an_index_that_descends_is_found(url: str) -> None:
+    await schema.upgrade(url)
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(next(i for i in metadata.tables["traces"].indexes if i.name == "ix_traces_flow").drop)
+        await connection.exec_driver_sql(
+            "CREATE INDEX ix_traces_flow ON traces (tenant_id, flow_name, created_id DESC)"
+        )
+    await engine.dispose()
+    assert any("ix_traces_flow" in line for line in await schema.differences(url))
 
 
 @pytest.mark.fails_on("oracle-double", "its dictionary has no check constraints")

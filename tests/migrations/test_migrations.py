@@ -4,12 +4,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Column, MetaData, Table, inspect
+from alembic import command
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, MetaData, Table, inspect, text
 from sqlalchemy.engine import Connection
 
-from axon_storage import StorageConnectionError, create_engine, open_storage, schema
+from axon_storage import StorageConnectionError, create_engine, open_storage, operations, schema
+from axon_storage.deployment import Patience
+from axon_storage.dialects import dialect_of
+from axon_storage.drift import differences
 from axon_storage.tables import VERSION_TABLE, metadata
 from axon_storage.types import Identifier
 
@@ -65,6 +72,74 @@ async def test_every_revision_goes_up_down_and_up_again(url: str) -> None:
     for before in [*REVISIONS[-2::-1], "base"]:
         await schema.downgrade(url, before)
     assert await _tables(url) - {LOCK_TABLE} == {VERSION_TABLE}
+
+
+@pytest.mark.parametrize(
+    ("start", "move", "end"),
+    [("0002", "-1", "0001"), ("0002", "-2", None), (None, "+1", "0001"), ("0001", "-1", None)],
+)
+async def test_a_step_that_is_tried_again_goes_no_further(
+    url: str, start: str | None, move: str, end: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if start is not None:
+        await schema.upgrade(url, start)
+    runs = 0
+    step = command.upgrade if move == "+1" else command.downgrade
+
+    def step_and_lose_the_answer(*arguments: Any, **options: Any) -> None:
+        nonlocal runs
+        runs += 1
+        step(*arguments, **options)
+        if runs == 1:
+            raise StorageConnectionError("the answer was lost", transient=True)
+
+    monkeypatch.setattr(command, step.__name__, step_and_lose_the_answer)
+    change = schema.upgrade if move == "+1" else schema.downgrade
+    await change(url, move, patience=Patience(lock=0.1))
+    assert runs == 2
+    assert await schema.current(url) == end
+
+
+async def test_a_step_beyond_the_ends_is_refused(url: str) -> None:
+    with pytest.raises(StorageConnectionError, match="downgrade: there is no revision -1 from base"):
+        await schema.downgrade(url, "-1")
+    await schema.upgrade(url)
+    with pytest.raises(StorageConnectionError, match=r"upgrade: there is no revision \+1 from \d+"):
+        await schema.upgrade(url, "+1")
+
+
+async def test_an_upgrade_of_an_unknown_schema_is_refused(url: str) -> None:
+    await schema.upgrade(url)
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'f00d'"))
+    await engine.dispose()
+    with pytest.raises(StorageConnectionError, match="upgrade: the schema is at revision f00d, which is none of this"):
+        await schema.upgrade(url)
+
+
+async def test_each_operation_does_nothing_where_it_was_done(url: str) -> None:
+    def twice(connection: Connection) -> None:
+        options = {"transactional_ddl": dialect_of(connection.dialect).upgrades_in_one_transaction}
+        with Operations.context(MigrationContext.configure(connection, opts=options)):
+            for _ in range(2):
+                operations.add_column("daemons", Column("mood", Identifier(9), nullable=True))
+                operations.create_index("ix_mood", "daemons", ["tenant_id", "mood"])
+            assert differences(connection) != []
+            for _ in range(2):
+                operations.drop_index("ix_mood", table_name="daemons")
+                operations.drop_column("daemons", "mood")
+                operations.create_table("spare", Column("id", Identifier(9), primary_key=True))
+            for _ in range(2):
+                operations.drop_table("spare")
+            connection.commit()
+
+    await schema.upgrade(url)
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(twice)
+    await engine.dispose()
+    assert await schema.differences(url) == []
 
 
 async def test_a_hosts_own_migrations_and_tables_live_beside_ours(url: str) -> None:

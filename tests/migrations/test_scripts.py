@@ -5,6 +5,8 @@
 
 import os
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,12 +41,16 @@ async def test_the_script_brings_a_database_up_and_down(url: str) -> None:
 
 async def _run(url: str, script: str) -> None:
     """Send each statement by itself, as a database's own client does."""
+    statements = re.sub(r"(?m)^(--|\\set|\.bail).*$", "", script)
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(str(make_url(url).database))) as connection:
+            connection.executescript(statements)
+        return
     engine = create_engine(url).execution_options(isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for statement in re.sub(r"(?m)^--.*$", "", script).split(";\n"):
+    async with engine.connect() as session:
+        for statement in statements.split(";\n"):
             if statement.strip():
-                await connection.exec_driver_sql(statement)
-        await connection.commit()  # SQLite's engine begins a transaction all the same
+                await session.exec_driver_sql(statement)
     await engine.dispose()
 
 

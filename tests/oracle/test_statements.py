@@ -79,6 +79,7 @@ def test_the_offline_script_is_oracles(command: tuple[str, ...]) -> None:
     script = _offline(*command)
     assert script.startswith("SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK\n\n")
     statements = _statements(script)
+    assert statements[0].startswith("ALTER SESSION SET ddl_lock_timeout")
     assert statements[-1] == "COMMIT"
     for mark in ("\n\n", ":", "&"):  # it would end there, or want a value
         assert not any(mark in sql for sql in statements)

@@ -1,3 +1,9 @@
+SET SESSION lock_wait_timeout = 2;
+
+SET SESSION innodb_lock_wait_timeout = 2;
+
+SET SESSION max_statement_time = 3600.0;
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow ON traces;

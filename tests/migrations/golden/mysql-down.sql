@@ -1,3 +1,7 @@
+SET SESSION lock_wait_timeout = 2;
+
+SET SESSION innodb_lock_wait_timeout = 2;
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow ON traces;

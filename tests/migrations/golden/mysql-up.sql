@@ -1,3 +1,7 @@
+SET SESSION lock_wait_timeout = 2;
+
+SET SESSION innodb_lock_wait_timeout = 2;
+
 CREATE TABLE axon_storage_version (
     version_num VARCHAR(32) NOT NULL, 
     CONSTRAINT axon_storage_version_pkc PRIMARY KEY (version_num)

@@ -1,6 +1,10 @@
 SET DEFINE OFF
 WHENEVER SQLERROR EXIT FAILURE ROLLBACK
 
+ALTER SESSION SET ddl_lock_timeout = 2
+
+/
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow

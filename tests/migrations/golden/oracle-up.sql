@@ -1,6 +1,10 @@
 SET DEFINE OFF
 WHENEVER SQLERROR EXIT FAILURE ROLLBACK
 
+ALTER SESSION SET ddl_lock_timeout = 2
+
+/
+
 CREATE TABLE axon_storage_version (
     version_num VARCHAR2(32 CHAR) NOT NULL, 
     CONSTRAINT axon_storage_version_pkc PRIMARY KEY (version_num)

@@ -1,3 +1,11 @@
+\set ON_ERROR_STOP on
+
+SET lock_timeout = 2000;
+
+SET axon_storage.lock_timeout = 2000;
+
+SET statement_timeout = 3600000;
+
 BEGIN;
 
 -- Running downgrade 0002 -> 0001

@@ -1,3 +1,11 @@
+\set ON_ERROR_STOP on
+
+SET lock_timeout = 2000;
+
+SET axon_storage.lock_timeout = 2000;
+
+SET statement_timeout = 3600000;
+
 BEGIN;
 
 CREATE TABLE axon_storage_version (
@@ -162,9 +170,13 @@ INSERT INTO axon_storage_version (version_num) VALUES ('0001');
 
 COMMIT;
 
+SET lock_timeout = 0;
+
 DROP INDEX CONCURRENTLY IF EXISTS ix_traces_flow;
 
 CREATE INDEX CONCURRENTLY ix_traces_flow ON traces (tenant_id, flow_name, created_id);
+
+SELECT set_config('lock_timeout', current_setting('axon_storage.lock_timeout'), false);
 
 BEGIN;
 

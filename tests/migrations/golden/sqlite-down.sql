@@ -1,3 +1,9 @@
+.bail on
+
+PRAGMA busy_timeout = 2000;
+
+BEGIN;
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow;
@@ -37,4 +43,6 @@ DROP TABLE axon_stores;
 DROP TABLE audit_log;
 
 DELETE FROM axon_storage_version WHERE axon_storage_version.version_num = '0001';
+
+COMMIT;
 

@@ -1,3 +1,9 @@
+.bail on
+
+PRAGMA busy_timeout = 2000;
+
+BEGIN;
+
 CREATE TABLE axon_storage_version (
     version_num VARCHAR(32) NOT NULL, 
     CONSTRAINT axon_storage_version_pkc PRIMARY KEY (version_num)
@@ -161,4 +167,6 @@ INSERT INTO axon_storage_version (version_num) VALUES ('0001');
 CREATE INDEX ix_traces_flow ON traces (tenant_id, flow_name, created_id);
 
 UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0001';
+
+COMMIT;
 
