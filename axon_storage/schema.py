@@ -46,7 +46,7 @@ async def upgrade(target: AsyncEngine | str, revision: str = "head", *, patience
     half-way is taken up again.
     """
     async with _engine(target) as engine:
-        if revision == "head" and await current(engine) == head():
+        if revision == "head" and await _look(engine, "upgrade") == head():
             return  # without the lock, which an opening would wait for
 
         def step(connection: Connection, to: str) -> None:
@@ -95,20 +95,13 @@ async def adopt(
 async def current(target: AsyncEngine | str) -> str | None:
     """The revision a database is at; None where it has no schema."""
 
-    async def work(connection: AsyncConnection) -> str | None:
-        return await connection.run_sync(_current)
-
     async with _engine(target) as engine:
-        return await Executor(engine).run("current", work, writes=False)
+        return await _look(engine, "current")
 
 
 async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
     """Raise a :class:`StorageConnectionError` with the remedy where the schema is not this package's."""
-
-    async def work(connection: AsyncConnection) -> str | None:
-        return await connection.run_sync(_current)
-
-    found = await Executor(engine).run("open", work, writes=False)
+    found = await _look(engine, "open")
     if problem := _problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
 
@@ -157,6 +150,13 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
     finally:
         _busy.release()
     return written.getvalue()
+
+
+async def _look(engine: AsyncEngine, operation: str) -> str | None:
+    async def work(connection: AsyncConnection) -> str | None:
+        return await connection.run_sync(_current)
+
+    return await Executor(engine).run(operation, work, writes=False)
 
 
 async def _change(
