@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test lint servers clean
+.PHONY: demo test faults lint servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY) servers
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+# The full load under faults, an hour at most; a smaller one is part of `make test`.
+faults: $(READY) servers
+	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults -rP --show-capture=stdout
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The persistence layer for AI-agent servers: the same behaviour on every database."""
 
 from axon_storage.backend import StorageBackend
+from axon_storage.deadline import operation_timeout
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engines import create_engine
 from axon_storage.errors import (
@@ -11,6 +12,7 @@ from axon_storage.errors import (
     StorageError,
     TenantMismatchError,
 )
+from axon_storage.executor import Retry
 from axon_storage.ids import new_id
 from axon_storage.memory import InMemoryBackend
 from axon_storage.repository import SqlRepository
@@ -42,6 +44,7 @@ __all__ = [
     "InMemoryBackend",
     "NotFoundError",
     "QueryError",
+    "Retry",
     "Row",
     "ScheduleRow",
     "SerializationError",
@@ -56,5 +59,6 @@ __all__ = [
     "create_engine",
     "new_id",
     "open_storage",
+    "operation_timeout",
     "tenant_scope",
 ]

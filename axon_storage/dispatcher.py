@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.calls import Call
+from axon_storage.deadline import check_timeout
 from axon_storage.dialects import dialect_of
 from axon_storage.engines import create_engine
+from axon_storage.executor import DEFAULT_TIMEOUT, Retry
 from axon_storage.ids import Clock
 from axon_storage.memory import InMemoryBackend
 from axon_storage.repository import SqlRepository
@@ -58,9 +60,14 @@ class StorageDispatcher(StorageBackend):
         max_overflow: int = 10,
         pool_timeout: float = 30.0,
         connect_timeout: float = 10.0,
+        retry_attempts: int = Retry.attempts,
+        retry_deadline: float = Retry.deadline,
+        operation_timeout: float = DEFAULT_TIMEOUT,
         clock: Clock | None = None,
     ) -> Self:
         """Open what a URL names; the options are those of :func:`open_storage`."""
+        retry = Retry(attempts=retry_attempts, deadline=retry_deadline)
+        check_timeout(operation_timeout)
         url = url or os.environ.get("DATABASE_URL")
         if not url:
             _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be kept")
@@ -80,7 +87,11 @@ class StorageDispatcher(StorageBackend):
         except BaseException:
             await engine.dispose()
             raise
-        return cls(SqlRepository(engine, clock=clock, require_tenant=require_tenant))
+        return cls(
+            SqlRepository(
+                engine, clock=clock, require_tenant=require_tenant, retry=retry, operation_timeout=operation_timeout
+            )
+        )
 
     @property
     def backend(self) -> StorageBackend:
@@ -121,6 +132,9 @@ async def open_storage(
     max_overflow: int = 10,
     pool_timeout: float = 30.0,
     connect_timeout: float = 10.0,
+    retry_attempts: int = Retry.attempts,
+    retry_deadline: float = Retry.deadline,
+    operation_timeout: float = DEFAULT_TIMEOUT,
     clock: Clock | None = None,
 ) -> AsyncIterator[StorageDispatcher]:
     """Open the storage that ``url``, else ``DATABASE_URL``, names; close it at the block's end.
@@ -131,7 +145,9 @@ async def open_storage(
     is else a :class:`StorageConnectionError`. ``allow_ahead``: take a newer schema, during a rolling deploy.
     ``require_tenant``: refuse calls that name no tenant instead of taking ``"default"``. ``pool_size``,
     ``max_overflow``, ``pool_timeout`` and ``connect_timeout`` (seconds): as in :func:`create_engine`. ``clock``:
-    nanoseconds since 1970, for ids and the cache's expiry.
+    nanoseconds since 1970, for ids and the cache's expiry. ``retry_attempts`` and ``retry_deadline`` (seconds): how
+    often, and for how long, a call that met a transient failure is tried again. ``operation_timeout`` (seconds): what a
+    call may take in all, its attempts together; :func:`axon_storage.operation_timeout` sets another for a block.
     """
     storage = await StorageDispatcher.from_url(
         url,
@@ -142,6 +158,9 @@ async def open_storage(
         max_overflow=max_overflow,
         pool_timeout=pool_timeout,
         connect_timeout=connect_timeout,
+        retry_attempts=retry_attempts,
+        retry_deadline=retry_deadline,
+        operation_timeout=operation_timeout,
         clock=clock,
     )
     async with storage:

@@ -1,11 +1,14 @@
 """The one place that opens a connection, begins, commits, retries and translates errors."""
 
 import asyncio
+import itertools
 import os
 import random
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,25 +17,47 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from axon_storage.deadline import check_timeout, current_timeout
 from axon_storage.dialects import Dialect, Unfit
 from axon_storage.engines import prepare_engine
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 
+DEFAULT_TIMEOUT = 60.0
+"""Seconds a call may take, all its attempts together."""
+
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 
-_ATTEMPTS = 6
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 _TURN_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
+_GRACE_SECONDS = 1.0  # for a driver to give up a call
 _RACES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often work that met a transient failure is run again, as a whole, with exponential pauses and full jitter.
+
+    ``attempts``: at most, the first one counted. ``deadline``: no further one after so many seconds.
+    """
+
+    attempts: int = 8
+    deadline: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("there must be at least one attempt")
+        check_timeout(self.deadline)
 
 
 class Executor:
     """Runs work on an engine's connections: each piece in one transaction, as often as a transient failure asks."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, retry: Retry | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.dialect = prepare_engine(engine)
         self.engine = engine
+        self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
         self._reading = engine.execution_options(**self.options(writes=False))
         self._writing = engine.execution_options(**self.options(writes=True))
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
@@ -47,24 +72,36 @@ class Executor:
 
     async def run(self, operation: str, work: Work[T], *, writes: bool) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure."""
-        return await self.again_after_failures(lambda: self._try(operation, work, writes=writes))
+        wait = _Wait()
+        with self.translating(operation):
+            async with wait.at_most(current_timeout(self._timeout)):
+                return await self.again_after_failures(lambda: self._try(operation, work, wait, writes=writes))
+
+    async def within(self, operation: str, work: Awaitable[T]) -> T:
+        """Await a call's part of a transaction for as long as a call may take."""
+        wait = _Wait("the database")
+        with self.translating(operation):
+            async with wait.at_most(current_timeout(self._timeout)):
+                return await work
 
     async def again_after_failures(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
         """Make an attempt, and further ones, after ``pause`` seconds and more, while they end in transient failures."""
-        for number in range(1, _ATTEMPTS):
+        end = time.monotonic() + self._retry.deadline
+        for number in itertools.count(1):
             try:
                 return await attempt()
             except StorageError as error:
-                if not error.transient or isinstance(error, _BusyError):
+                last = number == self._retry.attempts or time.monotonic() > end
+                if last or not error.transient or isinstance(error, _BusyError):
                     raise
             longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
             await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
-        return await attempt()
+        raise AssertionError("a count has no end")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction for the block: committed at its end, rolled back when it raises."""
-        scope = self._connection(writes=True)
+        scope = self._connection(_Wait(), writes=True)
         with self.translating("transaction"):
             connection = await scope.__aenter__()
         try:
@@ -87,22 +124,32 @@ class Executor:
         if self._under_way:
             self._idle.clear()
             await self._idle.wait()
-        await self.engine.dispose()
+        with suppress(StorageConnectionError):  # a server that no longer answers need not be told
+            async with _Wait().at_most(_CLOSE_SECONDS):
+                await self.engine.dispose()
 
-    async def _try(self, operation: str, work: Work[T], *, writes: bool) -> T:
+    async def _try(self, operation: str, work: Work[T], wait: "_Wait", *, writes: bool) -> T:
         with self.translating(operation):
-            async with self._connection(writes=writes) as connection:
+            async with self._connection(wait, writes=writes) as connection:
                 return await work(connection)
 
     @asynccontextmanager
-    async def _connection(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[AsyncConnection]:
         self._check_home()
         self._under_way += 1
         try:
+            wait.what = "this process's other writers"
             async with self._taking_turns(writes=writes):
                 engine = self._writing if writes else self._reading
-                async with engine.begin() as connection:
-                    yield connection
+                wait.what = "a connection"
+                async with _begun(engine) as connection:
+                    wait.what = "the database"
+                    try:
+                        yield connection
+                    except BaseException as error:
+                        if self._speaks_of_connection(error):  # such as of a server that is read-only now
+                            await connection.invalidate()
+                        raise
         finally:
             self._under_way -= 1
             if not self._under_way:
@@ -125,6 +172,10 @@ class Executor:
         finally:
             self._turn.release()
 
+    def _speaks_of_connection(self, error: BaseException) -> bool:
+        cause = _driver_error(self.dialect, error)
+        return self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection
+
     def _check_home(self) -> None:
         if self._closed:
             raise StorageConnectionError("this storage is closed")
@@ -135,6 +186,18 @@ class Executor:
             raise StorageConnectionError("this storage belongs to another process: open one after the fork")
         if self._home[1] is not home[1]:
             raise StorageConnectionError("this storage belongs to another event loop: open one in this loop")
+
+
+@asynccontextmanager
+async def _begun(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection in a transaction; what a driver makes of an address or option it cannot use is told as ours."""
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(engine.begin())
+        except (TypeError, ValueError, OverflowError) as error:
+            reason = str(error).partition("\n")[0][:80]
+            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+        yield connection
 
 
 async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, rows: Sequence[Any]) -> None:
@@ -153,6 +216,43 @@ async def save(dialect: Dialect, connection: AsyncConnection, statement: Executa
 
 class _BusyError(StorageConnectionError):
     """A wait within this process that took all its time: the caller may try again, we have waited enough."""
+
+
+class _Wait:
+    """What a call waits for, for the message when that takes too long."""
+
+    def __init__(self, what: str = "its turn") -> None:
+        self.what = what
+
+    @asynccontextmanager
+    async def at_most(self, seconds: float) -> AsyncIterator[None]:
+        """Bound the block; a StorageConnectionError tells what it waited for.
+
+        Not ``asyncio.timeout``, which cancels once: a driver may then wait for a server that no longer answers to
+        acknowledge that the call is given up. The block is cancelled again until it ends.
+        """
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None  # noqa: S101  # a coroutine runs in a task
+        before, cancelled = task.cancelling(), 0
+
+        def expire() -> None:
+            nonlocal cancelled
+            cancelled += 1
+            task.cancel()
+            self._timer = loop.call_later(_GRACE_SECONDS, expire)
+
+        self._timer = loop.call_later(seconds, expire)
+        try:
+            yield
+        except BaseException:
+            for _ in range(cancelled):
+                task.uncancel()
+            if not cancelled or task.cancelling() > before:
+                raise
+            message = f"not done within {seconds:g} s, waiting for {self.what}"
+            raise StorageConnectionError(message, transient=True) from None
+        finally:
+            self._timer.cancel()
 
 
 class _Translation:

@@ -14,7 +14,7 @@ from axon_storage.backend import StorageBackend
 from axon_storage.calls import Call
 from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
-from axon_storage.executor import Executor, Work
+from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
 from axon_storage.ids import Clock, IdSource, new_id
 from axon_storage.work import Planner
 
@@ -27,11 +27,20 @@ class SqlRepository(StorageBackend):
     """Stores in SQLite, PostgreSQL, MySQL, MariaDB or Oracle, through any engine of a supported async driver.
 
     The engine is made fit by events on it, and disposed of by :meth:`close`. ``clock`` gives nanoseconds since 1970;
-    it dates the appends and the cache's expiry. ``require_tenant`` refuses calls that name no tenant.
+    it dates the appends and the cache's expiry. ``require_tenant`` refuses calls that name no tenant. ``retry`` bounds
+    how often a call is tried again, ``operation_timeout`` the seconds it may take in all.
     """
 
-    def __init__(self, engine: AsyncEngine, *, clock: Clock | None = None, require_tenant: bool = False) -> None:
-        self._executor = Executor(engine)
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        clock: Clock | None = None,
+        require_tenant: bool = False,
+        retry: Retry | None = None,
+        operation_timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
         ids = new_id if clock is None else IdSource(clock)
         self._planner = Planner(self._executor.dialect, clock or time.time_ns, ids)
         self._require_tenant = require_tenant
@@ -121,7 +130,7 @@ class _Transaction(StorageBackend):
                 if block.failure is not None:
                     raise QueryError("an earlier call in this transaction failed") from block.failure
                 try:
-                    return await work(block.connection)
+                    return await self._repository._executor.within(call.operation, work(block.connection))
                 except BaseException as failure:
                     block.failure = failure
                     raise

@@ -94,7 +94,6 @@ async def adopt(
 
 async def current(target: AsyncEngine | str) -> str | None:
     """The revision a database is at; None where it has no schema."""
-
     async with _engine(target) as engine:
         return await _look(engine, "current")
 

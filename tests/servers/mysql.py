@@ -72,10 +72,11 @@ def mysql(root: Path) -> Flavour:
     )
 
 
-def start(directory: Path, flavour: Flavour) -> tuple[list[Process], str]:
-    """Start a server in an empty directory; give it and its URL."""
+def start(directory: Path, flavour: Flavour, further: str = "") -> tuple[list[Process], str]:
+    """Start a server in an empty directory, with ``further`` settings; give it and its URL."""
     port, settings = free_port(), directory / "my.cnf"
-    settings.write_text(SETTINGS.format(directory=directory, port=port, user=getpass.getuser()) + flavour.settings)
+    ours = SETTINGS.format(directory=directory, port=port, user=getpass.getuser())
+    settings.write_text(ours + flavour.settings + further)
     program, *options = flavour.install
     run(program, f"--defaults-file={settings}", *options)
     process = Process.start([flavour.server, f"--defaults-file={settings}"], directory / "server.log")

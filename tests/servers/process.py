@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,27 @@ class Process:
 
     popen: subprocess.Popen[bytes]
     log: Path
+    begin: Callable[[], subprocess.Popen[bytes]]
 
     @classmethod
     def start(
         cls, command: Sequence[str | Path], log: Path, user: str | None = None, cwd: Path | None = None
     ) -> "Process":
         """Start a command that stays in the foreground; it dies with this process, however that ends."""
-        with log.open("ab") as output:
-            popen = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # one libc call, no Python locks
-                **as_user(user, cwd),
-            )
-        return cls(popen, log)
+
+        def begin() -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                return subprocess.Popen(
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509  # one libc call, no Python locks
+                    **as_user(user, cwd),
+                )
+
+        return cls(begin(), log, begin)
 
     def wait_for(self, *probe: str | Path, user: str | None = None, cwd: Path | None = None) -> None:
         """Wait until a client command succeeds."""
@@ -54,6 +58,11 @@ class Process:
             if self.popen.poll() is not None or time.monotonic() > deadline:
                 raise StartError(f"{command[0]}: no server; {self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
+
+    def restart(self) -> None:
+        """Start the server again after it has ended, as it was started first."""
+        self.popen.wait()
+        self.popen = self.begin()
 
     def stop(self) -> None:
         """End the server at once; its directory goes next."""

@@ -1,0 +1,49 @@
+"""Servers of a test's own, to be killed, restarted, filled up or given a certificate: durable ones."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from tests.databases import do_without
+from tests.servers import mysql, packages, postgresql
+from tests.servers.process import Process
+
+KINDS = ["postgresql", "mariadb", "mysql"]
+
+_DURABLE = {
+    "postgresql": "\nfsync = on\nfull_page_writes = on\n",
+    "mariadb": "\ninnodb-flush-log-at-trx-commit = 1\ninnodb-doublewrite = 1\n",
+    "mysql": "\ninnodb-flush-log-at-trx-commit = 1\ninnodb-doublewrite = 1\n",
+}
+
+
+@contextmanager
+def server(kind: str, further: str = "") -> Iterator[tuple[Process, str]]:
+    """Start a server of a kind, with ``further`` settings (``{directory}`` is its directory); give it and its URL."""
+    programs = {"postgresql": packages.postgresql, "mariadb": packages.mariadb, "mysql": packages.mysql}[kind]()
+    if programs is None:
+        do_without(kind, "its programs are not on this machine, and `make servers` could not get them")
+    directory = Path(tempfile.mkdtemp(prefix=f"axon-fault-{kind}-"))
+    directory.chmod(0o711)
+    settings = _DURABLE[kind] + further.format(directory=directory)
+    try:
+        if kind == "postgresql":
+            [process], url = postgresql.start(directory, programs, settings)
+        else:
+            flavour = mysql.mariadb(programs) if kind == "mariadb" else mysql.mysql(programs)
+            [process], url = mysql.start(directory, flavour, settings)
+        try:
+            yield process, url
+        finally:
+            process.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def port_of(url: str) -> int:
+    """The port in a server's URL."""
+    return make_url(url).port or 0

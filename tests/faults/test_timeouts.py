@@ -1,0 +1,107 @@
+"""Every call ends in bounded time, and says what it waited for."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from axon_storage import (
+    EventRow,
+    QueryError,
+    StorageConnectionError,
+    TraceRow,
+    open_storage,
+    operation_timeout,
+)
+from tests.faults.proxy import Proxy
+from tests.samples import sample
+
+
+async def test_a_server_that_no_longer_answers_is_given_up(url: str) -> None:
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        through = make_url(url).set(port=port).render_as_string(hide_password=False)
+        async with open_storage(through, migrate=False, operation_timeout=0.5) as storage:
+            await storage.save_trace(sample(TraceRow))
+            proxy.flows.clear()
+            with pytest.raises(StorageConnectionError, match=r"load_traces: not done within 0\.5 s") as late:
+                await storage.load_traces(1)
+            assert late.value.transient
+            proxy.cut()
+            proxy.flows.set()
+            assert await storage.load_traces(1) == [sample(TraceRow)]
+
+
+async def test_a_call_inside_a_transaction_is_bounded_too(url: str) -> None:
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        through = make_url(url).set(port=port).render_as_string(hide_password=False)
+        async with open_storage(through, migrate=False) as storage:
+            with pytest.raises(StorageConnectionError, match=r"append_event: not done .* for the database$"):
+                async with storage.transaction() as block:
+                    await block.save_trace(sample(TraceRow))
+                    proxy.flows.clear()
+                    with operation_timeout(0.3):
+                        await block.append_event(sample(EventRow))
+            proxy.cut()
+            proxy.flows.set()
+            assert await storage.load_traces(1) == []
+
+
+async def test_a_pool_that_stays_busy_is_told(url: str) -> None:
+    async with open_storage(url, migrate=False, pool_size=1, max_overflow=0) as storage:
+        async with storage.transaction() as block:
+            await block.load_traces(1)
+            with (
+                operation_timeout(0.2),
+                pytest.raises(StorageConnectionError, match=r"load_daemons: not done .* for a connection$"),
+            ):
+                await storage.load_daemons()
+        assert await storage.load_daemons() == []
+
+
+async def test_other_writers_of_a_sqlite_file_are_told(tmp_path: Path) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
+        async with storage.transaction() as block:
+            await block.save_trace(sample(TraceRow))
+            with (
+                operation_timeout(0.2),
+                pytest.raises(StorageConnectionError, match=r"not done .* for this process.s other writers$"),
+            ):
+                await storage.save_trace(sample(TraceRow))
+        assert await storage.load_traces(9) == [sample(TraceRow)]
+
+
+async def test_the_limit_of_a_block_is_that_of_its_calls_and_tasks_alone(tmp_path: Path) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/agents.db", operation_timeout=1e-9) as storage:
+        with pytest.raises(StorageConnectionError, match="not done within 1e-09 s"):
+            await storage.load_daemons()
+        with operation_timeout(30):
+            assert await asyncio.create_task(storage.load_daemons()) == []
+        with pytest.raises(StorageConnectionError, match="not done within"):
+            await storage.load_daemons()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+async def test_a_limit_of_nothing_is_refused(tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(ValueError, match="a timeout must be more than 0 seconds"), operation_timeout(seconds):
+        pass
+    for options in ({"operation_timeout": seconds}, {"retry_deadline": seconds}):
+        with pytest.raises(ValueError, match="a timeout must be more than 0 seconds"):
+            async with open_storage(f"sqlite:///{tmp_path}/agents.db", **options):  # type: ignore[arg-type]  # floats
+                pass
+    with pytest.raises(ValueError, match="at least one attempt"):
+        async with open_storage(f"sqlite:///{tmp_path}/agents.db", retry_attempts=0):
+            pass
+
+
+async def test_a_storage_closes_though_the_server_no_longer_answers(url: str) -> None:
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        through = make_url(url).set(port=port).render_as_string(hide_password=False)
+        async with open_storage(through, migrate=False) as storage:
+            await storage.load_daemons()
+            proxy.flows.clear()
+        with pytest.raises((StorageConnectionError, QueryError), match="this storage is closed"):
+            await storage.load_daemons()
