@@ -1,8 +1,10 @@
-"""Deployers as processes of their own, forked, since each needs the package imported: ``deployers crowd|kill URL``.
+"""Deployers as processes of their own, forked, since each needs the package imported.
+
+``deployers crowd URL``, ``deployers kill URL STEP``.
 
 ``crowd`` starts eight upgrades at once and prints, as JSON, how many changes each has made, or null where it failed.
-``kill`` upgrades again and again, killed with SIGKILL after its first change, its second, and so on; each time it runs
-the upgrade once more, which must complete, and brings the schema down. It prints after how many changes it was killed.
+``kill`` upgrades again and again, killed with SIGKILL after its first change, then ``STEP`` changes later, and so on.
+Each time it runs the upgrade once more, which must complete, and brings the schema down. It prints how often it killed.
 """
 
 import asyncio
@@ -65,16 +67,16 @@ def crowd(url: str) -> None:
     print(json.dumps([_end(child) for child in children]))  # noqa: T201  # a command's output
 
 
-def kill(url: str) -> None:
-    """Kill one after each change."""
-    changes = 1
+def kill(url: str, step: int) -> None:
+    """Kill one after each change, or each few."""
+    changes, killed = 1, 0
     while (ended := _end(_forked(partial(_upgrade, url, killed_after=changes)))) is None:
         if (code := _end(_forked(lambda: _complete(url)))) != 0:
             sys.exit(f"killed after change {changes}: {code}")
-        changes += 1
+        changes, killed = changes + step, killed + 1
     if ended == _FAILED:
         sys.exit(f"not killed at change {changes}, and failed")
-    print(changes - 1)  # noqa: T201  # a command's output
+    print(killed)  # noqa: T201  # a command's output
 
 
 def _complete(url: str) -> int:
@@ -89,4 +91,7 @@ def _complete(url: str) -> int:
 
 
 if __name__ == "__main__":
-    {"crowd": crowd, "kill": kill}[sys.argv[1]](sys.argv[2])
+    if sys.argv[1] == "crowd":
+        crowd(sys.argv[2])
+    else:
+        kill(sys.argv[2], int(sys.argv[3]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,8 @@ from axon_storage.dialects import dialect_of
 CHECKOUT = Path(__file__).parents[2]
 
 
-def _deployers(command: str, url: str) -> str:
-    run = [sys.executable, "-m", "tests.migrations.deployers", command, url]
+def _deployers(*arguments: str) -> str:
+    run = [sys.executable, "-m", "tests.migrations.deployers", *arguments]
     done = subprocess.run(run, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -31,10 +32,12 @@ async def test_of_eight_deployers_one_works_and_all_succeed(url: str) -> None:
 
 
 @pytest.mark.not_on("oracle-double-23ai", "at 12.1 the statements are the same")
-async def test_a_deployer_killed_after_any_change_is_followed_by_one_that_completes(url: str) -> None:
-    killed = int(_deployers("kill", url))
-    print(f"killed after each of {killed} changes")  # noqa: T201  # told with -rP
-    assert killed >= 18
+async def test_a_deployer_killed_after_any_change_is_followed_by_one_that_completes(url: str, target: str) -> None:
+    # the double takes seconds for each; `make faults` has it after every change too
+    step = 5 if target.startswith("oracle") and "AXON_FAULTS" not in os.environ else 1
+    killed = int(_deployers("kill", url, str(step)))
+    print(f"killed {killed} times, after every change, or every {step}")  # noqa: T201  # told with -rP
+    assert killed >= 18 // step
     assert await schema.current(url) == schema.head()  # the last one was not killed
     assert await schema.differences(url) == []
 
