@@ -1,5 +1,6 @@
 """Oracle Database through python-oracledb's thin async driver."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -129,6 +130,14 @@ class Oracle(Dialect):
             raise Unfit(
                 f"the database's character set is {found}, which cannot hold every character: it must be {_CHARSET}"
             )
+
+    def abandon(self, connection: DBAPIConnection) -> None:
+        # A session that ends in good order commits what it left open. The driver rolls back first where it knows of a
+        # transaction, and of one that began with a call that was cancelled, its answer unread, it does not.
+        try:
+            connection.rollback()
+        except (Exception, asyncio.CancelledError):
+            connection.driver_connection.terminate()
 
     def take_deployment_lock(self, connection: Connection) -> bool:
         # a row of a table of its own, since DBMS_LOCK needs a grant

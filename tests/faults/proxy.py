@@ -45,6 +45,11 @@ class Proxy:
                 pump.cancel()
             await asyncio.gather(*self._pumps, return_exceptions=True)
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._pairs)
+
     def cut(self) -> None:
         """Reset every connection at once."""
         for pair in list(self._pairs):

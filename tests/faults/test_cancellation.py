@@ -1,0 +1,171 @@
+"""Calls that are cancelled at any point leave no connection behind, and nothing half done."""
+
+import asyncio
+import gc
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import EventRow, Row, SqlRepository, TraceRow, create_engine, operation_timeout
+from tests.databases import Databases
+from tests.faults.conftest import NETWORKED
+from tests.faults.proxy import Proxy
+from tests.samples import sample
+
+FULL = "AXON_FAULTS" in os.environ
+CALLS = 2_000 if FULL else 300
+SMALL = {} if FULL else {"oracle-double-23ai": 60}
+"""The Oracle double takes a hundred times as long for a connection, and a cancelled call costs one."""
+SEED, POOL, ROWS, FIRST = 20_261_125, 5, 30, 1000
+DRIVERS_OWN = ("unexpected connection_lost", "oracledb.thin_impl.AsyncProtocol")
+"""What asyncpg leaves behind of a connection whose making was cancelled, and oracledb of a late answer."""
+
+pytestmark = pytest.mark.timeout(1800 if FULL else 300)
+
+
+@pytest.fixture(params=["sqlite", *NETWORKED])
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def watched(databases: Databases, target: str) -> AsyncIterator[tuple[AsyncEngine, Callable[[], int]]]:
+    """An engine whose pool has ``POOL`` connections, and what counts those that are open."""
+    url = make_url((await databases.ready(target))[0])
+    if target == "sqlite":  # each of its connections is a thread
+        before = threading.active_count()
+        yield create_engine(url, pool_size=POOL, max_overflow=0), lambda: threading.active_count() - before
+        return
+    proxy = Proxy(url.port or 0)
+    async with proxy.running() as port:
+        yield create_engine(url.set(port=port), pool_size=POOL, max_overflow=0), lambda: proxy.connections
+
+
+def _pair(number: int) -> list[Row]:
+    """Rows of which both must be there, or neither."""
+    return [sample(TraceRow, trace_id=number), sample(EventRow, source=str(number))]
+
+
+async def _single(storage: SqlRepository, number: int) -> None:
+    await storage.append_event(sample(EventRow, source=f"{number} alone"))
+
+
+async def _many(storage: SqlRepository, number: int) -> None:
+    await storage.save_many(_pair(number) + [sample(EventRow, source=f"{number} of many")] * ROWS)
+
+
+async def _block(storage: SqlRepository, number: int) -> None:
+    async with storage.transaction() as block:
+        for row in _pair(number):
+            await block.save_many([row])
+
+
+async def _read(storage: SqlRepository, _number: int) -> None:
+    await storage.load_traces(ROWS)
+
+
+KINDS = [_single, _many, _block, _read]
+
+
+class Cancelling:
+    """Makes calls and cancels each at some point of the time that its kind usually takes."""
+
+    def __init__(self, storage: SqlRepository) -> None:
+        self._storage = storage
+        self._dice = random.Random(SEED)  # noqa: S311  # repeatable
+        self._usual: dict[Any, float] = {}
+        self.ends: Counter[str] = Counter()
+        self.stored: set[int] = set()
+        """The numbers of the pairs that a call said are stored."""
+
+    async def learn(self) -> None:
+        """Find out how long each kind of call takes among others, when the connections are there."""
+        numbers = count(-1, -1)
+        for kind in KINDS * 2:
+            began = time.perf_counter()
+            await asyncio.gather(*(kind(self._storage, next(numbers) % FIRST) for _ in range(POOL)))
+            self._usual[kind] = time.perf_counter() - began
+
+    async def call(self, number: int) -> None:
+        """Make a call and cancel it, unless it ends before."""
+        kind = self._dice.choice(KINDS)
+        call = asyncio.create_task(kind(self._storage, number))
+        await asyncio.wait({call}, timeout=self._dice.uniform(0, 2) * self._usual[kind])
+        call.cancel()
+        await asyncio.wait({call})
+        end = "cancelled" if call.cancelled() else "failed" if call.exception() else "done"
+        self.ends[end] += 1
+        if end == "done" and kind in {_many, _block}:
+            self.stored.add(number)
+
+
+async def test_calls_cancelled_at_any_point_leave_nothing_behind(
+    watched: tuple[AsyncEngine, Callable[[], int]], target: str
+) -> None:
+    (engine, connections), calls = watched, SMALL.get(target, CALLS)
+    with _unheard() as unheard:
+        async with SqlRepository(engine) as storage:
+            cancelling = Cancelling(storage)
+            await cancelling.learn()
+            async with asyncio.TaskGroup() as workers:
+                for worker in range(POOL):
+                    workers.create_task(_each(cancelling.call, range(FIRST + worker, FIRST + calls, POOL)))
+            await _whole(storage, cancelling.stored)
+            with operation_timeout(30):  # where a lock were left, this would wait for it
+                await storage.save_many(sample(TraceRow, trace_id=FIRST + number) for number in range(calls))
+            print(f"{target}: seed {SEED}, {calls} calls, {dict(cancelling.ends)}, {connections()} open connections")  # noqa: T201  # told with -rP
+            await _all_free(engine)
+            assert connections() >= POOL
+            while connections() > POOL:  # noqa: ASYNC110  # those that were given up end in their time, or the test does
+                await asyncio.sleep(0.05)
+    assert cancelling.ends["cancelled"] > calls / 4
+    assert cancelling.ends["failed"] == 0
+    assert [told for told in unheard if not any(known in repr(told) for known in DRIVERS_OWN)] == []
+
+
+async def _each(call: Callable[[int], Coroutine[Any, Any, None]], numbers: range) -> None:
+    for number in numbers:
+        await call(number)
+
+
+async def _whole(storage: SqlRepository, stored: set[int]) -> None:
+    """Check that of each pair both rows are there or none, and the former where a call said so."""
+    traces = {trace.trace_id for trace in await storage.load_traces(10**6)}
+    events = Counter(event.source for event in await storage.query_events(None, 10**6))
+    assert stored <= traces
+    for source, found in events.items():
+        number, _, kind = source.partition(" ")
+        assert kind == "alone" or int(number) in traces
+        assert found == (ROWS if kind == "of many" else 1)
+    assert traces - {int(source) for source in events if source.isdecimal()} == set()
+
+
+async def _all_free(engine: AsyncEngine) -> None:
+    """Check that the pool has all its connections to give; where one is missing, it is waited for in vain."""
+    async with AsyncExitStack() as stack:
+        for _ in range(POOL):
+            await stack.enter_async_context(engine.connect())
+
+
+@contextmanager
+def _unheard() -> Iterator[list[dict[str, Any]]]:
+    """What the event loop is told in the block and nobody asked about, such as the errors of futures left behind."""
+    told: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    try:
+        yield told
+        gc.collect()
+    finally:
+        loop.set_exception_handler(before)
