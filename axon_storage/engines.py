@@ -1,12 +1,13 @@
 """Engines: from a plain URL to a fit one, and the events that make any engine fit."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -59,6 +60,8 @@ def create_engine(
         hint = f'pip install "axon-storage[{extra}]"'
         raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
     prepare_engine(engine)
+    if tls is not None and tls.context is not None and not tls.required and not dialect.falls_back_to_plain:
+        event.listen(engine.sync_engine, "do_connect", _preferring_tls(dialect))
     if tls is not None and tls.required:
         event.listen(engine.sync_engine, "connect", lambda connection, _record: dialect.check_tls(connection))
     return engine
@@ -137,6 +140,22 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
         "do_executemany": do_executemany,
         "do_setinputsizes": do_setinputsizes,
     }
+
+
+def _preferring_tls(dialect: Dialect) -> Callable[..., DBAPIConnection]:
+    """Connects in plain text where the server has no TLS."""
+
+    def connect(
+        driver: DefaultDialect, _record: ConnectionPoolEntry, positional: list[Any], named: dict[str, Any]
+    ) -> DBAPIConnection:
+        try:
+            return driver.connect(*positional, **named)
+        except Exception as error:
+            if dialect.tls_refusal(error) is None:
+                raise
+            return driver.connect(*positional, **{name: value for name, value in named.items() if name != "ssl"})
+
+    return connect
 
 
 def _parsed(url: str | URL) -> URL:

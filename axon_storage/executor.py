@@ -195,6 +195,8 @@ async def _begun(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
             connection = await stack.enter_async_context(engine.begin())
         except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError):  # as a certificate that will not do is
+                raise
             reason = str(error).partition("\n")[0][:80]
             raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
         yield connection
@@ -283,8 +285,9 @@ def _cancellations() -> int:
 
 def _translate(dialect: Dialect, error: Exception) -> tuple[StorageError | None, BaseException | None]:
     """The error of ours for one from below, and the driver's own to keep as its cause."""
-    if isinstance(error, Unfit):
-        return StorageConnectionError(str(error)), None
+    unfit = str(error) if isinstance(error, Unfit) else dialect.tls_refusal(error)
+    if unfit is not None:
+        return StorageConnectionError(unfit), None if isinstance(error, Unfit) else error
     if isinstance(error, PoolTimeoutError):
         return _BusyError("no connection of the pool came free in time", transient=True), None
     invalidated = isinstance(error, DBAPIError) and error.connection_invalidated

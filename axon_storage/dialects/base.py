@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ssl import SSLContext
+from ssl import SSLContext, SSLEOFError, SSLError, SSLSyscallError, SSLZeroReturnError
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import (
@@ -32,6 +32,12 @@ WRITTEN_ONCE = "axon_storage_written_once"
 """The mark in the ``info`` of a column that keeps what the first save wrote."""
 
 _MESSAGE_LENGTH = 80
+
+_TLS_REFUSED = "TLS cannot be had as the URL asks for it"
+NO_TLS = f"{_TLS_REFUSED}: the server offers none"
+"""What is told where TLS was asked for and the server has none."""
+_ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
+_CUT_SHORT = (SSLEOFError, SSLZeroReturnError, SSLSyscallError)
 
 
 class Fault(NamedTuple):
@@ -68,6 +74,8 @@ class Dialect:
 
     empty_is_null: ClassVar[bool] = False
     """Whether the database takes ``''`` for NULL, so that strings must be stored escaped."""
+    falls_back_to_plain: ClassVar[bool] = False
+    """Whether the driver connects in plain text by itself where TLS is preferred and the server has none."""
     native_uuid: ClassVar[bool] = False
     """Whether ids are the database's own UUIDs; elsewhere they are 32 hexadecimal digits, which sort the same."""
     decodes_json: ClassVar[bool] = False
@@ -245,6 +253,22 @@ class Dialect:
 
     def _listed(self, code: str, codes: frozenset[str]) -> bool:
         return code in codes
+
+    def tls_refusal(self, error: BaseException | None) -> str | None:
+        """Why there is no TLS as was asked for, of an error or what it came of; None where it is not about that."""
+        while error is not None:
+            if self.says_no_tls(error):
+                return NO_TLS
+            if isinstance(error, SSLError) and not isinstance(error, _CUT_SHORT):
+                reason = getattr(error, "verify_message", None) or error.reason
+                return NO_TLS if reason == _ANSWERED_IN_PLAIN_TEXT else f"{_TLS_REFUSED}: {reason}"
+            error = error.__cause__ or error.__context__
+        return None
+
+    def says_no_tls(self, error: BaseException) -> bool:
+        """Whether a driver's error says that the server has no TLS."""
+        del error
+        return False
 
     def is_driver_error(self, error: BaseException) -> bool:
         """Whether an exception is the driver's own."""

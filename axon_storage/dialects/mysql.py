@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls, Unfit, execute, replaced
+from axon_storage.dialects.base import NO_TLS, Dialect, Tls, Unfit, execute, replaced
 
 _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
@@ -99,10 +99,13 @@ class MySQL(Dialect):
             arguments["ssl"] = tls.context
         return url, arguments
 
+    def says_no_tls(self, error: BaseException) -> bool:
+        return self.code(error) == "1043"  # bad handshake, MySQL's answer to a client that goes on to TLS all the same
+
     def check_tls(self, connection: DBAPIConnection) -> None:
         # the drivers fall back to plain text where the server offers no TLS
         if not execute(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")[1]:
-            raise Unfit("TLS was asked for, and the server offers none")
+            raise Unfit(NO_TLS)
 
     def prepare(self, connection: DBAPIConnection) -> None:
         select = "SELECT @@sql_mode, @@character_set_client, @@max_allowed_packet"

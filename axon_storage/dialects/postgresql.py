@@ -50,6 +50,7 @@ class PostgreSQL(OnConflict):
     driver_modules = frozenset({"asyncpg"})
     insert = Insert
     native_uuid = True
+    falls_back_to_plain = True
     online_index_outside = True
     has_axon_servers = True
     # psql goes on after an error, to the statement that says that all is done
@@ -153,6 +154,9 @@ class PostgreSQL(OnConflict):
 
     def code(self, error: BaseException) -> str:
         return getattr(error, "sqlstate", None) or ""
+
+    def says_no_tls(self, error: BaseException) -> bool:
+        return "rejected SSL upgrade" in str(error)  # asyncpg's ConnectionError for it has no code
 
     def _listed(self, code: str, codes: frozenset[str]) -> bool:
         return code in codes or code[:2] in codes

@@ -1,0 +1,136 @@
+"""TLS as a URL asks for it, on servers with a certificate of a CA made for the test, and on servers without."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+import pytest
+import trustme
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from axon_storage import StorageConnectionError, create_engine
+from axon_storage.executor import Executor
+from tests.faults.private import server
+from tests.servers.process import account, own
+
+pytestmark = pytest.mark.timeout(120)
+
+DRIVERS = ["postgresql", "mariadb", "mariadb+asyncmy", "mysql", "mysql+asyncmy"]
+CERTIFIED = {
+    "postgresql": "ssl = on\nssl_cert_file = '{0}/cert.pem'\nssl_key_file = '{0}/key.pem'\n",
+    "mariadb": "ssl-cert = {0}/cert.pem\nssl-key = {0}/key.pem\n",
+    "mysql": "ssl-cert = {0}/cert.pem\nssl-key = {0}/key.pem\n",
+}
+PLAIN = {"mysql": "tls-version =\n"}  # which makes itself a certificate where it is given none
+CIPHER = {"postgresql": "SELECT 'cipher', coalesce(cipher, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()"}
+MYSQL_CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
+
+Url = Callable[[str, str, str], str]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a CA, another one, and a certificate of the first for the name localhost."""
+    directory = tmp_path_factory.mktemp("tls")
+    for above in (directory, *directory.parents[:2]):
+        above.chmod(0o711)  # the server may run under another account
+    ca = trustme.CA()
+    certificate = ca.issue_cert("localhost")
+    ca.cert_pem.write_to_path(directory / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(directory / "other.pem")
+    certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+    certificate.private_key_pem.write_to_path(directory / "key.pem")
+    (directory / "key.pem").chmod(0o600)
+    own(directory / "key.pem", account("postgres"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def url(certificates: Path) -> Iterator[Url]:
+    """Gives the URL of a server, with the certificate or plain, for a driver and what the URL asks for."""
+    with ExitStack() as stack:
+
+        @cache
+        def started(kind: str, certified: bool) -> str:
+            settings = CERTIFIED[kind].format(certificates) if certified else PLAIN.get(kind, "")
+            return stack.enter_context(server(kind, settings))[1]
+
+        def of(driver: str, host: str, query: str) -> str:
+            place = make_url(started(driver.partition("+")[0], host != "plain"))
+            place = place.set(drivername=driver, host="localhost" if host == "plain" else host)
+            return f"{place.render_as_string(hide_password=False)}?{query.format(certificates)}"
+
+        yield of
+
+
+async def _cipher(url: str) -> str:
+    """Connect, and give the cipher of the connection, or an empty string."""
+    engine = create_engine(url)
+
+    async def ask(connection: AsyncConnection) -> str:
+        rows = await connection.execute(text(CIPHER.get(make_url(url).drivername, MYSQL_CIPHER)))
+        return str(rows.one()[1])
+
+    try:
+        return await Executor(engine).run("probe", ask, writes=False)
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("host", "query"),
+    [
+        ("localhost", "sslmode=verify-full&sslrootcert={}/ca.pem"),
+        ("localhost", "ssl_mode=VERIFY_IDENTITY&ssl_ca={}/ca.pem"),
+        ("localhost", "ssl_ca={}/ca.pem"),
+        ("127.0.0.1", "sslmode=verify-ca&sslrootcert={}/ca.pem"),
+        ("127.0.0.1", "sslmode=require&sslrootcert={}/ca.pem"),
+        ("127.0.0.1", "sslmode=require"),
+        ("127.0.0.1", "ssl_mode=PREFERRED"),
+    ],
+)
+async def test_a_connection_is_encrypted_where_what_is_asked_for_is_there(
+    url: Url, driver: str, host: str, query: str
+) -> None:
+    assert await _cipher(url(driver, host, query))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("host", "query"), [("127.0.0.1", "sslmode=disable"), ("plain", "sslmode=prefer"), ("plain", "")]
+)
+async def test_a_connection_is_plain_where_nothing_else_is_asked_for(
+    url: Url, driver: str, host: str, query: str
+) -> None:
+    assert not await _cipher(url(driver, host, query))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("host", "query"),
+    [
+        ("127.0.0.1", "sslmode=verify-full&sslrootcert={}/ca.pem"),
+        ("127.0.0.1", "ssl_ca={}/ca.pem"),
+        ("localhost", "sslmode=verify-full&sslrootcert={}/other.pem"),
+        ("localhost", "sslmode=verify-ca&sslrootcert={}/other.pem"),
+        ("localhost", "sslmode=require&sslrootcert={}/other.pem"),
+        ("localhost", "sslmode=verify-full"),
+        ("plain", "sslmode=require"),
+        ("plain", "sslmode=verify-full&sslrootcert={}/ca.pem"),
+    ],
+    ids=["another name", "another name, by default", "another CA", "another CA, names left out",
+         "another CA, required", "no CA of the system's", "no TLS", "no TLS, verified"],
+)  # fmt: skip
+async def test_a_connection_that_is_not_what_was_asked_for_is_refused(
+    url: Url, driver: str, host: str, query: str
+) -> None:
+    place = url(driver, host, query)
+    with pytest.raises(StorageConnectionError) as refused:
+        await _cipher(place)
+    assert "TLS cannot be had as the URL asks for it: " in str(refused.value)
+    assert not refused.value.transient
+    assert str(make_url(place).password) not in str(refused.value)
