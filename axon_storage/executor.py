@@ -62,7 +62,7 @@ class Executor:
         self._writing = engine.execution_options(**self.options(writes=True))
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._under_way = 0
+        self._under_way: list[asyncio.Task[Any] | None] = []
         self._idle = asyncio.Event()
         self._closed = False
 
@@ -120,6 +120,9 @@ class Executor:
 
     async def close(self) -> None:
         """Refuse new work, wait for the work under way, give up the connections."""
+        if asyncio.current_task() in self._under_way:
+            message = "this task is inside a transaction of the storage, whose end the closing would wait for"
+            raise QueryError(message, operation="close")
         self._closed = True
         if self._under_way:
             self._idle.clear()
@@ -136,7 +139,7 @@ class Executor:
     @asynccontextmanager
     async def _connection(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[AsyncConnection]:
         self._check_home()
-        self._under_way += 1
+        self._under_way.append(task := asyncio.current_task())
         try:
             wait.what = "this process's other writers"
             async with self._taking_turns(writes=writes):
@@ -151,7 +154,7 @@ class Executor:
                             await connection.invalidate()
                         raise
         finally:
-            self._under_way -= 1
+            self._under_way.remove(task)
             if not self._under_way:
                 self._idle.set()
 

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import TypeVar
 
 from axon_storage.backend import StorageBackend
 from axon_storage.calls import Call
+from axon_storage.errors import QueryError
 
 T = TypeVar("T")
 
@@ -13,12 +15,18 @@ T = TypeVar("T")
 class InMemoryBackend(StorageBackend):
     """A no-op, for a server whose own memory is enough; rows are checked as a real backend checks them."""
 
+    _in_block = False
+
     def __init__(self, *, require_tenant: bool = False) -> None:
         self._require_tenant = require_tenant
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        yield self
+        if self._in_block:
+            raise QueryError("a transaction inside a transaction", operation="transaction")
+        block = copy(self)
+        block._in_block = True
+        yield block
 
     async def is_healthy(self) -> bool:
         return True

@@ -9,6 +9,7 @@ import pytest
 from axon_storage import (
     EventRow,
     InMemoryBackend,
+    QueryError,
     Row,
     SerializationError,
     StorageBackend,
@@ -99,3 +100,12 @@ async def test_memory_asked_for_is_no_warning(caplog: pytest.LogCaptureFixture) 
         with pytest.raises(TenantMismatchError):
             await storage.save_trace(sample(TraceRow))
     assert not caplog.records
+
+
+async def test_a_transaction_inside_a_transaction_is_refused(storage: StorageBackend) -> None:
+    async with storage.transaction() as block:
+        with pytest.raises(QueryError, match="a transaction inside a transaction"):
+            async with block.transaction():
+                pass
+    async with storage.transaction() as block:
+        await block.save_trace(sample(TraceRow))

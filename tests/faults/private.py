@@ -1,6 +1,7 @@
 """Servers of a test's own, to be killed, restarted, filled up or given a certificate: durable ones."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from tests.databases import do_without
 from tests.servers import mysql, packages, postgresql
-from tests.servers.process import Process
+from tests.servers.process import Process, run
 
 KINDS = ["postgresql", "mariadb", "mysql"]
 
@@ -22,12 +23,32 @@ _DURABLE = {
 
 
 @contextmanager
-def server(kind: str, further: str = "") -> Iterator[tuple[Process, str]]:
-    """Start a server of a kind, with ``further`` settings (``{directory}`` is its directory); give it and its URL."""
+def disk(mebibytes: int) -> Iterator[Path]:
+    """A directory that is a disk of its own, of that size."""
+    directory = Path(tempfile.mkdtemp(prefix="axon-disk-"))
+    try:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=711", "tmpfs", str(directory)]
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if done.returncode:
+            do_without("a small disk", f"it cannot be mounted: {done.stderr.strip()}")
+        try:
+            yield directory
+        finally:
+            run("umount", "--lazy", directory)
+    finally:
+        directory.rmdir()
+
+
+@contextmanager
+def server(kind: str, further: str = "", place: Path | None = None) -> Iterator[tuple[Process, str]]:
+    """Start a server of a kind below ``place``, with ``further`` settings; give it and its URL.
+
+    In the settings ``{directory}`` is the server's directory.
+    """
     programs = {"postgresql": packages.postgresql, "mariadb": packages.mariadb, "mysql": packages.mysql}[kind]()
     if programs is None:
         do_without(kind, "its programs are not on this machine, and `make servers` could not get them")
-    directory = Path(tempfile.mkdtemp(prefix=f"axon-fault-{kind}-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"axon-fault-{kind}-", dir=place))
     directory.chmod(0o711)
     settings = _DURABLE[kind] + further.format(directory=directory)
     try:

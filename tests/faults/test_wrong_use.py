@@ -1,8 +1,15 @@
 """Wrong use is a clear error, and no driver's."""
 
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from axon_storage import StorageConnectionError, open_storage
+from axon_storage import QueryError, StorageConnectionError, TraceRow, open_storage
+from tests.samples import sample
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mysql+asyncmy"])
@@ -17,3 +24,41 @@ async def test_a_url_that_the_driver_cannot_use_is_told_without_the_password(sch
             pass
     assert str(refused.value).startswith("connection error: open: ")
     assert "secret" not in str(refused.value)
+
+
+async def test_a_storage_closed_inside_its_own_transaction_is_told_and_does_not_wait_for_itself(tmp_path: Path) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
+        async with storage.transaction() as block:
+            await block.save_trace(sample(TraceRow))
+            with pytest.raises(QueryError, match="close: this task is inside a transaction of the storage"):
+                await storage.close()
+        assert await storage.load_traces(1) == [sample(TraceRow)]
+
+
+async def test_a_storage_that_went_through_a_fork_is_told_in_the_child_and_goes_on_in_the_parent(url: str) -> None:
+    async with open_storage(url, migrate=False) as storage:
+        await storage.save_trace(sample(TraceRow))
+        assert "this storage belongs to another process: open one after the fork" in await _in_child(
+            storage.load_daemons
+        )
+        assert await storage.load_traces(1) == [sample(TraceRow)]
+
+
+async def _in_child(call: Callable[[], Any]) -> str:
+    """Fork, make a call in the child, and give the error that it met there."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:  # and never back into the test run, whose connections are the parent's
+        answer = "nothing"
+        try:
+            asyncio.run(call())
+        except BaseException as error:
+            answer = str(error)
+        finally:
+            os.write(writing, answer.encode())
+            os._exit(0)
+    os.close(writing)
+    told: bytes = await asyncio.to_thread(os.read, reading, 10_000)
+    await asyncio.to_thread(os.waitpid, child, 0)
+    os.close(reading)
+    return told.decode()
