@@ -30,6 +30,7 @@ def pytest_configure() -> None:
         raise pytest.UsageError("AXON_TEST_REQUIRE: oracle is required here, and AXON_TEST_ORACLE_URL is not set")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, which reads the groups, is not to come before
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         target = (

@@ -45,7 +45,8 @@ async def test_under_random_faults_nothing_is_lost_and_nothing_doubled(url: str,
         lost, doubled = await audit(storage, ledger)
     print(  # noqa: T201  # told with -rP
         f"{target}: seed {SEED}, {rounds * operations} operations, {sum(proxy.injected.values())} faults, "
-        f"{dict(proxy.injected)}, {dict(ledger.outcomes)}, lost {lost}, doubled {doubled}, {took:.0f} s"
+        f"{dict(proxy.injected)}, {dict(ledger.outcomes)}, lost {lost}, doubled {doubled}, "
+        f"{took:.0f} s, worst recovery {ledger.longest_silence:.1f} s"
     )
     assert (lost, doubled) == (0, 0), ledger.problems
     assert ledger.problems == []

@@ -16,7 +16,7 @@ from axon_storage.executor import Executor
 from tests.faults.private import server
 from tests.servers.process import account, own
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("tls")]  # one worker has the servers
 
 DRIVERS = ["postgresql", "mariadb", "mariadb+asyncmy", "mysql", "mysql+asyncmy"]
 CERTIFIED = {

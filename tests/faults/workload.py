@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ class Ledger:
     appended: dict[UUID, bool] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    longest_silence: float = 0.0
+    """Seconds between two acknowledgements, of whatever task."""
+    _heard: float = field(default_factory=time.monotonic)
 
     async def change(self, table: str, tenant: str, key: Any, value: Any, call: Awaitable[Any]) -> None:
         """Make a call that leaves ``value`` under a key, and note how it ended."""
@@ -60,14 +64,18 @@ class Ledger:
                 self.problems.append(f"not transient: {error}")
             return False
         self.outcomes["acknowledged"] += 1
+        before, self._heard = self._heard, time.monotonic()
+        self.longest_silence = max(self.longest_silence, self._heard - before)
         return True
 
 
-async def run(storage: StorageBackend, ledger: Ledger, *, tasks: int, operations: int, seed: int) -> None:
-    """Carry out at least ``operations`` calls from that many tasks; each task has keys of its own."""
+async def run(
+    storage: StorageBackend, ledger: Ledger, *, tasks: int, operations: int, seed: int, first: int = 0
+) -> None:
+    """Carry out at least ``operations`` calls from that many tasks; each, numbered from ``first``, has its own keys."""
     share = -(-operations // tasks)
-    dice = [random.Random(seed + number) for number in range(tasks)]  # noqa: S311  # repeatable
-    await asyncio.gather(*(_task(storage, ledger, f"{seed}", number, share, dice[number]) for number in range(tasks)))
+    numbered = {number: random.Random(seed + number) for number in range(first, first + tasks)}  # noqa: S311  # repeatable
+    await asyncio.gather(*(_task(storage, ledger, f"{seed}", number, share, dice) for number, dice in numbered.items()))
 
 
 async def _task(

@@ -51,6 +51,7 @@ class Flavour:
     client: Path
     settings: str
     install: tuple[str | Path, ...]
+    environment: tuple[str, ...] = ()
 
 
 def mariadb(programs: Path) -> Flavour:
@@ -74,16 +75,48 @@ def mysql(root: Path) -> Flavour:
 
 def start(directory: Path, flavour: Flavour, further: str = "") -> tuple[list[Process], str]:
     """Start a server in an empty directory, with ``further`` settings; give it and its URL."""
-    port, settings = free_port(), directory / "my.cnf"
-    ours = SETTINGS.format(directory=directory, port=port, user=getpass.getuser())
-    settings.write_text(ours + flavour.settings + further)
+    port = free_port()
+    settings = configure(directory, flavour, port, further)
     program, *options = flavour.install
     run(program, f"--defaults-file={settings}", *options)
-    process = Process.start([flavour.server, f"--defaults-file={settings}"], directory / "server.log")
-    socket = f"--socket={directory}/s.sock"
-    process.wait_for(flavour.admin, "--no-defaults", "--user=root", socket, "ping")
-    # the administrator's account has no password yet, and only the socket's directory to guard it
-    run(flavour.client, "--no-defaults", "--user=root", socket, "-e",
+    process = launch(directory, flavour)
+    administer(directory, flavour,
         f"CREATE DATABASE axon; CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';"
         f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION")  # fmt: skip
-    return [process], f"{flavour.scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/axon"
+    return [process], url_at(flavour, port)
+
+
+def configure(directory: Path, flavour: Flavour, port: int, further: str = "") -> Path:
+    """Write the settings of a server in a directory; what ``further`` sets again counts."""
+    settings = directory / "my.cnf"
+    ours = SETTINGS.format(directory=directory, port=port, user=getpass.getuser())
+    settings.write_text(ours + flavour.settings + further)
+    return settings
+
+
+def launch(directory: Path, flavour: Flavour) -> Process:
+    """Start the server whose settings and data are in a directory, and wait until it answers."""
+    command: list[str | Path] = ["env", *flavour.environment, flavour.server, f"--defaults-file={directory}/my.cnf"]
+    process = Process.start(command, directory / "server.log")
+    process.wait_for(*ping(directory, flavour))
+    return process
+
+
+def ping(directory: Path, flavour: Flavour) -> list[str | Path]:
+    """A command that succeeds when the server answers."""
+    return [flavour.admin, *_by_socket(directory), "ping"]
+
+
+def administer(directory: Path, flavour: Flavour, statements: str) -> str:
+    """Run statements as the server's administrator; give what the client prints, without headings."""
+    return run(flavour.client, *_by_socket(directory), "--skip-column-names", "-e", statements).strip()
+
+
+def url_at(flavour: Flavour, port: int) -> str:
+    """The URL of a server's database."""
+    return f"{flavour.scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/axon"
+
+
+def _by_socket(directory: Path) -> list[str]:
+    # the administrator's account has no password yet, and only the socket's directory to guard it
+    return ["--no-defaults", "--user=root", f"--socket={directory}/s.sock"]

@@ -38,10 +38,22 @@ def mariadb() -> Path | None:
     return Path(program).parent if program and server else None
 
 
+def galera() -> Path | None:
+    """The library that makes a cluster of MariaDB servers."""
+    places = [Path("/usr/lib/galera/libgalera_smm.so"), Path("/usr/lib/libgalera_smm.so")]
+    return next((place for place in places if place.exists()), None)
+
+
 def mysql() -> Path | None:
     """The root below which MySQL is unpacked."""
     root = CACHE / "mysql" / "root"
     return root if (root.parent / COMPLETE).exists() else None
+
+
+def group_replication() -> Path | None:
+    """The root below which MySQL is unpacked, where it came with the plugin that makes a cluster."""
+    root = mysql()
+    return root if root and (root / "usr/lib/mysql/plugin/group_replication.so").exists() else None
 
 
 def oracle_double() -> double.Programs | None:
@@ -81,7 +93,9 @@ def install() -> list[str]:
     problems = []
     wanted = [
         ("PostgreSQL", postgresql, _install_postgresql),
-        ("MariaDB", mariadb, _install_mariadb),
+        # the core packages have the programs and start no service
+        ("MariaDB", mariadb, lambda: _install("mariadb-server-core", "mariadb-client-core")),
+        ("Galera", galera, lambda: _install("galera-4")),
         ("MySQL", mysql, _unpack_mysql),
         ("the Oracle double", oracle_double, _install_oracle_double),
         ("the grammar of Oracle's SQL", oracle_grammar, _install_oracle_grammar),
@@ -111,10 +125,9 @@ def _install_postgresql() -> None:
             settings.unlink(missing_ok=True)
 
 
-def _install_mariadb() -> None:
+def _install(*names: str) -> None:
     _require_root()
-    # the core packages have the programs and start no service
-    apt_install("mariadb-server-core", "mariadb-client-core")
+    apt_install(*names)
 
 
 def _unpack_mysql() -> None:

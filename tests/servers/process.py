@@ -70,11 +70,12 @@ class Process:
         self.popen.wait()
 
 
-def run(*command: str | Path, user: str | None = None) -> None:
-    """Run a command to its end; its output is part of the error when it fails."""
+def run(*command: str | Path, user: str | None = None) -> str:
+    """Run a command to its end, and give its output, which is part of the error when it fails."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **as_user(user))
     if done.returncode:
         raise StartError(f"{command[0]}: {(done.stdout + done.stderr)[-2000:]}")
+    return str(done.stdout)
 
 
 def free_port() -> int:

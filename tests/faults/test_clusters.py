@@ -1,0 +1,250 @@
+"""On clusters where every node takes writes: what loses to another node's write is run again, and nothing is lost."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, ExceptionContext
+
+from axon_storage import (
+    EventRow,
+    SessionRow,
+    StorageBackend,
+    StorageConnectionError,
+    StorageError,
+    TraceRow,
+    new_id,
+    open_storage,
+)
+from axon_storage.dialects.mysql import MySQL
+from tests.databases import do_without
+from tests.faults.workload import Ledger, audit, run
+from tests.samples import sample
+from tests.servers import galera, group_replication, packages
+from tests.servers.clusters import SIZE, Cluster, Kind
+
+FULL = "AXON_FAULTS" in os.environ
+OPERATIONS = 5_000 if FULL else 600
+ROUNDS = 60 if FULL else 10
+TASKS = 8
+"""On each node."""
+HOT = 5
+"""Keys that all tasks of all nodes save."""
+
+CODES = {"galera": {"1213"}, "group-replication": {"1180", "1213", "3101"}}
+"""What a transaction is told that lost to another node's; 1180 and 1213 when it is found while it still runs."""
+OUT_OF_SERVICE = {"galera": "[1047]", "group-replication": "[1290]"}
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module", params=["galera", "group-replication"])
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def cluster(target: str) -> Iterator[Cluster]:
+    directory = Path(tempfile.mkdtemp(prefix=f"axon-{target}-"))
+    try:
+        running = Cluster(_kind(target, directory), directory)
+        yield running
+        running.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _kind(target: str, directory: Path) -> Kind:
+    if target == "galera":
+        programs, library = packages.mariadb(), packages.galera()
+        if programs is not None and library is not None:
+            return galera.kind(programs, library, directory)
+    elif (root := packages.group_replication()) is not None:
+        return group_replication.kind(root)
+    return do_without(target, "its programs are not on this machine, and `make servers` could not get them")
+
+
+@pytest.fixture
+def met() -> Iterator[Counter[str]]:
+    """The codes of all the errors that the servers answer with."""
+    codes: Counter[str] = Counter()
+
+    def note(context: ExceptionContext) -> None:
+        codes[str(context.original_exception.args[0])] += 1
+
+    event.listen(Engine, "handle_error", note)
+    yield codes
+    event.remove(Engine, "handle_error", note)
+
+
+@asynccontextmanager
+async def opened(cluster: Cluster) -> AsyncIterator[list[StorageBackend]]:
+    """A storage on each node, with an empty schema that went up on one of them."""
+    cluster.ask(cluster.nodes[0], "DROP DATABASE axon; CREATE DATABASE axon")
+    async with AsyncExitStack() as stack:
+        storages: list[StorageBackend] = []
+        for node in cluster.nodes:
+            storage = open_storage(node.url, migrate=not storages, retry_attempts=40)
+            storages.append(await stack.enter_async_context(storage))
+            cluster.catch_up()
+        yield storages
+
+
+async def test_a_block_that_loses_to_another_nodes_write_is_transient(cluster: Cluster, target: str) -> None:
+    told: Counter[str] = Counter()
+    async with opened(cluster) as (loser, winner, _):
+        for turn in range(ROUNDS):
+            with pytest.raises(StorageError) as caught:
+                await _lose(loser, winner, turn)
+            assert caught.value.transient, caught.value
+            told[str(caught.value).partition("[")[2].partition("]")[0]] += 1
+            assert await _status(winner) == f"winner's {turn}"
+            assert await loser.load_sessions("name") == []
+        async with loser.transaction() as block:  # again, as the error says
+            await block.save_trace(sample(TraceRow, status="loser's"))
+        assert await _status(loser) == "loser's"
+    print(f"{target}: {ROUNDS} blocks that lost, told {dict(told)}")  # noqa: T201  # told with -rP
+    assert set(told) <= CODES[target]
+
+
+async def _lose(loser: StorageBackend, winner: StorageBackend, turn: int) -> None:
+    """Lose before the other's write is on this node or after it, with a further statement or at the COMMIT."""
+    async with loser.transaction() as block:
+        await block.save_trace(sample(TraceRow, status="loser's"))
+        await winner.save_trace(sample(TraceRow, status=f"winner's {turn}"))
+        while turn % 2 and await _status(loser) != f"winner's {turn}":  # noqa: ASYNC110  # another server's event
+            await asyncio.sleep(0.01)
+        if turn % 3:
+            await block.save_session(sample(SessionRow))
+
+
+async def _status(storage: StorageBackend) -> str:
+    trace = await storage.get_trace(7)
+    return trace.status if trace else ""
+
+
+async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
+    cluster: Cluster, target: str, met: Counter[str]
+) -> None:
+    appended: list[str] = []
+
+    async def save(storage: StorageBackend, node: int, task: int) -> None:
+        for turn in range(ROUNDS):
+            value, row_id = f"{node} {task} {turn}", new_id()
+            await storage.save_trace(sample(TraceRow, trace_id=task % HOT, status=value))
+            await storage.save_session(sample(SessionRow, scope="hot", key=str(task % HOT), value=value))
+            await storage.append_event(sample(EventRow, source=str(row_id)), id=row_id)
+            appended.append(str(row_id))
+
+    async with opened(cluster) as storages:
+        met.clear()
+        tasks = [(storage, node, task) for node, storage in enumerate(storages) for task in range(TASKS)]
+        await asyncio.gather(*(save(*task) for task in tasks))
+        cluster.catch_up()
+        traces, sessions, events = zip(*[await _held(storage) for storage in storages], strict=True)
+    stored = events[0]
+    lost = len(set(appended) - set(stored))
+    doubled = stored.total() - len(stored)
+    operations = 3 * len(appended)
+    print(  # noqa: T201  # told with -rP
+        f"{target}: {operations} operations on {HOT} rows, faults {dict(met)}, {operations} acknowledged, "
+        f"lost {lost}, doubled {doubled}"
+    )
+    assert (lost, doubled, len(stored)) == (0, 0, len(appended))
+    assert events == (stored,) * SIZE
+    for held in (traces, sessions):
+        assert held == (held[0],) * SIZE
+        for key, value in held[0].items():
+            _, task, turn = map(int, value.split())
+            assert (task % HOT, turn) == (key, ROUNDS - 1)  # the last of one of those who saved it
+    assert met
+    assert set(met) <= MySQL.transient_codes
+
+
+async def _held(storage: StorageBackend) -> tuple[dict[int, str], dict[int, str], Counter[str]]:
+    traces = {trace.trace_id: trace.status for trace in await storage.load_traces(10**6)}
+    sessions = {int(entry.key): entry.value for entry in await storage.load_sessions("hot")}
+    return traces, sessions, Counter(row.source for row in await storage.query_events(None, 10**6))
+
+
+async def test_when_a_node_is_killed_under_load_the_others_go_on_and_nothing_is_lost(
+    cluster: Cluster, target: str, met: Counter[str]
+) -> None:
+    if target == "group-replication" and not FULL:
+        pytest.skip("a part of the full load: until the dead one is expelled, commits may wait for 45 s")
+    ledger, victim = Ledger(), cluster.nodes[-1]
+    async with opened(cluster) as storages, open_storage(victim.url, migrate=False, retry_attempts=1) as doomed:
+        met.clear()
+        load = asyncio.gather(
+            *(
+                run(storage, ledger, tasks=TASKS, operations=OPERATIONS // SIZE, seed=9, first=number * TASKS)
+                for number, storage in enumerate([*storages[:-1], doomed])
+            )
+        )
+        while ledger.outcomes["acknowledged"] < OPERATIONS // 3:  # noqa: ASYNC110  # counts
+            await asyncio.sleep(0.001)
+        cluster.kill(victim)
+        await load
+        await asyncio.to_thread(cluster.bring_back, victim)
+        cluster.catch_up()
+        audits = [await audit(storage, ledger) for storage in storages]
+    lost, doubled = map(sum, zip(*audits, strict=True))
+    print(  # noqa: T201  # told with -rP
+        f"{target}: {OPERATIONS} operations, 1 node killed, faults {dict(met)}, {dict(ledger.outcomes)}, "
+        f"lost {lost}, doubled {doubled}"
+    )
+    assert (lost, doubled) == (0, 0), ledger.problems
+    assert ledger.problems == []
+    assert ledger.outcomes["acknowledged"] >= OPERATIONS * 2 // 3
+    assert set(met) <= MySQL.transient_codes
+
+
+async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(cluster: Cluster, target: str) -> None:
+    async with opened(cluster) as storages:
+        await storages[-1].save_trace(sample(TraceRow))
+        cluster.leave(cluster.nodes[-1])
+        error = await _refusal(storages[-1])
+        again = asyncio.create_task(storages[-1].save_trace(sample(TraceRow)))
+        await asyncio.to_thread(cluster.join, cluster.nodes[-1])
+        await again
+    print(f"{target}: out of service, told {error}")  # noqa: T201  # told with -rP
+    assert OUT_OF_SERVICE[target] in str(error)
+    assert error.transient
+
+
+@pytest.mark.skipif(not FULL, reason="a part of the full load: noticing takes clusters many seconds")
+async def test_a_node_that_lost_the_majority_is_a_transient_error_until_it_is_back(
+    cluster: Cluster, target: str, met: Counter[str]
+) -> None:
+    lonely, *others = cluster.nodes
+    async with opened(cluster) as (storage, *_):
+        met.clear()
+        cluster.signal(signal.SIGSTOP, *others)
+        try:
+            while OUT_OF_SERVICE[target] not in str(await _refusal(storage)):
+                pass
+        finally:
+            cluster.signal(signal.SIGCONT, *others)
+        await asyncio.to_thread(cluster.join, lonely)
+        await storage.save_trace(sample(TraceRow))
+    print(f"{target}: without majority, told {dict(met)}")  # noqa: T201  # told with -rP
+    assert set(met) <= MySQL.transient_codes
+
+
+async def _refusal(storage: StorageBackend) -> StorageConnectionError:
+    """How a node refuses a write, as soon as it does."""
+    while True:
+        try:
+            async with storage.transaction() as block:
+                await block.save_trace(sample(TraceRow))
+        except StorageError as error:
+            if isinstance(error, StorageConnectionError):
+                return error
