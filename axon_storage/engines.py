@@ -60,10 +60,8 @@ def create_engine(
         hint = f'pip install "axon-storage[{extra}]"'
         raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
     prepare_engine(engine)
-    if tls is not None and tls.context is not None and not tls.required and not dialect.falls_back_to_plain:
-        event.listen(engine.sync_engine, "do_connect", _preferring_tls(dialect))
-    if tls is not None and tls.required:
-        event.listen(engine.sync_engine, "connect", lambda connection, _record: dialect.check_tls(connection))
+    if tls is not None and tls.context is not None:
+        event.listen(engine.sync_engine, "do_connect", _connecting_with_tls(dialect, required=tls.required))
     return engine
 
 
@@ -142,17 +140,21 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
     }
 
 
-def _preferring_tls(dialect: Dialect) -> Callable[..., DBAPIConnection]:
-    """Connects in plain text where the server has no TLS."""
+def _connecting_with_tls(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnection]:
+    """Connects with TLS; where that is not to be had, says so, or connects in plain text if it is not required."""
 
     def connect(
         driver: DefaultDialect, _record: ConnectionPoolEntry, positional: list[Any], named: dict[str, Any]
     ) -> DBAPIConnection:
+        insisting = dialect.tls_options(driver.loaded_dbapi) if required else {}
         try:
-            return driver.connect(*positional, **named)
+            return driver.connect(*positional, **named, **insisting)
         except Exception as error:
-            if dialect.tls_refusal(error) is None:
+            refusal = dialect.tls_refusal(error)
+            if refusal is None:
                 raise
+            if required:
+                raise Unfit(refusal) from error
             return driver.connect(*positional, **{name: value for name, value in named.items() if name != "ssl"})
 
     return connect
@@ -188,6 +190,8 @@ def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None
     A CA file makes ``verify-full`` the default, and makes ``require`` check the certificate, as libpq does.
     """
     if mode is None and ca is None:
+        if cert is not None:
+            raise ValueError("sslcert is of no use without sslmode or sslrootcert")
         return None
     mode = _MODES.get((mode or "verify-full").lower().replace("_", "-"))
     if mode is None:

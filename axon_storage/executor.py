@@ -288,9 +288,8 @@ def _cancellations() -> int:
 
 def _translate(dialect: Dialect, error: Exception) -> tuple[StorageError | None, BaseException | None]:
     """The error of ours for one from below, and the driver's own to keep as its cause."""
-    unfit = str(error) if isinstance(error, Unfit) else dialect.tls_refusal(error)
-    if unfit is not None:
-        return StorageConnectionError(unfit), None if isinstance(error, Unfit) else error
+    if isinstance(error, Unfit):
+        return StorageConnectionError(str(error)), None
     if isinstance(error, PoolTimeoutError):
         return _BusyError("no connection of the pool came free in time", transient=True), None
     invalidated = isinstance(error, DBAPIError) and error.connection_invalidated

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ssl import SSLContext, SSLEOFError, SSLError, SSLSyscallError, SSLZeroReturnError
+from ssl import SSLCertVerificationError, SSLContext
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import (
@@ -34,10 +34,7 @@ WRITTEN_ONCE = "axon_storage_written_once"
 _MESSAGE_LENGTH = 80
 
 _TLS_REFUSED = "TLS cannot be had as the URL asks for it"
-NO_TLS = f"{_TLS_REFUSED}: the server offers none"
-"""What is told where TLS was asked for and the server has none."""
 _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
-_CUT_SHORT = (SSLEOFError, SSLZeroReturnError, SSLSyscallError)
 
 
 class Fault(NamedTuple):
@@ -74,8 +71,6 @@ class Dialect:
 
     empty_is_null: ClassVar[bool] = False
     """Whether the database takes ``''`` for NULL, so that strings must be stored escaped."""
-    falls_back_to_plain: ClassVar[bool] = False
-    """Whether the driver connects in plain text by itself where TLS is preferred and the server has none."""
     native_uuid: ClassVar[bool] = False
     """Whether ids are the database's own UUIDs; elsewhere they are 32 hexadecimal digits, which sort the same."""
     decodes_json: ClassVar[bool] = False
@@ -192,8 +187,10 @@ class Dialect:
     def check_url(self, url: URL) -> None:
         """Raise :class:`Unfit` for a URL that cannot keep the contract."""
 
-    def check_tls(self, connection: DBAPIConnection) -> None:
-        """Raise :class:`Unfit` where TLS was required and the connection has none."""
+    def tls_options(self, driver: Any) -> dict[str, Any]:
+        """Further arguments for a connection that is to have TLS or not to be; ``driver`` is SQLAlchemy's adapter."""
+        del driver
+        return {}
 
     def prepare(self, connection: DBAPIConnection) -> None:
         """Set what a new connection needs; raise :class:`Unfit` where that cannot be set."""
@@ -255,14 +252,16 @@ class Dialect:
         return code in codes
 
     def tls_refusal(self, error: BaseException | None) -> str | None:
-        """Why there is no TLS as was asked for, of an error or what it came of; None where it is not about that."""
-        while error is not None:
-            if self.says_no_tls(error):
-                return NO_TLS
-            if isinstance(error, SSLError) and not isinstance(error, _CUT_SHORT):
-                reason = getattr(error, "verify_message", None) or error.reason
-                return NO_TLS if reason == _ANSWERED_IN_PLAIN_TEXT else f"{_TLS_REFUSED}: {reason}"
-            error = error.__cause__ or error.__context__
+        """Why connecting with TLS failed, where it would fail again; None where that is not known of the error."""
+        seen: list[BaseException] = []
+        while error is not None and error not in seen:
+            reason = getattr(error, "reason", None)
+            if self.says_no_tls(error) or reason == _ANSWERED_IN_PLAIN_TEXT:
+                return f"{_TLS_REFUSED}: the server offers none"
+            if isinstance(error, SSLCertVerificationError):
+                return f"{_TLS_REFUSED}: {getattr(error, 'verify_message', reason)}"
+            seen.append(error)
+            error = error.__cause__
         return None
 
     def says_no_tls(self, error: BaseException) -> bool:

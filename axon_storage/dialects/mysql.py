@@ -1,7 +1,7 @@
 """MySQL and MariaDB through aiomysql or asyncmy: one dialect, two sets of collations."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -11,11 +11,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import NO_TLS, Dialect, Tls, Unfit, execute, replaced
+from axon_storage.dialects.base import Dialect, Tls, Unfit, execute, replaced
 
 _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
+
+# a server's greeting says with this bit that it has TLS
+_TLS_CAPABILITY = 1 << 11
+_NO_TLS = "2026"
 
 # what SQLAlchemy writes for MySQL 8.0.20 and later, and the drivers' own batching does not recognise
 _ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new [^%]*)", re.DOTALL)
@@ -99,13 +103,12 @@ class MySQL(Dialect):
             arguments["ssl"] = tls.context
         return url, arguments
 
-    def says_no_tls(self, error: BaseException) -> bool:
-        return self.code(error) == "1043"  # bad handshake, MySQL's answer to a client that goes on to TLS all the same
+    def tls_options(self, driver: Any) -> dict[str, Any]:
+        return {"async_creator_fn": _insisting_on_tls(driver.aiomysql)} if hasattr(driver, "aiomysql") else {}
 
-    def check_tls(self, connection: DBAPIConnection) -> None:
-        # the drivers fall back to plain text where the server offers no TLS
-        if not execute(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")[1]:
-            raise Unfit(NO_TLS)
+    def says_no_tls(self, error: BaseException) -> bool:
+        # bad handshake, MySQL's answer to a client that goes on to TLS all the same, and ours for a greeting without
+        return self.is_driver_error(error) and self.code(error) in {"1043", _NO_TLS}
 
     def prepare(self, connection: DBAPIConnection) -> None:
         select = "SELECT @@sql_mode, @@character_set_client, @@max_allowed_packet"
@@ -165,3 +168,20 @@ def _deployment_lock(connection: Connection) -> str:
     """The lock's name: locks are the server's, and a name may have 64 characters, as many as a database's."""
     database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
     return f"axon_storage:{sha256(str(database).encode()).hexdigest()[:40]}"
+
+
+def _insisting_on_tls(aiomysql: Any) -> Callable[..., Awaitable[Any]]:
+    """Connects as aiomysql does, but not on to the password, in plain text, where the server's greeting has no TLS."""
+
+    class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql is untyped
+        async def _request_authentication(self) -> None:
+            if not self.server_capabilities & _TLS_CAPABILITY:
+                raise aiomysql.OperationalError(int(_NO_TLS), "the server offers no TLS")
+            await super()._request_authentication()
+
+    async def connect(**options: Any) -> Any:
+        connection = Connection(**options)
+        await connection._connect()
+        return connection
+
+    return connect

@@ -17,6 +17,7 @@ from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, execute, repl
 
 _CHARSET = "AL32UTF8"
 _LOCK_TABLE = "axon_storage_lock"
+_ROLLBACK_SECONDS = 1
 _CANNOT_CONNECT = "DPY-6005"  # what went wrong is its cause
 # As the driver counts, four bytes each, this is what a VARCHAR2 holds. Whatever is declared longer goes as LONG, which
 # MERGE is said to refuse (ORA-01461); not seen on Oracle.
@@ -134,10 +135,14 @@ class Oracle(Dialect):
     def abandon(self, connection: DBAPIConnection) -> None:
         # A session that ends in good order commits what it left open. The driver rolls back first where it knows of a
         # transaction, and of one that began with a call that was cancelled, its answer unread, it does not.
+        driver: Any = connection.driver_connection
         try:
-            connection.rollback()
-        except (Exception, asyncio.CancelledError):
-            connection.driver_connection.terminate()
+            connection.run_async(lambda _: asyncio.wait_for(driver.rollback(), _ROLLBACK_SECONDS))
+        except BaseException as error:
+            if driver.is_healthy():  # else nothing that it says gets through
+                driver.terminate()
+            if not isinstance(error, Exception):
+                raise
 
     def take_deployment_lock(self, connection: Connection) -> bool:
         # a row of a table of its own, since DBMS_LOCK needs a grant

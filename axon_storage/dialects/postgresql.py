@@ -50,7 +50,6 @@ class PostgreSQL(OnConflict):
     driver_modules = frozenset({"asyncpg"})
     insert = Insert
     native_uuid = True
-    falls_back_to_plain = True
     online_index_outside = True
     has_axon_servers = True
     # psql goes on after an error, to the statement that says that all is done

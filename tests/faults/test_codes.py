@@ -133,8 +133,10 @@ def signalled(how: signal.Signals) -> "Provoke":
 
 async def back(site: Site) -> None:
     await asyncio.to_thread(site.process.restart)
-    async with open_storage(site.url, migrate=False, retry_attempts=100, retry_deadline=60) as storage:
-        await storage.load_daemons()
+    while True:
+        with suppress(StorageConnectionError):  # it is on its way
+            async with site.storage():
+                return
 
 
 async def stopping(site: Site) -> None:
@@ -252,7 +254,7 @@ def _global(setting: str, value: int, usual: int) -> tuple[str, str]:
 CASES = [
     Case("postgresql", "deadlock", "40P01", False, True, deadlock),
     Case("postgresql", "another snapshot", "40001", False, True, in_snapshot("REPEATABLE READ")),
-    Case("postgresql", "lock time-out", "55P03", False, True, lock_timeout(*_database("lock_timeout", "100"))),
+    Case("postgresql", "lock time-out", "55P03", False, True, lock_timeout(*_database("lock_timeout", "2000"))),
     Case("postgresql", "ended", "08003", True, True, ended("SELECT pg_terminate_backend({session})")),
     Case("postgresql", "immediate shutdown", "08003", True, True, signalled(signal.SIGQUIT)),
     Case("postgresql", "shutting down", "57P03", True, True, stopping),
@@ -262,7 +264,7 @@ CASES = [
     Case("postgresql", "password", "28P01", True, False, opened(password=SECRET)),
     Case("postgresql", "database", "3D000", True, False, opened(database="nowhere")),
     Case("mariadb mysql", "deadlock", "1213", False, True, deadlock),
-    Case("mariadb mysql", "lock", "1205", False, True, lock_timeout(*_global("innodb_lock_wait_timeout", 1, 50))),
+    Case("mariadb mysql", "lock", "1205", False, True, lock_timeout(*_global("innodb_lock_wait_timeout", 2, 50))),
     Case(
         "mariadb",
         "another snapshot",

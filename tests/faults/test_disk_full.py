@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ SETTINGS = {
     "mariadb": "innodb-log-file-size = 8M\n",
     "mysql": "innodb-redo-log-capacity = 16M\n",
 }
+FULL = re.compile(r"\[(13|53100|1114|1021|3)\]")
 ROOM = 6 * 2**20
 """Bytes that are left when the load begins."""
 TEXT = os.urandom(25_000).hex()  # which does not pack well
@@ -62,12 +64,14 @@ async def test_a_full_disk_loses_nothing_acknowledged(small: tuple[str, Path, st
         ballast.write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - ROOM)))
         await asyncio.gather(*(load(storage) for _ in range(4)))
         ballast.unlink()
-        if process is not None and process.popen.poll() is not None:  # it may not go on without room
+        ended = process is not None and process.popen.poll() is not None  # it may not go on without room
+        if process is not None and ended:
             await asyncio.to_thread(process.restart)
     async with open_storage(url, migrate=False, retry_attempts=100, retry_deadline=60) as storage:
         await storage.append_event(sample(EventRow))  # there is room again
         stored = Counter(UUID(event.source) for event in await storage.query_events("load", 10**6))
     lost, doubled = acknowledged - set(stored), [row_id for row_id, count in stored.items() if count > 1]
     print(f"{kind}: {len(acknowledged)} acknowledged, lost {len(lost)}, doubled {len(doubled)}, {errors[0]!r}")  # noqa: T201  # told with -rP
+    assert FULL.search(str(errors[0])) or ended
     assert (lost, doubled) == (set(), [])
     assert acknowledged

@@ -1,5 +1,8 @@
 """TLS as a URL asks for it, on servers with a certificate of a CA made for the test, and on servers without."""
 
+import asyncio
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -32,11 +35,10 @@ Url = Callable[[str, str, str], str]
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificates() -> Iterator[Path]:
     """A directory with a CA, another one, and a certificate of the first for the name localhost."""
-    directory = tmp_path_factory.mktemp("tls")
-    for above in (directory, *directory.parents[:2]):
-        above.chmod(0o711)  # the server may run under another account
+    directory = Path(tempfile.mkdtemp(prefix="axon-tls-"))
+    directory.chmod(0o711)  # the server may run under another account
     ca = trustme.CA()
     certificate = ca.issue_cert("localhost")
     ca.cert_pem.write_to_path(directory / "ca.pem")
@@ -45,7 +47,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate.private_key_pem.write_to_path(directory / "key.pem")
     (directory / "key.pem").chmod(0o600)
     own(directory / "key.pem", account("postgres"))
-    return directory
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,30 @@ def url(certificates: Path) -> Iterator[Url]:
             return f"{place.render_as_string(hide_password=False)}?{query.format(certificates)}"
 
         yield of
+
+
+GREETING = b"\x0a8.0.0\0" + bytes(4) + b"12345678\0" + b"\x00\xf7" + b"\x2d\x02\0" + b"\xff\xdf\x15" + bytes(10)
+"""A MySQL server's, without the bit that says that it has TLS."""
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+@pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy"])
+async def test_a_server_that_denies_tls_is_told_nothing(scheme: str, mode: str) -> None:
+    told = bytearray()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        packet = GREETING + b"123456789012\0mysql_clear_password\0"
+        writer.write(len(packet).to_bytes(3, "little") + b"\0" + packet)
+        told.extend(await reader.read(10_000))
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StorageConnectionError):
+            await _cipher(f"{scheme}://telltale:secret@127.0.0.1:{port}/axon?sslmode={mode}")
+    assert b"telltale" not in told
+    assert b"secret" not in told
 
 
 async def _cipher(url: str) -> str:

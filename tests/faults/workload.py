@@ -37,6 +37,8 @@ class Ledger:
 
     keys: dict[tuple[str, str, Any], Known] = field(default_factory=dict)
     appended: dict[UUID, bool] = field(default_factory=dict)
+    twins: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """Appends of one transaction, of which both are there or none."""
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     longest_silence: float = 0.0
@@ -122,16 +124,19 @@ async def _many(view: StorageBackend, ledger: Ledger, tenant: str, task: int, st
 
 
 async def _block(view: StorageBackend, ledger: Ledger, tenant: str, trace_id: int, stamp: str) -> None:
-    row_id = new_id()
+    row_id, twin = new_id(), new_id()
 
     async def block() -> None:
         async with view.transaction() as inner:
             await inner.save_trace(sample(TraceRow, tenant, trace_id=trace_id, status=stamp))
             await inner.append_event(sample(EventRow, tenant, source=str(row_id)), id=row_id)
+            await inner.append_event(sample(EventRow, tenant, source=str(twin)), id=twin)
 
     known = ledger.keys.setdefault(("traces", tenant, trace_id), Known())
     known.attempted.append(stamp)
     await ledger.append(row_id, block())
+    ledger.appended[twin] = ledger.appended[row_id]
+    ledger.twins.append((row_id, twin))
     if ledger.appended[row_id]:
         known.acknowledged, known.attempted = stamp, []
 
@@ -156,5 +161,6 @@ async def audit(storage: StorageBackend, ledger: Ledger) -> tuple[int, int]:
     for tenant in TENANTS:
         events.update(UUID(event.source) for event in await storage.for_tenant(tenant).query_events(None, 10**6))
     lost += sum(1 for row_id, acknowledged in ledger.appended.items() if acknowledged and not events[row_id])
+    lost += sum(1 for one, other in ledger.twins if events[one] != events[other])
     doubled += sum(1 for row_id, count in events.items() if count > 1 or row_id not in ledger.appended)
     return lost, doubled

@@ -7,14 +7,14 @@ import oracledb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event
 from sqlalchemy.dialects import oracle
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.schema import CreateTable
 
 from axon_storage import CacheRow, EventRow, Row, SessionRow, StorageConnectionError, TraceRow, create_engine
 from axon_storage.dialects import dialect_of
 from axon_storage.dialects.oracle import escaped, unescaped
+from axon_storage.engines import _without_tls
 from axon_storage.rows import ROW_TYPES
 from axon_storage.statements import evict, get, in_order, newest, next_scope, next_tenant, remove, save
 from axon_storage.tables import TABLES
@@ -116,16 +116,8 @@ def test_a_connection_that_cannot_be_made_is_told_by_its_reason(
 
 @pytest.mark.parametrize(("mode", "names"), [("require", False), ("verify-ca", False), ("verify-full", True)])
 def test_tls_checks_the_name_only_where_that_was_asked_for(mode: str, names: bool) -> None:
-    engine = create_engine(f"oracle://u:p@h/?service_name=s&sslmode={mode}")
-    seen: dict[str, Any] = {}
-
-    def connect(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
-        seen.update(options)
-        raise LookupError
-
-    event.listen(engine.sync_engine, "do_connect", connect)
-    with pytest.raises(LookupError):
-        engine.sync_engine.connect()
+    url, tls = _without_tls(make_url(f"oracle://u:p@h/?service_name=s&sslmode={mode}"))
+    seen = ORACLE.connect_arguments(url, 1.0, tls)[1]
     assert seen["protocol"] == "tcps"
     assert seen["ssl_server_dn_match"] is names
 
