@@ -190,8 +190,8 @@ def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None
     A CA file makes ``verify-full`` the default, and makes ``require`` check the certificate, as libpq does.
     """
     if mode is None and ca is None:
-        if cert is not None:
-            raise ValueError("sslcert is of no use without sslmode or sslrootcert")
+        if cert is not None or key is not None:
+            raise ValueError("sslcert and sslkey are of no use without sslmode or sslrootcert")
         return None
     mode = _MODES.get((mode or "verify-full").lower().replace("_", "-"))
     if mode is None:

@@ -35,6 +35,8 @@ async def test_a_storage_closed_inside_its_own_transaction_is_told_and_does_not_
         assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
+# from Python 3.12 on, and rightly: the child does nothing but meet the error
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 async def test_a_storage_that_went_through_a_fork_is_told_in_the_child_and_goes_on_in_the_parent(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
         await storage.save_trace(sample(TraceRow))

@@ -87,9 +87,7 @@ async def _task(
         tenant = dice.choice(TENANTS)
         view, stamp, key = storage.for_tenant(tenant), f"{name} {task} {turn}", dice.randrange(KEYS)
         trace_id = task * KEYS + key
-        match dice.choice(
-            ["trace", "trace", "session", "session", "event", "event", "many", "forget", "drop", "block"]
-        ):
+        match dice.choice(CALLS):
             case "trace":
                 trace = sample(TraceRow, tenant, trace_id=trace_id, status=stamp)
                 await ledger.change("traces", tenant, trace_id, stamp, view.save_trace(trace))

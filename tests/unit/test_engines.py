@@ -46,6 +46,8 @@ def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
         ("sqlite:///file::memory:?cache=shared&uri=true", ":memory: is refused"),
         ("sqlite:///file:x?mode=memory&uri=true", ":memory: is refused"),
         ("sqlite:///x.db?sslmode=require", "SQLite has no TLS"),
+        ("postgresql://u:secret@h/d?sslcert=/x", "sslcert and sslkey are of no use without sslmode or sslrootcert"),
+        ("mysql://u:secret@h/d?ssl_key=/x", "sslcert and sslkey are of no use without sslmode or sslrootcert"),
         ("postgresql://u:secret@h/d?sslmode=perhaps", "sslmode must be disable, prefer, require, verify-ca or"),
         ("mysql://u:secret@h/d?ssl_ca=/nowhere", "a TLS file cannot be read: No such file"),
     ],
