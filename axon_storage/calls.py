@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from axon_storage.ids import new_id
@@ -16,8 +16,6 @@ R = TypeVar("R", bound=Row)
 class Call(Generic[T]):
     """One call: the public method it came from, and the tenant it is confined to."""
 
-    writes: ClassVar[bool] = False
-
     operation: str
     tenant: str
 
@@ -30,8 +28,6 @@ class Call(Generic[T]):
 class Save(Call[None]):
     """Store rows of any types, in order, all or none."""
 
-    writes: ClassVar[bool] = True
-
     rows: Sequence[CheckedRow]
 
     def on_nothing(self) -> None:
@@ -41,8 +37,6 @@ class Save(Call[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append(Call[UUID]):
     """Store one row under ``id``, or under a new one, unless that id is there already."""
-
-    writes: ClassVar[bool] = True
 
     row: CheckedRow
     id: UUID | None
@@ -90,8 +84,6 @@ class Newest(Call[list[R]], Generic[R]):
 class Delete(Call[int]):
     """Delete the rows whose key is ``prefix`` and then one of ``last``; give how many went."""
 
-    writes: ClassVar[bool] = True
-
     row_type: type[Row]
     prefix: Mapping[str, Any]
     last: Sequence[Any]
@@ -103,8 +95,6 @@ class Delete(Call[int]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evict(Call[int]):
     """Delete the rows that have expired; give how many went."""
-
-    writes: ClassVar[bool] = True
 
     row_type: type[Row]
 

@@ -63,6 +63,7 @@ class StorageDispatcher(StorageBackend):
         retry_attempts: int = Retry.attempts,
         retry_deadline: float = Retry.deadline,
         operation_timeout: float = DEFAULT_TIMEOUT,
+        group_commit: bool = True,
         clock: Clock | None = None,
     ) -> Self:
         """Open what a URL names; the options are those of :func:`open_storage`."""
@@ -89,7 +90,12 @@ class StorageDispatcher(StorageBackend):
             raise
         return cls(
             SqlRepository(
-                engine, clock=clock, require_tenant=require_tenant, retry=retry, operation_timeout=operation_timeout
+                engine,
+                clock=clock,
+                require_tenant=require_tenant,
+                retry=retry,
+                operation_timeout=operation_timeout,
+                group_commit=group_commit,
             )
         )
 
@@ -135,6 +141,7 @@ async def open_storage(
     retry_attempts: int = Retry.attempts,
     retry_deadline: float = Retry.deadline,
     operation_timeout: float = DEFAULT_TIMEOUT,
+    group_commit: bool = True,
     clock: Clock | None = None,
 ) -> AsyncIterator[StorageDispatcher]:
     """Open the storage that ``url``, else ``DATABASE_URL``, names; close it at the block's end.
@@ -148,6 +155,8 @@ async def open_storage(
     nanoseconds since 1970, for ids and the cache's expiry. ``retry_attempts`` and ``retry_deadline`` (seconds): how
     often, and for how long, a call that met a transient failure is tried again. ``operation_timeout`` (seconds): what a
     call may take in all, its attempts together; :func:`axon_storage.operation_timeout` sets another for a block.
+    ``group_commit``: saves, appends and deletes that wait at the same moment go together, in one transaction; without
+    it each has one of its own.
     """
     storage = await StorageDispatcher.from_url(
         url,
@@ -161,6 +170,7 @@ async def open_storage(
         retry_attempts=retry_attempts,
         retry_deadline=retry_deadline,
         operation_timeout=operation_timeout,
+        group_commit=group_commit,
         clock=clock,
     )
     async with storage:

@@ -10,13 +10,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from axon_storage.dialects import Dialect, Tls, Unfit, dialect_of, of_scheme
 from axon_storage.errors import StorageConnectionError
 
 _PREPARED = "axon_storage_prepared"
+_DIRECT = "axon_storage_direct"
 
 
 def create_engine(
@@ -106,9 +107,19 @@ def engine_like(engine: AsyncEngine) -> AsyncEngine:
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
 
 
+def is_direct(connection: AsyncConnection) -> bool:
+    """Whether each statement on a connection is known to find the session of the one before, as under a pooler not."""
+    return _DIRECT in connection.info
+
+
 @cache
 def _listeners(dialect: Dialect) -> dict[str, Any]:
     """One set a dialect, so that an engine given twice is prepared once."""
+
+    def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, named: dict[str, Any]) -> None:
+        # a connection made before this listener was there is not known to be direct
+        if dialect.is_direct(named):
+            record.info[_DIRECT] = True
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         # at checkout, since an engine that was in use before has connections that never saw "connect"
@@ -132,6 +143,7 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
         dialect.bind_types(types, rows, context.dialect.loaded_dbapi)
 
     return {
+        "do_connect": do_connect,
         "checkout": checkout,
         "invalidate": invalidate,
         "begin": begin,

@@ -7,10 +7,10 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -19,14 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage.deadline import check_timeout, current_timeout
 from axon_storage.dialects import Dialect, Unfit
-from axon_storage.engines import prepare_engine
+from axon_storage.engines import is_direct, prepare_engine
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
+
+CLOSED = "this storage is closed"
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds a call may take, all its attempts together."""
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 _TURN_SECONDS = 30.0
@@ -51,6 +52,19 @@ class Retry:
         check_timeout(self.deadline)
 
 
+@dataclass(frozen=True, slots=True)
+class Work(Generic[T]):
+    """What is to be done in one transaction, and may be done again from the start.
+
+    ``writes``: whether it does, or only reads. ``single``: it is one statement, all or nothing by itself, or several
+    that need nothing of each other, so that a database with ``single_options`` goes without the transaction.
+    """
+
+    on: Callable[[AsyncConnection], Awaitable[T]]
+    writes: bool
+    single: bool = False
+
+
 class Executor:
     """Runs work on an engine's connections: each piece in one transaction, as often as a transient failure asks."""
 
@@ -60,6 +74,7 @@ class Executor:
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
         self._reading = engine.execution_options(**self.options(writes=False))
         self._writing = engine.execution_options(**self.options(writes=True))
+        self._alone = engine.execution_options(**self.dialect.single_options)
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._under_way: list[asyncio.Task[Any] | None] = []
@@ -70,16 +85,16 @@ class Executor:
         """The execution options of a connection whose transactions write, or only read."""
         return {**self.dialect.transaction_options, **(self.dialect.write_options if writes else {})}
 
-    async def run(self, operation: str, work: Work[T], *, writes: bool) -> T:
+    async def run(self, operation: str, work: Work[T]) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure."""
         wait = _Wait()
         with self.translating(operation):
             async with wait.at_most(current_timeout(self._timeout)):
-                return await self.again_after_failures(lambda: self._try(operation, work, wait, writes=writes))
+                return await self.again_after_failures(lambda: self._try(operation, work, wait))
 
-    async def within(self, operation: str, work: Awaitable[T]) -> T:
+    async def within(self, operation: str, work: Awaitable[T], *, waiting_for: str = "the database") -> T:
         """Await a call's part of a transaction for as long as a call may take."""
-        wait = _Wait("the database")
+        wait = _Wait(waiting_for)
         with self.translating(operation):
             async with wait.at_most(current_timeout(self._timeout)):
                 return await work
@@ -120,9 +135,7 @@ class Executor:
 
     async def close(self) -> None:
         """Refuse new work, wait for the work under way, give up the connections."""
-        if asyncio.current_task() in self._under_way:
-            message = "this task is inside a transaction of the storage, whose end the closing would wait for"
-            raise QueryError(message, operation="close")
+        self.check_outside()
         self._closed = True
         if self._under_way:
             self._idle.clear()
@@ -131,21 +144,20 @@ class Executor:
             async with _Wait().at_most(_CLOSE_SECONDS):
                 await self.engine.dispose()
 
-    async def _try(self, operation: str, work: Work[T], wait: "_Wait", *, writes: bool) -> T:
+    async def _try(self, operation: str, work: Work[T], wait: "_Wait") -> T:
         with self.translating(operation):
-            async with self._connection(wait, writes=writes) as connection:
-                return await work(connection)
+            async with self._connection(wait, writes=work.writes, single=work.single) as connection:
+                return await work.on(connection)
 
     @asynccontextmanager
-    async def _connection(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[AsyncConnection]:
-        self._check_home()
+    async def _connection(self, wait: "_Wait", *, writes: bool, single: bool = False) -> AsyncIterator[AsyncConnection]:
+        self.check_home()
         self._under_way.append(task := asyncio.current_task())
         try:
             wait.what = "this process's other writers"
             async with self._taking_turns(writes=writes):
-                engine = self._writing if writes else self._reading
                 wait.what = "a connection"
-                async with _begun(engine) as connection:
+                async with self._begun(writes=writes, single=single) as connection:
                     wait.what = "the database"
                     try:
                         yield connection
@@ -157,6 +169,26 @@ class Executor:
             self._under_way.remove(task)
             if not self._under_way:
                 self._idle.set()
+
+    @asynccontextmanager
+    async def _begun(self, *, writes: bool, single: bool) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, or in none where a single statement goes without."""
+        single = single and bool(self.dialect.single_options)
+        connection = await _connected(self._alone if single else self._writing if writes else self._reading)
+        alone = single and is_direct(connection)
+        try:
+            if alone:
+                yield connection
+            else:
+                if single:
+                    await connection.execution_options(**self.options(writes=writes))
+                async with connection.begin():
+                    yield connection
+        except BaseException:
+            await connection.__aexit__(*sys.exc_info())
+            raise
+        # nothing is sent at the end of what went alone, so that nothing can cut it off
+        await (connection.close() if alone else connection.__aexit__(None, None, None))
 
     @asynccontextmanager
     async def _taking_turns(self, *, writes: bool) -> AsyncIterator[None]:
@@ -179,9 +211,16 @@ class Executor:
         cause = _driver_error(self.dialect, error)
         return self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection
 
-    def _check_home(self) -> None:
+    def check_outside(self) -> None:
+        """Raise where this task is inside a transaction of the storage, whose end the closing would wait for."""
+        if asyncio.current_task() in self._under_way:
+            message = "this task is inside a transaction of the storage, whose end the closing would wait for"
+            raise QueryError(message, operation="close")
+
+    def check_home(self) -> None:
+        """Raise where this storage is closed, or of another process or event loop."""
         if self._closed:
-            raise StorageConnectionError("this storage is closed")
+            raise StorageConnectionError(CLOSED)
         home = (os.getpid(), asyncio.get_running_loop())
         if self._home is None:
             self._home = home
@@ -191,18 +230,15 @@ class Executor:
             raise StorageConnectionError("this storage belongs to another event loop: open one in this loop")
 
 
-@asynccontextmanager
-async def _begun(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection in a transaction; what a driver makes of an address or option it cannot use is told as ours."""
-    async with AsyncExitStack() as stack:
-        try:
-            connection = await stack.enter_async_context(engine.begin())
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError):  # as a certificate that will not do is
-                raise
-            reason = str(error).partition("\n")[0][:80]
-            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
-        yield connection
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    """A connection; what a driver makes of an address or option it cannot use is told as ours."""
+    try:
+        return await engine.connect()
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError):  # as a certificate that will not do is
+            raise
+        reason = str(error).partition("\n")[0][:80]
+        raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
 
 
 async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, rows: Sequence[Any]) -> None:

@@ -46,6 +46,11 @@ def moment_of(row_id: UUID) -> datetime:
     return EPOCH + (millis * 1000 + min(micros, 999)) * _MICROSECOND
 
 
+def current_moment(clock: Clock) -> datetime:
+    """The UTC moment a clock gives, to the microsecond."""
+    return EPOCH + clock() // 1000 * _MICROSECOND
+
+
 def check_id(row_id: UUID) -> UUID:
     """Give back a UUIDv7 up to the year 9999; anything else is a ValueError, since the id carries the order."""
     if not isinstance(row_id, UUID) or row_id.version != 7:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Call
+from axon_storage.calls import Append, Call, Delete, Save
 from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
 from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
+from axon_storage.group_commit import GroupCommit
 from axon_storage.ids import Clock, IdSource, new_id
 from axon_storage.work import Planner
+from axon_storage.writes import Writer
 
 T = TypeVar("T")
 
@@ -28,7 +30,8 @@ class SqlRepository(StorageBackend):
 
     The engine is made fit by events on it, and disposed of by :meth:`close`. ``clock`` gives nanoseconds since 1970;
     it dates the appends and the cache's expiry. ``require_tenant`` refuses calls that name no tenant. ``retry`` bounds
-    how often a call is tried again, ``operation_timeout`` the seconds it may take in all.
+    how often a call is tried again, ``operation_timeout`` the seconds it may take in all. ``group_commit`` lets saves,
+    appends and deletes that wait at the same moment go together, in one transaction.
     """
 
     def __init__(
@@ -39,24 +42,28 @@ class SqlRepository(StorageBackend):
         require_tenant: bool = False,
         retry: Retry | None = None,
         operation_timeout: float = DEFAULT_TIMEOUT,
+        group_commit: bool = True,
     ) -> None:
         self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
         ids = new_id if clock is None else IdSource(clock)
-        self._planner = Planner(self._executor.dialect, clock or time.time_ns, ids)
+        self._writer = Writer(self._executor.dialect, clock or time.time_ns, ids)
+        self._planner = Planner(self._executor.dialect, clock or time.time_ns)
+        self._group = GroupCommit(self._executor, self._writer, together=group_commit)
         self._require_tenant = require_tenant
         self._probes: set[asyncio.Task[bool]] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        async with self._executor.transaction() as connection:
-            block = _Block(connection)
-            try:
-                yield _Transaction(self, block)
-            finally:
-                block.over = True
-                await _end_of_call(block.turn)
-            if block.failure is not None:
-                raise QueryError("rolled back: a call in it had failed", operation="transaction") from block.failure
+        with self._group.holding() as places:
+            async with self._executor.transaction() as connection:
+                block = _Block(connection, places)
+                try:
+                    yield _Transaction(self, block)
+                finally:
+                    block.over = True
+                    await _end_of_call(block.turn)
+                if block.failure is not None:
+                    raise QueryError("rolled back: a call in it had failed", operation="transaction") from block.failure
 
     async def is_healthy(self) -> bool:
         probe = asyncio.create_task(self._probe())
@@ -76,9 +83,14 @@ class SqlRepository(StorageBackend):
             await engine.dispose()
 
     async def _run(self, call: Call[T]) -> T:
-        return await self._executor.run(call.operation, self._planner.plan(call), writes=call.writes)
+        if isinstance(call, Save | Append | Delete):
+            answer: T = await self._group.write(self._writer.work_out(call))
+            return answer
+        return await self._executor.run(call.operation, self._planner.plan(call))
 
     async def _close(self) -> None:
+        self._executor.check_outside()
+        await self._group.close()
         await self._executor.close()
         await asyncio.gather(*self._probes, return_exceptions=True)
 
@@ -99,9 +111,13 @@ async def _end_of_call(turn: asyncio.Lock) -> None:
 
 @dataclass(slots=True)
 class _Block:
-    """An open transaction: one connection, one call at a time, nothing more after the first failure."""
+    """An open transaction: one connection, one call at a time, nothing more after the first failure.
+
+    ``places``: the rows it has written, for the group commit to know.
+    """
 
     connection: AsyncConnection
+    places: set[Hashable]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     failure: BaseException | None = None
     over: bool = False
@@ -121,8 +137,7 @@ class _Transaction(StorageBackend):
         return await self._repository.is_healthy()
 
     async def _run(self, call: Call[T]) -> T:
-        work: Work[T] = self._repository._planner.plan(call)
-        block = self._block
+        block, work = self._block, self._work(call)
         async with block.turn:
             with self._repository._executor.translating(call.operation):
                 if block.over:
@@ -130,10 +145,17 @@ class _Transaction(StorageBackend):
                 if block.failure is not None:
                     raise QueryError("an earlier call in this transaction failed") from block.failure
                 try:
-                    return await self._repository._executor.within(call.operation, work(block.connection))
+                    return await self._repository._executor.within(call.operation, work.on(block.connection))
                 except BaseException as failure:
                     block.failure = failure
                     raise
+
+    def _work(self, call: Call[T]) -> Work[T]:
+        if not isinstance(call, Save | Append | Delete):
+            return self._repository._planner.plan(call)
+        write = self._repository._writer.work_out(call)
+        self._block.places.update(write.places())
+        return self._repository._writer.alone(write)
 
     async def _close(self) -> None:
         """The block's end closes it."""

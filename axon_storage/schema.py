@@ -21,7 +21,7 @@ from axon_storage import adoption, drift
 from axon_storage.deployment import Patience, deploy
 from axon_storage.engines import create_engine
 from axon_storage.errors import StorageConnectionError
-from axon_storage.executor import Executor
+from axon_storage.executor import Executor, Work
 from axon_storage.tables import VERSION_TABLE
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ async def differences(target: AsyncEngine | str) -> list[str]:
         return await connection.run_sync(drift.differences)
 
     async with _engine(target) as engine:
-        return await Executor(engine).run("check", work, writes=False)
+        return await Executor(engine).run("check", Work(work, writes=False))
 
 
 def head() -> str:
@@ -155,7 +155,7 @@ async def _look(engine: AsyncEngine, operation: str) -> str | None:
     async def work(connection: AsyncConnection) -> str | None:
         return await connection.run_sync(_current)
 
-    return await Executor(engine).run(operation, work, writes=False)
+    return await Executor(engine).run(operation, Work(work, writes=False))
 
 
 async def _change(

@@ -103,6 +103,8 @@ class Dialect:
     """Execution options of every transaction."""
     write_options: ClassVar[Mapping[str, Any]] = {}
     """Execution options of a transaction that writes, beside those."""
+    single_options: ClassVar[Mapping[str, Any]] = {}
+    """Execution options of a single statement that goes without a transaction, where that saves round trips."""
 
     connection_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes that speak of the connection or the server, not of the statement."""
@@ -187,6 +189,11 @@ class Dialect:
     def check_url(self, url: URL) -> None:
         """Raise :class:`Unfit` for a URL that cannot keep the contract."""
 
+    def is_direct(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether the driver's arguments for connecting say that each statement finds the session of the one before."""
+        del arguments
+        return True
+
     def tls_options(self, driver: Any) -> dict[str, Any]:
         """Further arguments for a connection that is to have TLS or not to be; ``driver`` is SQLAlchemy's adapter."""
         del driver
@@ -203,6 +210,11 @@ class Dialect:
 
     def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
         """Change the driver's types of a statement's parameters in place, where the choice hangs on the values."""
+
+    def is_whole(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a batch of these rows is all or nothing also without a transaction around it."""
+        del rows
+        return False
 
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
         """Run a batch in a better way than the driver's own; True where that was done."""

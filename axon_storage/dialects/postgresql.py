@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Delete, String, Table, Text, delete, func, select, text, tuple_
@@ -59,6 +59,7 @@ class PostgreSQL(OnConflict):
     engine_options = {"json_deserializer": decode_json}
     # asked for with BEGIN, so that it costs no round trip and passes through a pooler
     transaction_options = {"isolation_level": "READ COMMITTED"}
+    single_options = {"isolation_level": "AUTOCOMMIT"}
 
     # Classes of SQLSTATE (two characters) or whole ones, from PostgreSQL's appendix A:
     # connection exceptions, authorization, missing database, shutting down or starting up, too many connections.
@@ -99,6 +100,10 @@ class PostgreSQL(OnConflict):
             arguments[name] = int(str(url.query[name]))
         url = url.difference_update_query(_CACHES)
         return url, arguments
+
+    def is_direct(self, arguments: Mapping[str, Any]) -> bool:
+        # A pooler may give what is prepared and what is run two sessions, were there no transaction around both.
+        return all(arguments.get(name) != 0 for name in _CACHES)
 
     def prepare(self, connection: DBAPIConnection) -> None:
         encoding = connection.driver_connection.get_settings().server_encoding
@@ -146,6 +151,10 @@ class PostgreSQL(OnConflict):
             f"SELECT set_config('lock_timeout', current_setting('{_LOCK_TIMEOUT}'), false)",
         ]
 
+    def is_whole(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        # asyncpg's executemany is a transaction of its own where none is open
+        return sum(_sent_size(row.values()) for row in rows) <= _SENT_AT_ONCE
+
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
         for rows in _sent_at_once(parameters):
             cursor.executemany(statement, rows)
@@ -161,12 +170,17 @@ class PostgreSQL(OnConflict):
         return code in codes or code[:2] in codes
 
 
+def _sent_size(row: Iterable[Any]) -> int:
+    """The bytes that a row's message takes at most."""
+    return _MESSAGE_BYTES + sum([_PARAMETER_BYTES + (utf8_size(v) if isinstance(v, str) else 0) for v in row])
+
+
 def _sent_at_once(rows: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
     """Cut a batch into pieces that asyncpg sends without waiting; a row that is too long for that goes alone."""
     piece: list[Sequence[Any]] = []
     total = 0
     for row in rows:
-        size = _MESSAGE_BYTES + sum(_PARAMETER_BYTES + (utf8_size(v) if isinstance(v, str) else 0) for v in row)
+        size = _sent_size(row)
         if piece and total + size > _SENT_AT_ONCE:
             yield piece
             piece, total = [], 0

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axon_storage import StorageConnectionError, create_engine
-from axon_storage.executor import Executor
+from axon_storage.executor import Executor, Work
 from tests.faults.private import server
 from tests.servers.process import account, own
 
@@ -102,7 +102,7 @@ async def _cipher(url: str) -> str:
         return str(rows.one()[1])
 
     try:
-        return await Executor(engine).run("probe", ask, writes=False)
+        return await Executor(engine).run("probe", Work(ask, writes=False))
     finally:
         await engine.dispose()
 

@@ -18,7 +18,7 @@ from axon_storage import (
     TraceRow,
     create_engine,
 )
-from axon_storage.executor import Executor
+from axon_storage.executor import Executor, Work
 from axon_storage.schema import upgrade
 from tests.databases import Databases
 from tests.samples import sample
@@ -50,7 +50,7 @@ async def _refused(engine: AsyncEngine, sql: str, **parameters: Any) -> StorageE
         await connection.execute(text(sql), parameters)
 
     with pytest.raises(StorageError) as refused:
-        await Executor(engine).run("statement", work, writes=True)
+        await Executor(engine).run("statement", Work(work, writes=True))
     return refused.value
 
 

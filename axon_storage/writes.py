@@ -1,0 +1,202 @@
+"""What saves, appends and deletes send: worked out once, when the call is made, then sent alone or many together."""
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Delete, Executable
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from axon_storage import calls, executor, statements
+from axon_storage.calls import Append, Call, Save
+from axon_storage.dialects import Dialect
+from axon_storage.executor import Work
+from axon_storage.ids import EPOCH, Clock, IdSource, current_moment, moment_of
+from axon_storage.rows import ROW_TYPES, CheckedRow, Row
+from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
+
+T = TypeVar("T")
+Values = dict[str, Any]
+Batch = tuple[Executable, Sequence[Values]]
+
+BATCH_ROWS = 1_000
+BATCH_BYTES = 2**20
+ROW_BYTES = 1_000  # what a row takes beside its text and JSON, roughly
+
+_WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
+_WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TABLES[row_type].c)
+
+
+class Stored(NamedTuple):
+    """A row with all its columns; ``place`` is its key, which sorts as the database sorts it."""
+
+    row_type: type[Row]
+    place: tuple[Any, ...]
+    values: Values
+    size: int
+
+
+class Removed(NamedTuple):
+    """A delete's statement, each time with its parameters, and the places it clears."""
+
+    row_type: type[Row]
+    places: list[tuple[Any, ...]]
+    statement: Delete
+    batches: list[Values | list[Values]]
+
+    async def on(self, connection: AsyncConnection) -> int:
+        """Delete; give how many rows went."""
+        return sum([(await connection.execute(self.statement, batch)).rowcount for batch in self.batches])
+
+
+@dataclass(slots=True)
+class Write(Generic[T]):
+    """One call's part of a transaction, and what the call answers: of a delete, how many rows went."""
+
+    operation: str
+    answer: T
+    stores: Sequence[Stored] = ()
+    removal: Removed | None = None
+    rows: int = field(init=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = len(self.stores if self.removal is None else self.removal.places)
+        self.size = sum([stored.size for stored in self.stores]) + self.rows * ROW_BYTES
+
+    def places(self) -> Iterator[Hashable]:
+        """The rows it replaces or deletes; an append does neither."""
+        if self.removal is not None:
+            for place in self.removal.places:
+                yield self.removal.row_type, place
+        for stored in self.stores:
+            if stored.row_type.KEY:
+                yield stored.row_type, stored.place
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Works out writes for one dialect, with the ids and moments that ``clock`` gives."""
+
+    dialect: Dialect
+    clock: Clock
+    ids: IdSource
+
+    @singledispatchmethod
+    def work_out(self, call: Call[Any]) -> Write[Any]:
+        """Give what a call writes, so that it writes the same however often it is tried."""
+        raise NotImplementedError(type(call).__name__)
+
+    @work_out.register
+    def _save(self, call: Save) -> Write[None]:
+        return Write(call.operation, None, [self._stored(row, None) for row in call.rows])
+
+    @work_out.register
+    def _append(self, call: Append) -> Write[UUID]:
+        stored = self._stored(call.row, call.id)
+        return Write(call.operation, stored.values["id"], [stored])
+
+    @work_out.register
+    def _delete(self, call: calls.Delete) -> Write[int]:
+        last = sorted(set(call.last), key=_in_stored_order)
+        chunks = [last[start : start + BATCH_ROWS] for start in range(0, len(last), BATCH_ROWS)]
+        parameters = {"tenant_id": call.tenant, **call.prefix}
+        batches: list[Values | list[Values]] = (
+            [parameters | {"last": chunk} for chunk in chunks]
+            if self.dialect.deletes_lists
+            else [[parameters | {"last": key} for key in chunk] for chunk in chunks]
+        )
+        head = (call.tenant, *map(_in_stored_order, call.prefix.values()))
+        places = [(*head, _in_stored_order(key)) for key in last]
+        statement = statements.remove(self.dialect, call.row_type)
+        return Write(call.operation, 0, removal=Removed(call.row_type, places, statement, batches))
+
+    def alone(self, write: Write[T]) -> Work[T]:
+        """The work of one write."""
+        together = self.together([write])
+
+        async def on(connection: AsyncConnection) -> T:
+            answers: list[T] = await together.on(connection)
+            return answers[0]
+
+        return Work(on, writes=True, single=together.single)
+
+    def together(self, writes: Sequence[Write[Any]]) -> Work[list[Any]]:
+        """The work of several writes and its answers; what is deleted is not saved by a later one of them."""
+        batches = list(self._batches(stored for write in writes for stored in write.stores))
+        removals = [(number, write.removal) for number, write in enumerate(writes) if write.removal is not None]
+
+        async def on(connection: AsyncConnection) -> list[Any]:
+            answers = [write.answer for write in writes]
+            for statement, rows in batches:
+                await executor.save(self.dialect, connection, statement, rows)
+            for number, removal in removals:
+                answers[number] = await removal.on(connection)
+            return answers
+
+        sent = len(batches) + sum(len(removal.batches) for _, removal in removals)
+        single = sent == 1 and (not batches or len(batches[0][1]) == 1 or self.dialect.is_whole(batches[0][1]))
+        return Work(on, writes=True, single=single)
+
+    def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:
+        """Add the columns a row does not carry itself."""
+        row_type, values, size = row
+        if not row_type.KEY:
+            values["id"] = row_id = row_id or self.ids()
+            values["timestamp_utc"] = moment_of(row_id)
+            return Stored(row_type, (values["tenant_id"], row_id.int), values, size)
+        if row_type in _WITH_CREATED_ID:
+            values[CREATED_ID] = self.ids()
+        if row_type in _WITH_EXPIRY:
+            values[EXPIRES_AT] = self._expiry(values["ttl_secs"])
+        key = [_in_stored_order(values[name]) for name in row_type.KEY]
+        return Stored(row_type, (values["tenant_id"], *key), values, size)
+
+    def _expiry(self, ttl_secs: int | None) -> datetime | None:
+        if ttl_secs is None:
+            return None
+        # not "now": a clock that steps back must not bring back what was never to live
+        return current_moment(self.clock) + timedelta(seconds=ttl_secs) if ttl_secs > 0 else EPOCH
+
+    def _batches(self, stores: Iterable[Stored]) -> Iterator[Batch]:
+        """Per row type a statement and its rows, in an order of tables and keys that is the same for every writer."""
+        folded: dict[type[Row], dict[tuple[Any, ...], Stored]] = {}
+        for stored in stores:
+            of_type = folded.setdefault(stored.row_type, {})
+            of_type[stored.place] = _folded(of_type[stored.place], stored) if stored.place in of_type else stored
+        for row_type in ROW_TYPES if len(folded) > 1 else folded:
+            of_type = folded.get(row_type, {})
+            statement = statements.save(self.dialect, row_type)
+            for batch in _bounded([of_type[place] for place in sorted(of_type)]):
+                yield statement, [stored.values for stored in batch]
+
+
+def _folded(first: Stored, last: Stored) -> Stored:
+    """What is left of two rows of one place: of appends the first, else the last, where the first was in the order."""
+    if not first.row_type.KEY:
+        return first
+    if CREATED_ID in first.values:
+        last.values[CREATED_ID] = first.values[CREATED_ID]
+    return last
+
+
+def _in_stored_order(key: Any) -> Any:
+    """What sorts a key field as the database does: every writer takes its rows in that order, so that none deadlock."""
+    return key - 2**64 if isinstance(key, int) and key >= 2**63 else key
+
+
+def _bounded(stores: Sequence[Stored]) -> Iterator[list[Stored]]:
+    """Cut rows into batches of bounded number and bytes."""
+    batch: list[Stored] = []
+    total = 0
+    for stored in stores:
+        if batch and (len(batch) == BATCH_ROWS or total + stored.size > BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(stored)
+        total += stored.size + ROW_BYTES
+    if batch:
+        yield batch
