@@ -1,40 +1,41 @@
 """Every public method of a storage, written once over the calls a backend carries out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from copy import copy
+from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from axon_storage.calls import Append, Call, Delete, Evict, Get, InOrder, Newest, Save, Scopes, Tenants
-from axon_storage.errors import SerializationError, StorageError, TenantMismatchError
+from axon_storage.arguments import check_page, checked, checked_fields, named, period
+from axon_storage.calls import Append, Call, Delete, Evict, Get, InOrder, Newest, Page, Save, Scopes, Tenants
 from axon_storage.ids import check_id
 from axon_storage.rows import (
-    ROW_TYPES,
     AuditRow,
     AxonStoreRow,
     CacheRow,
-    CheckedRow,
     CostRow,
     DaemonRow,
     DataspaceRow,
     EventRow,
     HibernationRow,
+    Recorded,
     Row,
     ScheduleRow,
     SessionRow,
     TraceRow,
     check_field,
-    check_row,
 )
 from axon_storage.tenancy import check_tenant, current_tenant
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
 
-_LONGEST_PAGE = 2**63 - 1
+PAGE_SIZE = 500
+"""How many rows an iterator reads at a time."""
 
 
 class StorageBackend(ABC):
@@ -58,6 +59,22 @@ class StorageBackend(ABC):
     async def load_traces(self, limit: int, offset: int = 0) -> list[TraceRow]:
         """Give up to ``limit`` traces, newest first by first save, after the ``offset`` newest."""
         return await self._newest("load_traces", TraceRow, limit, offset)
+
+    def iter_traces(
+        self,
+        *,
+        flow: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> AsyncIterator[Recorded[TraceRow]]:
+        """Give each trace in the order of first saves, the oldest first: of one flow, or of all with None.
+
+        ``since`` (included) and ``until`` (not included) are moments with a time zone. A page of ``page_size`` rows
+        is in memory at a time, and each page is a call of its own, with nothing held between them: what is stored or
+        deleted meanwhile may or may not be met.
+        """
+        return self._iterate("iter_traces", TraceRow, period(since, until), page_size, flow_name=flow)
 
     async def get_trace(self, trace_id: int) -> TraceRow | None:
         """Give one trace, or None."""
@@ -113,6 +130,12 @@ class StorageBackend(ABC):
         """Give up to ``limit`` entries, newest first."""
         return await self._newest("query_audit", AuditRow, limit)
 
+    def iter_audit(
+        self, *, since: datetime | None = None, until: datetime | None = None, page_size: int = PAGE_SIZE
+    ) -> AsyncIterator[Recorded[AuditRow]]:
+        """Give each entry, the oldest first, as :meth:`iter_traces` does."""
+        return self._iterate("iter_audit", AuditRow, period(since, until), page_size)
+
     # Stores.
 
     async def save_axon_store(self, store: AxonStoreRow) -> None:
@@ -165,6 +188,17 @@ class StorageBackend(ABC):
         """Give up to ``limit`` events of a topic, or of all with None, newest first."""
         return await self._newest("query_events", EventRow, limit, topic=topic)
 
+    def iter_events(
+        self,
+        *,
+        topic: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> AsyncIterator[Recorded[EventRow]]:
+        """Give each event of a topic, or of all with None, the oldest first, as :meth:`iter_traces` does."""
+        return self._iterate("iter_events", EventRow, period(since, until), page_size, topic=topic)
+
     # The cache.
 
     async def save_cache_entry(self, entry: CacheRow) -> None:
@@ -197,6 +231,17 @@ class StorageBackend(ABC):
         """Give up to ``limit`` costs of a flow, or of all with None, newest first."""
         return await self._newest("query_costs", CostRow, limit, flow_name=flow)
 
+    def iter_costs(
+        self,
+        *,
+        flow: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> AsyncIterator[Recorded[CostRow]]:
+        """Give each cost of a flow, or of all with None, the oldest first, as :meth:`iter_traces` does."""
+        return self._iterate("iter_costs", CostRow, period(since, until), page_size, flow_name=flow)
+
     # Schedules.
 
     async def save_schedule(self, schedule: ScheduleRow) -> None:
@@ -215,9 +260,9 @@ class StorageBackend(ABC):
 
     async def save_many(self, rows: Iterable[Row]) -> None:
         """Store rows of any types, in order, in one transaction; of rows that share a key the last wins."""
-        with _named("save_many"):
+        with named("save_many"):
             tenant = self._tenant()
-            call = Save(operation="save_many", tenant=tenant, rows=[_checked(row, Row, tenant) for row in rows])
+            call = Save(operation="save_many", tenant=tenant, rows=[checked(row, Row, tenant) for row in rows])
         if call.rows:
             await self._run(call)
 
@@ -268,83 +313,78 @@ class StorageBackend(ABC):
     def _tenant(self) -> str:
         return self._view_of or current_tenant(required=self._require_tenant)
 
+    def _carrier(self) -> "StorageBackend":
+        """Who carries out the calls that are made now, to their end."""
+        return self
+
     # From a method's arguments to its call.
 
     async def _save(self, operation: str, row_type: type[Row], row: Row) -> None:
-        with _named(operation):
+        with named(operation):
             tenant = self._tenant()
-            call = Save(operation=operation, tenant=tenant, rows=[_checked(row, row_type, tenant)])
+            call = Save(operation=operation, tenant=tenant, rows=[checked(row, row_type, tenant)])
         await self._run(call)
 
     async def _append(self, operation: str, row_type: type[Row], row: Row, row_id: UUID | None) -> UUID:
-        with _named(operation):
+        with named(operation):
             tenant = self._tenant()
-            checked = _checked(row, row_type, tenant)
+            fit = checked(row, row_type, tenant)
             known = None if row_id is None else check_id(row_id)
-        return await self._run(Append(operation=operation, tenant=tenant, row=checked, id=known))
+        return await self._run(Append(operation=operation, tenant=tenant, row=fit, id=known))
 
     async def _get(self, operation: str, row_type: type[R], *key: Any) -> R | None:
-        with _named(operation):
-            fields = _checked_fields(row_type, dict(zip(row_type.KEY, key, strict=True)))
+        with named(operation):
+            fields = checked_fields(row_type, dict(zip(row_type.KEY, key, strict=True)))
             call = Get(operation=operation, tenant=self._tenant(), row_type=row_type, key=fields)
         return await self._run(call)
 
     async def _in_order(self, operation: str, row_type: type[R], *prefix: Any) -> list[R]:
-        with _named(operation):
-            fields = _checked_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
+        with named(operation):
+            fields = checked_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
             call = InOrder(operation=operation, tenant=self._tenant(), row_type=row_type, prefix=fields)
         return await self._run(call)
 
     async def _newest(self, operation: str, row_type: type[R], limit: int, offset: int = 0, **where: Any) -> list[R]:
-        _check_page(limit, offset)
-        with _named(operation):
-            fields = _checked_fields(row_type, {name: value for name, value in where.items() if value is not None})
+        check_page(limit=limit, offset=offset)
+        with named(operation):
+            fields = checked_fields(row_type, {name: value for name, value in where.items() if value is not None})
             tenant = self._tenant()
         return await self._run(
             Newest(operation=operation, tenant=tenant, row_type=row_type, where=fields, limit=limit, offset=offset)
         )
 
+    def _iterate(
+        self, operation: str, row_type: type[R], ids: tuple[UUID, UUID], page_size: int, **where: Any
+    ) -> AsyncIterator[Recorded[R]]:
+        check_page(low=1, page_size=page_size)
+        with named(operation):
+            fields = checked_fields(row_type, {name: value for name, value in where.items() if value is not None})
+            tenant = self._tenant()
+        after, before = ids
+        first = Page(
+            operation=operation,
+            tenant=tenant,
+            row_type=row_type,
+            where=fields,
+            after=after,
+            before=before,
+            limit=page_size,
+        )
+        return _pages(self._carrier(), first)
+
     async def _delete(self, operation: str, row_type: type[Row], *prefix: Any, last: Iterable[Any]) -> int:
-        with _named(operation):
-            fields = _checked_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
+        with named(operation):
+            fields = checked_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
             keys = [check_field(row_type, row_type.KEY[-1], value) for value in last]
             call = Delete(operation=operation, tenant=self._tenant(), row_type=row_type, prefix=fields, last=keys)
         return await self._run(call)
 
 
-class _named:  # noqa: N801  # reads as the word it is in a with statement
-    """Names the operation in an error raised within; a class, since every call passes through it."""
-
-    __slots__ = ("_operation",)
-
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, StorageError) and error.operation is None:
-            error.operation = self._operation
-
-
-def _checked(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
-    # not isinstance: a subclass has no table, and would come back as its parent
-    if type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
-        raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
-    checked = check_row(row)
-    if row.tenant_id != tenant:
-        raise TenantMismatchError(
-            f"{row.TABLE}: the row belongs to {row.tenant_id[:40]!r}, the call to {tenant[:40]!r}"
-        )
-    return checked
-
-
-def _checked_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: check_field(row_type, name, value) for name, value in fields.items()}
-
-
-def _check_page(limit: int, offset: int) -> None:
-    for name, value in (("limit", limit), ("offset", offset)):
-        if type(value) is not int or not 0 <= value <= _LONGEST_PAGE:
-            raise ValueError(f"{name} must be an integer from 0 to 2^63-1")
+async def _pages(backend: StorageBackend, page: Page[R]) -> AsyncIterator[Recorded[R]]:
+    while True:
+        found = await backend._run(page)
+        for recorded in found:
+            yield recorded
+        if len(found) < page.limit:
+            return
+        page = replace(page, after=found[-1].id)

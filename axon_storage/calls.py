@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from axon_storage.ids import new_id
-from axon_storage.rows import CheckedRow, Row
+from axon_storage.rows import CheckedRow, Recorded, Row
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -77,6 +77,20 @@ class Newest(Call[list[R]], Generic[R]):
     offset: int = 0
 
     def on_nothing(self) -> list[R]:
+        return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Call[list[Recorded[R]]], Generic[R]):
+    """The ``limit`` rows that match ``where``, the oldest first, whose ids lie between ``after`` and ``before``."""
+
+    row_type: type[R]
+    where: Mapping[str, Any]
+    after: UUID
+    before: UUID
+    limit: int
+
+    def on_nothing(self) -> list[Recorded[R]]:
         return []
 
 

@@ -123,6 +123,9 @@ class StorageDispatcher(StorageBackend):
     async def _close(self) -> None:
         await self._held.backend.close()
 
+    def _carrier(self) -> StorageBackend:
+        return self._held.backend
+
     def _tenant(self) -> str:
         return self._view_of or self._held.backend._tenant()
 

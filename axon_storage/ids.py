@@ -46,6 +46,12 @@ def moment_of(row_id: UUID) -> datetime:
     return EPOCH + (millis * 1000 + min(micros, 999)) * _MICROSECOND
 
 
+def first_id(moment: datetime) -> UUID:
+    """The smallest id of a moment; of one before 1970, that of 1970's first."""
+    millis, micros = divmod(max(0, (moment - EPOCH) // _MICROSECOND), 1000)
+    return UUID(int=millis << 80 | 0x7 << 76 | micros << 66)
+
+
 def current_moment(clock: Clock) -> datetime:
     """The UTC moment a clock gives, to the microsecond."""
     return EPOCH + clock() // 1000 * _MICROSECOND

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from datetime import datetime
 from types import NoneType
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar, get_args, get_type_hints
+from uuid import UUID
 
 import orjson
 
@@ -61,6 +63,18 @@ class Row:
         row = cls(**members)
         check_row(row)
         return row
+
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Generic[R]):
+    """A row as it was recorded: its id (of a trace, that of its first save) and the moment that id was made."""
+
+    id: UUID
+    timestamp: datetime
+    row: R
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,9 +264,6 @@ ROW_TYPES: tuple[type[Row], ...] = (
     CostRow,
     ScheduleRow,
 )
-
-
-R = TypeVar("R", bound=Row)
 
 
 class Field(NamedTuple):

@@ -56,14 +56,20 @@ def in_order(row_type: type[Row], prefix: Names) -> Select[Any]:
 @_once
 def newest(dialect: Dialect, row_type: type[Row], where: Names, *, skips: bool) -> Select[Any]:
     """The ``limit`` rows of equal ``where`` fields that were stored last, newest first, after ``offset`` others."""
-    table = TABLES[row_type]
-    order = table.c[CREATED_ID if row_type.KEY else "id"]
+    table, order = TABLES[row_type], _recorded(row_type)
     statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if skips else statement
-    path = ["tenant_id", *where, order.name]
-    index = next((index for index in table.indexes if index.columns.keys() == path), None)
-    return statement if index is None else dialect.by_index(statement, table, index)
+    return _by_index(dialect, statement, table, where, order)
+
+
+@_once
+def page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
+    """The first ``limit`` rows of equal ``where`` fields between the ids ``after`` and ``before``, after their id."""
+    table, order = TABLES[row_type], _recorded(row_type)
+    between = order > bindparam("after"), order < bindparam("before")
+    statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
+    return _by_index(dialect, statement.order_by(order).limit(bindparam("limit")), table, where, order)
 
 
 @_once
@@ -104,8 +110,24 @@ def next_tenant(*, first: bool) -> Executable:
 
 
 def _fields(row_type: type[Row]) -> Select[Any]:
-    table = TABLES[row_type]
-    return select(*(table.c[field.name] for field in fields_of(row_type)))
+    return select(*_columns(row_type))
+
+
+def _columns(row_type: type[Row]) -> list[ColumnElement[Any]]:
+    return [TABLES[row_type].c[field.name] for field in fields_of(row_type)]
+
+
+def _recorded(row_type: type[Row]) -> ColumnElement[Any]:
+    """The column whose order is that in which rows were stored first."""
+    return TABLES[row_type].c[CREATED_ID if row_type.KEY else "id"]
+
+
+def _by_index(
+    dialect: Dialect, statement: Select[Any], table: Table, where: Names, order: ColumnElement[Any]
+) -> Select[Any]:
+    path = ["tenant_id", *where, order.key]
+    index = next((index for index in table.indexes if index.columns.keys() == path), None)
+    return statement if index is None else dialect.by_index(statement, table, index)
 
 
 def _tenant(table: Table) -> ColumnElement[bool]:

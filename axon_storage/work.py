@@ -9,12 +9,12 @@ from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axon_storage import statements
-from axon_storage.calls import Call, Evict, Get, InOrder, Newest, Scopes, Tenants
+from axon_storage.calls import Call, Evict, Get, InOrder, Newest, Page, Scopes, Tenants
 from axon_storage.dialects import Dialect
 from axon_storage.errors import SerializationError
 from axon_storage.executor import Work
-from axon_storage.ids import Clock, current_moment
-from axon_storage.rows import Row, maker_of
+from axon_storage.ids import Clock, current_moment, moment_of
+from axon_storage.rows import Recorded, Row, maker_of
 from axon_storage.tables import EXPIRES_AT, TABLES
 
 T = TypeVar("T")
@@ -57,6 +57,18 @@ class Planner:
         page = {"limit": call.limit} | ({"offset": call.offset} if call.offset else {})
         parameters = self._parameters(call, call.row_type, call.where) | page
         return _reading(call.row_type, statement, parameters, maker_of(call.row_type))
+
+    @plan.register(Page)
+    def _page(self, call: Page[R]) -> Work[list[Recorded[R]]]:
+        statement = statements.page(self.dialect, call.row_type, tuple(call.where))
+        bounds = {"after": call.after, "before": call.before, "limit": call.limit}
+        parameters = self._parameters(call, call.row_type, call.where) | bounds
+        make = maker_of(call.row_type)
+
+        def recorded(columns: Sequence[Any]) -> Recorded[R]:
+            return Recorded(columns[0], moment_of(columns[0]), make(columns[1:]))
+
+        return _reading(call.row_type, statement, parameters, recorded)
 
     @plan.register(Evict)
     def _evict(self, call: Evict) -> Work[int]:

@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import AuditRow, CacheRow, CostRow, EventRow, Row, SessionRow, SqlRepository, TraceRow
 from axon_storage.dialects import dialect_of
 from axon_storage.engines import create_engine
 from axon_storage.schema import upgrade
-from axon_storage.statements import evict, get, newest, next_scope, next_tenant, remove
-from axon_storage.tables import TABLES
+from axon_storage.statements import evict, get, newest, next_scope, next_tenant, page, remove
+from axon_storage.tables import CREATED_ID, TABLES
 from tests.databases import Databases
 from tests.plans import Cost, cost
 from tests.samples import sample
@@ -97,6 +98,32 @@ async def test_a_filter_reads_its_own_rows_alone(
     )
     assert not found.sorts, found.plan
     assert found.touched <= found_rows + SPARE, found.plan
+
+
+@pytest.mark.parametrize(
+    ("row_type", "where"),
+    [
+        (TraceRow, {}),
+        (AuditRow, {}),
+        (EventRow, {}),
+        (CostRow, {}),
+        (TraceRow, {"flow_name": "name"}),
+        (EventRow, {"topic": "frequent"}),
+        (CostRow, {"flow_name": "frequent"}),
+    ],
+)
+async def test_an_iterators_page_reads_itself_alone_also_far_on(
+    filled: AsyncEngine, row_type: type[Row], where: dict[str, str]
+) -> None:
+    columns = TABLES[row_type].c
+    order = columns[CREATED_ID if row_type is TraceRow else "id"]
+    ids = select(order).where(columns["tenant_id"] == "default").order_by(order).offset(20_000).limit(1)
+    async with filled.connect() as connection:
+        after = (await connection.execute(ids)).scalar_one()
+    statement = page(dialect_of(filled.dialect), row_type, tuple(where))
+    found = await _cost(filled, statement, after=after, before=UUID(int=2**128 - 1), limit=PAGE, **where)
+    assert not found.sorts, found.plan
+    assert found.touched <= PAGE + SPARE, found.plan
 
 
 async def test_eviction_touches_the_expired_alone(filled: AsyncEngine) -> None:

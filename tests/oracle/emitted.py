@@ -63,6 +63,10 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.load_traces(3, 2)
     for query in (storage.query_events, storage.query_costs):
         await query("name", 3)
+    for entries, kind in ((storage.iter_traces, "flow"), (storage.iter_events, "topic"), (storage.iter_costs, "flow")):
+        for name in ("name", None):
+            _ = [recorded async for recorded in entries(**{kind: name})]
+    _ = [recorded async for recorded in storage.iter_audit()]
     for get in (storage.get_session, storage.get_cache_entry):
         await get("name", "name")
     await storage.get_trace(7)
