@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from math import isfinite
 from typing import Annotated, Any, ClassVar, NoReturn
 
 import orjson
@@ -14,6 +16,9 @@ MAX_ROW_BYTES = 7 * 2**20
 
 MAX_JSON_DEPTH = 64
 """How many lists and dicts may be nested in one another."""
+
+_PLAIN = frozenset({int, bool, type(None)})
+_ESCAPED_NUL = "\\u0000"
 
 _QUOTED = 40  # a message quotes one value and one path: together at most 80 characters
 
@@ -57,7 +62,7 @@ class Real(Kind):
             return self._from_int(value)
         if type(value) is not float:
             raise ValueError(f"{_described(value)} is not a float")
-        if not math.isfinite(value):
+        if not isfinite(value):
             raise ValueError(f"{_described(value)} is not a finite float")
         return value + 0.0
 
@@ -147,6 +152,11 @@ def refusal(place: str, refused: ValueError) -> SerializationError:
 
 def encode_json(value: Any) -> JsonText:
     """Give the JSON text of a value of the domain; a ValueError says what is outside it, and where."""
+    if _is_plain(value):
+        with suppress(orjson.JSONEncodeError):  # the walk tells what and where
+            text = orjson.dumps(value).decode()
+            if _ESCAPED_NUL not in text:
+                return JsonText(text)
     _Walk().check(value, 0)
     return JsonText(orjson.dumps(value).decode())
 
@@ -188,6 +198,43 @@ class _RefusedError(ValueError):
     path = ""
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is JSON of bounded size and depth, but for what the encoder refuses by itself, and U+0000.
+
+    Level by level, since each value passes here, and the walk that knows every place takes several times as long.
+    """
+    size, level = 0, [value]
+    for left in range(MAX_JSON_DEPTH, -1, -1):
+        deeper: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is str:
+                size += len(item)
+            elif kind is dict or kind is list:
+                if not left or size + len(deeper) > MAX_ROW_BYTES:
+                    return False
+                if kind is dict:
+                    size += _length_of_keys(item)
+                deeper.extend(item.values() if kind is dict else item)
+            elif kind is float:
+                if not isfinite(item):
+                    return False
+            elif kind not in _PLAIN:
+                return False
+        size += len(level)
+        if not deeper:
+            break
+        level = deeper
+    return size <= MAX_ROW_BYTES
+
+
+def _length_of_keys(value: dict[Any, Any]) -> int:
+    try:
+        return sum(map(len, value))
+    except TypeError:  # a key that is no string, which the encoder refuses
+        return MAX_ROW_BYTES
+
+
 class _Walk:
     """One pass over a JSON value; ``size``, a lower bound of its text's bytes, keeps shared parts from exploding."""
 
@@ -215,7 +262,7 @@ class _Walk:
             raise _RefusedError(f"{_described(value)} is outside JSON's integers (-2^63 to 2^64-1)")
 
     def _float(self, value: float, _depth: int) -> None:
-        if not math.isfinite(value):
+        if not isfinite(value):
             raise _RefusedError(f"{_described(value)} is not a JSON number")
 
     def _list(self, value: list[Any], depth: int) -> None:

@@ -138,8 +138,7 @@ class Writer:
             return answers
 
         sent = len(batches) + sum(len(removal.batches) for _, removal in removals)
-        single = sent == 1 and (not batches or len(batches[0][1]) == 1 or self.dialect.is_whole(batches[0][1]))
-        return Work(on, writes=True, single=single)
+        return Work(on, writes=True, single=sent == 1)
 
     def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:
         """Add the columns a row does not carry itself."""

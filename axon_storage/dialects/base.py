@@ -211,11 +211,6 @@ class Dialect:
     def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
         """Change the driver's types of a statement's parameters in place, where the choice hangs on the values."""
 
-    def is_whole(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether a batch of these rows is all or nothing also without a transaction around it."""
-        del rows
-        return False
-
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
         """Run a batch in a better way than the driver's own; True where that was done."""
         del cursor, statement, parameters

@@ -1,7 +1,8 @@
 """PostgreSQL through asyncpg."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Delete, String, Table, Text, delete, func, select, text, tuple_
@@ -12,14 +13,10 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.base import Tls, Unfit
 from axon_storage.dialects.on_conflict import OnConflict
-from axon_storage.values import decode_json, utf8_size
+from axon_storage.values import decode_json
 
-# asyncpg's executemany sends four buffers of 32 KiB and then waits for room to send more. A cancellation that meets it
-# there is never told the server, which goes on waiting for the rest, as the client does for the answer (0.32.0,
-# bind_execute_many). What fits in less is sent without a wait.
-_SENT_AT_ONCE = 3 * 2**15
-_MESSAGE_BYTES = 100  # of a row, beside its parameters
-_PARAMETER_BYTES = 24  # the longest that is no string, a UUID, with its length and format
+# An INSERT of one row, as SQLAlchemy writes it, each value with its type.
+_INSERT = re.compile(r"(INSERT INTO .+? )VALUES \((\$1::.+?)\)( ON CONFLICT .+)?", re.DOTALL)
 
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
 
@@ -151,13 +148,13 @@ class PostgreSQL(OnConflict):
             f"SELECT set_config('lock_timeout', current_setting('{_LOCK_TIMEOUT}'), false)",
         ]
 
-    def is_whole(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        # asyncpg's executemany is a transaction of its own where none is open
-        return sum(_sent_size(row.values()) for row in rows) <= _SENT_AT_ONCE
-
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
-        for rows in _sent_at_once(parameters):
-            cursor.executemany(statement, rows)
+        # One message with an array a column: less work on both sides than asyncpg's executemany, all or nothing by
+        # itself, and sent whole. Of a longer executemany asyncpg waits for room in between, and a cancellation that
+        # meets it there is never told the server, which waits on, as the client does (0.32.0, bind_execute_many).
+        if (of_arrays := _of_arrays(statement)) is None:
+            return False
+        cursor.execute(of_arrays, [list(column) for column in zip(*parameters, strict=True)])
         return True
 
     def code(self, error: BaseException) -> str:
@@ -170,20 +167,11 @@ class PostgreSQL(OnConflict):
         return code in codes or code[:2] in codes
 
 
-def _sent_size(row: Iterable[Any]) -> int:
-    """The bytes that a row's message takes at most."""
-    return _MESSAGE_BYTES + sum([_PARAMETER_BYTES + (utf8_size(v) if isinstance(v, str) else 0) for v in row])
-
-
-def _sent_at_once(rows: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
-    """Cut a batch into pieces that asyncpg sends without waiting; a row that is too long for that goes alone."""
-    piece: list[Sequence[Any]] = []
-    total = 0
-    for row in rows:
-        size = _sent_size(row)
-        if piece and total + size > _SENT_AT_ONCE:
-            yield piece
-            piece, total = [], 0
-        piece.append(row)
-        total += size
-    yield piece
+@cache
+def _of_arrays(statement: str) -> str | None:
+    """The INSERT of as many rows as its arrays are long, for one of a row; None for any other statement."""
+    if not (match := _INSERT.fullmatch(statement)):
+        return None
+    head, values, tail = match.groups(default="")
+    arrays = re.sub(r"(\$\d+::[^,]+?)(?: COLLATE [^,]+)?(?=, |$)", r"\1[]", values)
+    return f"{head}SELECT * FROM unnest({arrays}){tail}"  # noqa: S608  # made of SQLAlchemy's statement alone

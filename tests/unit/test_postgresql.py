@@ -1,30 +1,38 @@
-"""PostgreSQL's batches: cut into pieces that asyncpg sends without a wait in between."""
+"""PostgreSQL's batches: one message with an array a column, whatever the row type."""
 
 from typing import Any
 
 import pytest
 
+from axon_storage import create_engine
 from axon_storage.dialects.postgresql import PostgreSQL
-
-LIMIT = 4 * 32 * 1024
-"""What asyncpg gathers before it waits: four buffers of 32 KiB."""
+from axon_storage.rows import ROW_TYPES, Row, fields_of
+from axon_storage.statements import save
 
 
 class Cursor:
-    """Notes the batches it is given."""
+    """Notes what it is asked to run."""
 
     def __init__(self) -> None:
-        self.batches: list[list[tuple[Any, ...]]] = []
+        self.run: list[tuple[str, list[Any]]] = []
 
-    def executemany(self, _statement: str, rows: list[tuple[Any, ...]]) -> None:
-        self.batches.append(rows)
+    def execute(self, statement: str, parameters: list[Any]) -> None:
+        self.run.append((statement, parameters))
 
 
-@pytest.mark.parametrize("length", [0, 10, 1000, 40_000, 200_000])
-def test_no_batch_is_longer_than_asyncpg_sends_at_once(length: int) -> None:
-    cursor, rows = Cursor(), [(number, "é" * length, None) for number in range(700)]
-    assert PostgreSQL().executemany(cursor, "INSERT", rows)
-    assert [row for batch in cursor.batches for row in batch] == rows
-    for batch in cursor.batches:
-        assert len(batch) == 1 or sum(len(text.encode()) + 150 for _, text, _ in batch) < LIMIT
-    assert len(cursor.batches) < len(rows) or length >= 40_000
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+def test_a_batch_of_any_row_type_is_one_statement_of_arrays(row_type: type[Row]) -> None:
+    dialect, cursor = PostgreSQL(), Cursor()
+    statement = str(save(dialect, row_type).compile(dialect=create_engine("postgresql://user@host/name").dialect))  # type: ignore[attr-defined]  # an Insert
+    width = statement.count("::")
+    assert width > len(fields_of(row_type)) - 1
+    assert dialect.executemany(cursor, statement, [(number,) * width for number in range(3)])
+    [(arrays, columns)] = cursor.run
+    assert (arrays.count("[]"), arrays.count("VALUES"), arrays.count("COLLATE")) == (width, 0, 0)
+    assert columns == [[0, 1, 2]] * width
+
+
+def test_any_other_batch_is_left_to_the_driver() -> None:
+    cursor = Cursor()
+    assert not PostgreSQL().executemany(cursor, "DELETE FROM traces WHERE trace_id = $1::BIGINT", [(1,), (2,)])
+    assert cursor.run == []
