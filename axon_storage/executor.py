@@ -6,8 +6,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -74,7 +74,8 @@ class Executor:
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
         self._reading = engine.execution_options(**self.options(writes=False))
         self._writing = engine.execution_options(**self.options(writes=True))
-        self._alone = engine.execution_options(**self.dialect.single_options)
+        alone = self.dialect.single_options
+        self._alone = engine.execution_options(**alone) if alone else None
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._under_way: list[asyncio.Task[Any] | None] = []
@@ -88,16 +89,18 @@ class Executor:
     async def run(self, operation: str, work: Work[T]) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure."""
         wait = _Wait()
-        with self.translating(operation):
-            async with wait.at_most(current_timeout(self._timeout)):
-                return await self.again_after_failures(lambda: self._try(operation, work, wait))
+        with self.translating(operation), wait.at_most(self.seconds_of_a_call()):
+            return await self.again_after_failures(lambda: self._try(operation, work, wait))
 
     async def within(self, operation: str, work: Awaitable[T], *, waiting_for: str = "the database") -> T:
         """Await a call's part of a transaction for as long as a call may take."""
         wait = _Wait(waiting_for)
-        with self.translating(operation):
-            async with wait.at_most(current_timeout(self._timeout)):
-                return await work
+        with self.translating(operation), wait.at_most(self.seconds_of_a_call()):
+            return await work
+
+    def seconds_of_a_call(self) -> float:
+        """How long a call that is made now may take."""
+        return current_timeout(self._timeout)
 
     async def again_after_failures(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
         """Make an attempt, and further ones, after ``pause`` seconds and more, while they end in transient failures."""
@@ -116,18 +119,19 @@ class Executor:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction for the block: committed at its end, rolled back when it raises."""
-        scope = self._connection(_Wait(), writes=True)
-        with self.translating("transaction"):
-            connection = await scope.__aenter__()
-        try:
-            yield connection
-        except BaseException:
-            # what ended the block is told, not what then befell the rollback
-            with suppress(StorageError), self.translating("transaction"):
-                await scope.__aexit__(*sys.exc_info())
-            raise
-        with self.translating("transaction"):
-            await scope.__aexit__(None, None, None)
+        scope = self._transaction(_Wait(), writes=True)
+        with self._counted("transaction"):
+            with self.translating("transaction"):
+                connection = await scope.__aenter__()
+            try:
+                yield connection
+            except BaseException:
+                # what ended the block is told, not what then befell the rollback
+                with suppress(StorageError), self.translating("transaction"):
+                    await scope.__aexit__(*sys.exc_info())
+                raise
+            with self.translating("transaction"):
+                await scope.__aexit__(None, None, None)
 
     def translating(self, operation: str) -> "_Translation":
         """A context in which every driver's error becomes one of ours, naming the operation."""
@@ -140,61 +144,84 @@ class Executor:
         if self._under_way:
             self._idle.clear()
             await self._idle.wait()
-        with suppress(StorageConnectionError):  # a server that no longer answers need not be told
-            async with _Wait().at_most(_CLOSE_SECONDS):
-                await self.engine.dispose()
+        # a server that no longer answers need not be told
+        with suppress(StorageConnectionError), _Wait().at_most(_CLOSE_SECONDS):
+            await self.engine.dispose()
 
     async def _try(self, operation: str, work: Work[T], wait: "_Wait") -> T:
-        with self.translating(operation):
-            async with self._connection(wait, writes=work.writes, single=work.single) as connection:
+        with self.translating(operation), self._counted():
+            if work.single and self._alone is not None:
+                connection = await self._connected(self._alone, wait)
+                if is_direct(connection):
+                    return await self._run_alone(connection, work)
+                # so it was made, and so will all others be
+                self._alone = None
+                await connection.close()
+            async with self._transaction(wait, writes=work.writes) as connection:
                 return await work.on(connection)
 
-    @asynccontextmanager
-    async def _connection(self, wait: "_Wait", *, writes: bool, single: bool = False) -> AsyncIterator[AsyncConnection]:
-        self.check_home()
-        self._under_way.append(task := asyncio.current_task())
+    async def _run_alone(self, connection: AsyncConnection, work: Work[T]) -> T:
+        """Run a single statement on a connection without a transaction, and give that back."""
         try:
-            wait.what = "this process's other writers"
-            async with self._taking_turns(writes=writes):
-                wait.what = "a connection"
-                async with self._begun(writes=writes, single=single) as connection:
-                    wait.what = "the database"
+            result = await work.on(connection)
+        except BaseException as error:
+            await self._give_up_if_lost(connection, error)
+            await connection.__aexit__(*sys.exc_info())
+            raise
+        await connection.close()  # which sends nothing, so that nothing can cut it off
+        return result
+
+    @asynccontextmanager
+    async def _transaction(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[AsyncConnection]:
+        async with self._taking_turns(wait, writes=writes):
+            connection = await self._connected(self._writing if writes else self._reading, wait)
+            try:
+                async with connection.begin():
                     try:
                         yield connection
                     except BaseException as error:
-                        if self._speaks_of_connection(error):  # such as of a server that is read-only now
-                            await connection.invalidate()
+                        await self._give_up_if_lost(connection, error)
                         raise
+            finally:
+                await connection.__aexit__(*sys.exc_info())
+
+    async def _connected(self, engine: AsyncEngine, wait: "_Wait") -> AsyncConnection:
+        """A connection; what a driver makes of an address or option it cannot use is told as ours."""
+        wait.what = "a connection"
+        try:
+            connection = await engine.connect()
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError):  # as a certificate that will not do is
+                raise
+            reason = str(error).partition("\n")[0][:80]
+            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+        wait.what = "the database"
+        return connection
+
+    async def _give_up_if_lost(self, connection: AsyncConnection, error: BaseException) -> None:
+        """Give up a connection that an error speaks of, such as one to a server that is read-only now."""
+        cause = _driver_error(self.dialect, error)
+        if self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection:
+            await connection.invalidate()
+
+    @contextmanager
+    def _counted(self, operation: str | None = None) -> Iterator[None]:
+        """Count a task as under way, for the closing to wait for."""
+        self.check_home(operation)
+        self._under_way.append(task := asyncio.current_task())
+        try:
+            yield
         finally:
             self._under_way.remove(task)
             if not self._under_way:
                 self._idle.set()
 
     @asynccontextmanager
-    async def _begun(self, *, writes: bool, single: bool) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction, or in none where a single statement goes without."""
-        single = single and bool(self.dialect.single_options)
-        connection = await _connected(self._alone if single else self._writing if writes else self._reading)
-        alone = single and is_direct(connection)
-        try:
-            if alone:
-                yield connection
-            else:
-                if single:
-                    await connection.execution_options(**self.options(writes=writes))
-                async with connection.begin():
-                    yield connection
-        except BaseException:
-            await connection.__aexit__(*sys.exc_info())
-            raise
-        # nothing is sent at the end of what went alone, so that nothing can cut it off
-        await (connection.close() if alone else connection.__aexit__(None, None, None))
-
-    @asynccontextmanager
-    async def _taking_turns(self, *, writes: bool) -> AsyncIterator[None]:
+    async def _taking_turns(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[None]:
         if self._turn is None or not writes:
             yield
             return
+        wait.what = "this process's other writers"
         try:
             # not wait_for: before Python 3.12 it loses a cancellation that meets the lock's hand-over
             async with asyncio.timeout(_TURN_SECONDS):
@@ -207,38 +234,25 @@ class Executor:
         finally:
             self._turn.release()
 
-    def _speaks_of_connection(self, error: BaseException) -> bool:
-        cause = _driver_error(self.dialect, error)
-        return self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection
-
     def check_outside(self) -> None:
         """Raise where this task is inside a transaction of the storage, whose end the closing would wait for."""
         if asyncio.current_task() in self._under_way:
             message = "this task is inside a transaction of the storage, whose end the closing would wait for"
             raise QueryError(message, operation="close")
 
-    def check_home(self) -> None:
+    def check_home(self, operation: str | None = None) -> None:
         """Raise where this storage is closed, or of another process or event loop."""
         if self._closed:
-            raise StorageConnectionError(CLOSED)
+            raise StorageConnectionError(CLOSED, operation=operation)
         home = (os.getpid(), asyncio.get_running_loop())
         if self._home is None:
             self._home = home
         if self._home[0] != home[0]:
-            raise StorageConnectionError("this storage belongs to another process: open one after the fork")
+            message = "this storage belongs to another process: open one after the fork"
+            raise StorageConnectionError(message, operation=operation)
         if self._home[1] is not home[1]:
-            raise StorageConnectionError("this storage belongs to another event loop: open one in this loop")
-
-
-async def _connected(engine: AsyncEngine) -> AsyncConnection:
-    """A connection; what a driver makes of an address or option it cannot use is told as ours."""
-    try:
-        return await engine.connect()
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError):  # as a certificate that will not do is
-            raise
-        reason = str(error).partition("\n")[0][:80]
-        raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+            message = "this storage belongs to another event loop: open one in this loop"
+            raise StorageConnectionError(message, operation=operation)
 
 
 async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, rows: Sequence[Any]) -> None:
@@ -265,35 +279,39 @@ class _Wait:
     def __init__(self, what: str = "its turn") -> None:
         self.what = what
 
-    @asynccontextmanager
-    async def at_most(self, seconds: float) -> AsyncIterator[None]:
-        """Bound the block; a StorageConnectionError tells what it waited for.
+    def at_most(self, seconds: float) -> "_Bound":
+        """Bound the block; a StorageConnectionError tells what it waited for."""
+        return _Bound(self, seconds)
 
-        Not ``asyncio.timeout``, which cancels once: a driver may then wait for a server that no longer answers to
-        acknowledge that the call is given up. The block is cancelled again until it ends.
-        """
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+class _Bound:
+    """Cancels its block when the time is over.
+
+    Not ``asyncio.timeout``, which cancels once: a driver may then wait for a server that no longer answers to
+    acknowledge that the call is given up. The block is cancelled again until it ends.
+    """
+
+    def __init__(self, wait: _Wait, seconds: float) -> None:
+        self._wait, self._seconds = wait, seconds
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine runs in a task
-        before, cancelled = task.cancelling(), 0
+        self._task, self._before, self._cancelled = task, task.cancelling(), 0
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
 
-        def expire() -> None:
-            nonlocal cancelled
-            cancelled += 1
-            task.cancel()
-            self._timer = loop.call_later(_GRACE_SECONDS, expire)
+    def _expire(self) -> None:
+        self._cancelled += 1
+        self._task.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._expire)
 
-        self._timer = loop.call_later(seconds, expire)
-        try:
-            yield
-        except BaseException:
-            for _ in range(cancelled):
-                task.uncancel()
-            if not cancelled or task.cancelling() > before:
-                raise
-            message = f"not done within {seconds:g} s, waiting for {self.what}"
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._timer.cancel()
+        for _number in range(self._cancelled):
+            self._task.uncancel()
+        if error is not None and self._cancelled and self._task.cancelling() <= self._before:
+            message = f"not done within {self._seconds:g} s, waiting for {self._wait.what}"
             raise StorageConnectionError(message, transient=True) from None
-        finally:
-            self._timer.cancel()
 
 
 class _Translation:

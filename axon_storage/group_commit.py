@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Coroutine, Hashable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from contextvars import Context
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
@@ -18,15 +18,17 @@ T = TypeVar("T")
 _QUEUE_ROWS, _QUEUE_BYTES = 10_000, 2**24
 _SENDERS = 4
 _STUCK_SECONDS = 0.1
+_ITS_TURN = "its turn"
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A write in the queue and its caller's future; a caller that gave up has cancelled that."""
+    """A write, its caller's future, which a caller that gives up cancels, and how long, and until when, that waits."""
 
     write: Write[Any]
-    places: set[Hashable]
     answer: asyncio.Future[Any]
+    seconds: float
+    deadline: float
 
     def fail(self, error: BaseException) -> None:
         """Give the caller an error of its own."""
@@ -41,13 +43,19 @@ class _Waiting:
             own.operation = self.write.operation
         self.answer.set_exception(own)
 
+    def give_up(self, now: float, what: str) -> None:
+        """End the wait where its time is over."""
+        if self.deadline <= now:
+            self.fail(StorageConnectionError(f"not done within {self.seconds:g} s, waiting for {what}", transient=True))
+
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A transaction on its way: the rows it replaces or deletes, and when it began, by the loop's clock."""
+    """A transaction on its way: the rows it replaces or deletes, who waits for it, and when it began."""
 
-    places: set[Hashable]
-    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    places: Set[Hashable]
+    group: Sequence[_Waiting]
+    began: float
 
 
 class GroupCommit:
@@ -75,16 +83,13 @@ class GroupCommit:
 
     async def write(self, write: Write[T]) -> T:
         """Give a write's answer after it has committed."""
-        with self._executor.translating(write.operation):
-            self._executor.check_home()
-            if self._closed:
-                raise StorageConnectionError(CLOSED)
-        if not self._together:
-            return await self._executor.run(write.operation, self._writer.alone(write))
-        if self._flights or self._queue or self._senders:
-            answer: T = await self._executor.within(write.operation, self._queued(write), waiting_for="its turn")
+        self._executor.check_home(write.operation)
+        if self._closed:
+            raise StorageConnectionError(CLOSED, operation=write.operation)
+        if self._together and (self._flights or self._queue or self._senders):
+            answer: T = await self._queued(write)
             return answer
-        flight = self._depart(set(write.places()))
+        flight = self._depart(write.places)
         try:
             return await self._executor.run(write.operation, self._writer.alone(write))
         finally:
@@ -107,31 +112,30 @@ class GroupCommit:
             self._quiet.clear()
             await self._quiet.wait()
 
-    async def _queued(self, write: Write[T]) -> T:
-        if self._is_full() or self._waiting_for_room:
-            self._waiting_for_room += 1
-            try:
-                async with self._turn:  # first come, first served
-                    while self._is_full():
-                        self._room.clear()
-                        await self._room.wait()
-            finally:
-                self._waiting_for_room -= 1
-                self._quiet.set()
-        answer: T = await self._enqueue(write)
-        return answer
-
-    def _enqueue(self, write: Write[Any]) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(write, set(write.places()), loop.create_future())
+    async def _queued(self, write: Write[Any]) -> Any:
+        loop, seconds = asyncio.get_running_loop(), self._executor.seconds_of_a_call()
+        waiting = _Waiting(write, loop.create_future(), seconds, loop.time() + seconds)
+        if self._waiting_for_room or self._is_full():
+            await self._executor.within(write.operation, self._for_room(), waiting_for=_ITS_TURN)
         self._queue.append(waiting)
         self._rows += write.rows
         self._bytes += write.size
         if self._watch is None:
-            self._watch = loop.call_later(_STUCK_SECONDS, self._look_for_stuck)
+            self._watch = loop.call_later(_STUCK_SECONDS, self._look_around)
         if not self._senders and self._is_stuck():
             self._start_sender()
-        return waiting.answer
+        return await waiting.answer
+
+    async def _for_room(self) -> None:
+        self._waiting_for_room += 1
+        try:
+            async with self._turn:  # first come, first served
+                while self._is_full():
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._waiting_for_room -= 1
+            self._quiet.set()
 
     def _is_full(self) -> bool:
         return self._rows >= _QUEUE_ROWS or self._bytes >= _QUEUE_BYTES
@@ -157,7 +161,8 @@ class GroupCommit:
 
     async def _send(self) -> None:
         while group := self._take():
-            await self._carry(group, self._depart(set().union(*[w.places for w in group])))
+            places = set[Hashable]().union(*[waiting.write.places for waiting in group])
+            await self._carry(group, self._depart(places, group))
             # those that were answered just now may write again, and then go along
             await asyncio.sleep(0)
 
@@ -176,7 +181,7 @@ class GroupCommit:
         rows = size = 0
         while self._queue:
             waiting = self._queue[0]
-            write, places = waiting.write, waiting.places
+            write, places = waiting.write, waiting.write.places
             if group and (rows + write.rows > BATCH_ROWS or size + write.size > BATCH_BYTES):
                 break
             if write.stores and not removed.isdisjoint(places):
@@ -191,7 +196,7 @@ class GroupCommit:
             if waiting.answer.done():
                 continue
             if _meet(places, self._held):
-                self._start(self._carry([waiting], self._depart(places)), self._loners)
+                self._start(self._carry([waiting], self._depart(places, [waiting])), self._loners)
                 continue
             group.append(waiting)
             rows, size = rows + write.rows, size + write.size
@@ -225,8 +230,8 @@ class GroupCommit:
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
 
-    def _depart(self, places: set[Hashable]) -> _Flight:
-        self._flights.append(flight := _Flight(places))
+    def _depart(self, places: Set[Hashable], group: Sequence[_Waiting] = ()) -> _Flight:
+        self._flights.append(flight := _Flight(places, group, asyncio.get_running_loop().time()))
         return flight
 
     def _land(self, flight: _Flight) -> None:
@@ -238,16 +243,18 @@ class GroupCommit:
         since = asyncio.get_running_loop().time() - _STUCK_SECONDS
         return all(flight.began <= since for flight in self._flights)
 
-    def _look_for_stuck(self) -> None:
-        """Where every transaction on its way takes long, start a further one for the writes that are not theirs."""
-        self._watch = None
-        if not self._queue:
-            return
-        if self._is_stuck() and len(self._flights) < _SENDERS:
-            self._start_sender()
+    def _look_around(self) -> None:
+        """Tell those whose time is over; send past transactions that take long what is not theirs."""
         loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(_STUCK_SECONDS, self._look_for_stuck)
+        for waiting in self._queue:
+            waiting.give_up(loop.time(), _ITS_TURN)
+        for waiting in [waiting for flight in self._flights for waiting in flight.group]:
+            waiting.give_up(loop.time(), "the database")
+        if self._queue and len(self._flights) < _SENDERS and self._is_stuck():
+            self._start_sender()
+        busy = self._queue or self._flights
+        self._watch = loop.call_later(_STUCK_SECONDS, self._look_around) if busy else None
 
 
-def _meet(places: set[Hashable], others: Sequence[set[Hashable]]) -> bool:
+def _meet(places: Set[Hashable], others: Sequence[Set[Hashable]]) -> bool:
     return bool(places) and any(not places.isdisjoint(other) for other in others)

@@ -12,6 +12,7 @@ Clock = Callable[[], int]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LOW_BITS = 2**62 - 1
 _LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 
@@ -32,8 +33,9 @@ class IdSource:
         with self._lock:
             self._last = max(self._clock() // 1000, self._last + 1)
             millis, micros = divmod(self._last, 1000)
-        head = millis << 80 | 0x7 << 76 | micros << 66 | secrets.randbits(2) << 64
-        return UUID(int=head | 0b10 << 62 | secrets.randbits(62))
+        head = millis << 80 | 0x7 << 76 | micros << 66
+        random = secrets.randbits(64)
+        return UUID(int=head | random >> 62 << 64 | 0b10 << 62 | random & _LOW_BITS)
 
 
 new_id = IdSource()

@@ -154,7 +154,7 @@ class _Transaction(StorageBackend):
         if not isinstance(call, Save | Append | Delete):
             return self._repository._planner.plan(call)
         write = self._repository._writer.work_out(call)
-        self._block.places.update(write.places())
+        self._block.places.update(write.places)
         return self._repository._writer.alone(write)
 
     async def _close(self) -> None:

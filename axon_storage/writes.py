@@ -1,9 +1,8 @@
 """What saves, appends and deletes send: worked out once, when the call is made, then sent alone or many together."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import singledispatchmethod
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -26,12 +25,13 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 2**20
 ROW_BYTES = 1_000  # what a row takes beside its text and JSON, roughly
 
+_NOWHERE: Set[Hashable] = frozenset()
 _WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
 _WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TABLES[row_type].c)
 
 
 class Stored(NamedTuple):
-    """A row with all its columns; ``place`` is its key, which sorts as the database sorts it."""
+    """A row with all its columns; ``place`` is its key, which sorts as the database sorts it, ``size`` in bytes."""
 
     row_type: type[Row]
     place: tuple[Any, ...]
@@ -40,10 +40,8 @@ class Stored(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A delete's statement, each time with its parameters, and the places it clears."""
+    """A delete's statement, with its parameters for each time that it is run."""
 
-    row_type: type[Row]
-    places: list[tuple[Any, ...]]
     statement: Delete
     batches: list[Values | list[Values]]
 
@@ -54,27 +52,18 @@ class Removed(NamedTuple):
 
 @dataclass(slots=True)
 class Write(Generic[T]):
-    """One call's part of a transaction, and what the call answers: of a delete, how many rows went."""
+    """One call's part of a transaction, and what the call answers: of a delete, how many rows went.
+
+    ``places``: the rows it replaces or deletes, which an append does not; ``rows`` and ``size`` (bytes): all of them.
+    """
 
     operation: str
     answer: T
+    places: Set[Hashable]
+    rows: int
+    size: int
     stores: Sequence[Stored] = ()
     removal: Removed | None = None
-    rows: int = field(init=False)
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rows = len(self.stores if self.removal is None else self.removal.places)
-        self.size = sum([stored.size for stored in self.stores]) + self.rows * ROW_BYTES
-
-    def places(self) -> Iterator[Hashable]:
-        """The rows it replaces or deletes; an append does neither."""
-        if self.removal is not None:
-            for place in self.removal.places:
-                yield self.removal.row_type, place
-        for stored in self.stores:
-            if stored.row_type.KEY:
-                yield stored.row_type, stored.place
 
 
 @dataclass(frozen=True)
@@ -85,21 +74,26 @@ class Writer:
     clock: Clock
     ids: IdSource
 
-    @singledispatchmethod
     def work_out(self, call: Call[Any]) -> Write[Any]:
-        """Give what a call writes, so that it writes the same however often it is tried."""
+        """Give what a save, append or delete writes, so that it writes the same however often it is tried."""
+        match call:
+            case Append():
+                return self._append(call)
+            case Save():
+                return self._save(call)
+            case calls.Delete():
+                return self._delete(call)
         raise NotImplementedError(type(call).__name__)
 
-    @work_out.register
-    def _save(self, call: Save) -> Write[None]:
-        return Write(call.operation, None, [self._stored(row, None) for row in call.rows])
-
-    @work_out.register
     def _append(self, call: Append) -> Write[UUID]:
         stored = self._stored(call.row, call.id)
-        return Write(call.operation, stored.values["id"], [stored])
+        return Write(call.operation, stored.values["id"], _NOWHERE, 1, stored.size, [stored])
 
-    @work_out.register
+    def _save(self, call: Save) -> Write[None]:
+        stores = [self._stored(row, None) for row in call.rows]
+        places = {(stored.row_type, stored.place) for stored in stores if stored.row_type.KEY}
+        return Write(call.operation, None, places, len(stores), sum([stored.size for stored in stores]), stores)
+
     def _delete(self, call: calls.Delete) -> Write[int]:
         last = sorted(set(call.last), key=_in_stored_order)
         chunks = [last[start : start + BATCH_ROWS] for start in range(0, len(last), BATCH_ROWS)]
@@ -110,9 +104,10 @@ class Writer:
             else [[parameters | {"last": key} for key in chunk] for chunk in chunks]
         )
         head = (call.tenant, *map(_in_stored_order, call.prefix.values()))
-        places = [(*head, _in_stored_order(key)) for key in last]
+        places = {(call.row_type, (*head, _in_stored_order(key))) for key in last}
         statement = statements.remove(self.dialect, call.row_type)
-        return Write(call.operation, 0, removal=Removed(call.row_type, places, statement, batches))
+        removal = Removed(statement, batches)
+        return Write(call.operation, 0, places, len(places), len(places) * ROW_BYTES, removal=removal)
 
     def alone(self, write: Write[T]) -> Work[T]:
         """The work of one write."""
@@ -142,7 +137,7 @@ class Writer:
 
     def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:
         """Add the columns a row does not carry itself."""
-        row_type, values, size = row
+        row_type, values, size = row.row_type, row.values, row.size + ROW_BYTES
         if not row_type.KEY:
             values["id"] = row_id = row_id or self.ids()
             values["timestamp_utc"] = moment_of(row_id)
@@ -196,6 +191,6 @@ def _bounded(stores: Sequence[Stored]) -> Iterator[list[Stored]]:
             yield batch
             batch, total = [], 0
         batch.append(stored)
-        total += stored.size + ROW_BYTES
+        total += stored.size
     if batch:
         yield batch
