@@ -1,0 +1,108 @@
+"""``python -m benchmarks``: the contenders, then growth and memory, then the report."""
+
+import argparse
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from benchmarks import growth, loop, memory, report
+from benchmarks.agreement import agree
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.databases import DATABASES, Server, UnavailableError, fill, put_back, served
+from benchmarks.machine import command, machine
+from benchmarks.results import Results
+from benchmarks.timing import interleaved
+from benchmarks.works import FULL, QUICK, Scale, Work, works
+
+_FEWEST_ROUNDS = 5
+
+
+def main() -> None:
+    """Read the command line, run, write."""
+    options = _options()
+    scale = QUICK if options.quick else FULL
+    chosen = [work for work in works(scale) if not options.works or any(word in work.name for word in options.works)]
+    results = Results(machine=machine() | {"command": command()}, rounds=options.rounds)
+    for name in options.databases:
+        try:
+            with served(name) as server:
+                loop.run(_compare(server, chosen, scale, options.contenders, results))
+        except UnavailableError as missing:
+            results.missing[name] = str(missing)
+    if not options.only_contenders:
+        _measure_growth_and_memory(options, results)
+    options.output.mkdir(parents=True, exist_ok=True)
+    report.write(results, options.output)
+    print(f"written: {options.output}/benchmarks.md, benchmarks.svg")
+
+
+def _measure_growth_and_memory(options: argparse.Namespace, results: Results) -> None:
+    sizes = growth.QUICK_SIZES if options.quick else growth.SIZES
+    for name in options.databases:
+        if name not in results.missing:
+            results.growth[name] = growth.measure(name, sizes, options.rounds)
+    if "postgresql" in options.databases and "postgresql" not in results.missing:
+        try:
+            results.memory = memory.measure(10_000 if options.quick else 100_000)
+        except memory.ChildError as failed:
+            results.missing["memory"] = str(failed)
+
+
+async def _compare(server: Server, chosen: list[Work], scale: Scale, only: list[str], results: Results) -> None:
+    """Do all works on one server, each contender in a database of its own, all open at once."""
+    results.versions[server.name] = await server.version()
+    async with AsyncExitStack() as stack:
+        opened = await _opened(server, scale, only, results, stack)
+        await agree(opened, scale.kept)
+        contenders = {name: contender for name, (contender, _) in opened.items()}
+        loop.freeze()
+        for work in chosen:
+
+            async def after(name: str, work: Work = work) -> None:
+                if work.empties:
+                    await put_back(opened[name][1])
+
+            times = await interleaved(work, contenders, results.rounds, after)
+            results.times.setdefault(server.name, {})[work.name] = times
+            print(server.name, report.line(work.name, times), flush=True)
+
+
+async def _opened(
+    server: Server, scale: Scale, only: list[str], results: Results, stack: AsyncExitStack
+) -> dict[str, tuple[Contender, URL]]:
+    opened: dict[str, tuple[Contender, URL]] = {}
+    for entry in CONTENDERS:
+        if server.name not in entry.databases or (only and entry.name not in {"raw", *only}):
+            continue
+        try:
+            opener = entry.load()
+        except ImportError as error:
+            results.missing[entry.name] = f"{error.name} is not installed (the dependency group {entry.group})"
+            continue
+        url = await server.database()
+        await fill(url, scale.kept)
+        opened[entry.name] = await stack.enter_async_context(opener(url)), url
+    return opened
+
+
+def _options() -> argparse.Namespace:
+    names = sorted({entry.name for entry in CONTENDERS})
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small amounts, into build/benchmarks: does it work?")
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
+    parser.add_argument("--works", nargs="+", help="only those whose name contains one of these")
+    parser.add_argument("--contenders", nargs="+", choices=names, default=[], help="only these, and raw")
+    parser.add_argument("--rounds", type=int, default=_FEWEST_ROUNDS)
+    parser.add_argument("--only-contenders", action="store_true", help="leave out growth and memory")
+    parser.add_argument("--output", type=Path, help="where the report goes: docs, or build/benchmarks for a part")
+    options = parser.parse_args()
+    if options.rounds < _FEWEST_ROUNDS:
+        parser.error(f"a median of fewer than {_FEWEST_ROUNDS} rounds says little")
+    whole = tuple(options.databases) == DATABASES and not (options.quick or options.works or options.contenders)
+    options.output = options.output or Path("docs" if whole and not options.only_contenders else "build/benchmarks")
+    return options
+
+
+if __name__ == "__main__":
+    main()

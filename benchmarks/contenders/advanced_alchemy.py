@@ -1,0 +1,65 @@
+"""advanced-alchemy's async repository, on the same table of events."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from advanced_alchemy.base import DefaultBase
+from advanced_alchemy.config import AsyncSessionConfig, EngineConfig, SQLAlchemyAsyncConfig
+from advanced_alchemy.repository import SQLAlchemyAsyncRepository
+from sqlalchemy import JSON, DateTime
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from axon_storage import EventRow, new_id
+from benchmarks.contenders.base import CONNECTIONS, Contender
+
+
+class Event(DefaultBase):
+    """The table of events as a model."""
+
+    __tablename__ = "event_history"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    topic: Mapped[str]
+    source: Mapped[str]
+    payload: Mapped[Any] = mapped_column(JSON)
+    timestamp_utc: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Events(SQLAlchemyAsyncRepository[Event]):
+    """The repository of the model."""
+
+    model_type = Event
+
+
+class AdvancedAlchemy(Contender):
+    """A session of its own for each call, as for each request of a server."""
+
+    def __init__(self, config: SQLAlchemyAsyncConfig) -> None:
+        self._config = config
+
+    async def append_event(self, row: EventRow) -> object:
+        event = Event(
+            tenant_id=row.tenant_id, id=new_id(), topic=row.topic, source=row.source, payload=row.payload,
+            timestamp_utc=datetime.now(UTC),
+        )  # fmt: skip
+        async with self._config.get_session() as session:
+            return await Events(session=session).add(event, auto_commit=True)
+
+
+@asynccontextmanager
+async def open_peer(url: URL) -> AsyncIterator[Contender]:
+    """Its configuration of an engine, objects not expiring as its documentation has it."""
+    config = SQLAlchemyAsyncConfig(
+        connection_string=url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False),
+        engine_config=EngineConfig(pool_size=CONNECTIONS, max_overflow=0, pool_timeout=300),
+        session_config=AsyncSessionConfig(expire_on_commit=False),
+    )
+    try:
+        yield AdvancedAlchemy(config)
+    finally:
+        await config.get_engine().dispose()

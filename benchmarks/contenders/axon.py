@@ -1,0 +1,69 @@
+"""This package, as it comes and with each call in a transaction of its own."""
+
+import inspect
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from axon_storage import EventRow, SessionRow, StorageDispatcher, TraceRow, open_storage
+from benchmarks.contenders.base import CONNECTIONS, Contender
+from benchmarks.rows import KEPT, TENANT
+
+
+class Axon(Contender):
+    """The package's methods, on views for the two tenants."""
+
+    def __init__(self, storage: StorageDispatcher) -> None:
+        self._views = {tenant: storage.for_tenant(tenant) for tenant in (TENANT, KEPT)}
+        self._own = self._views[TENANT]
+
+    async def save_trace(self, row: TraceRow) -> object:
+        return await self._own.save_trace(row)
+
+    async def append_event(self, row: EventRow) -> object:
+        return await self._own.append_event(row)
+
+    async def save_session(self, row: SessionRow) -> object:
+        return await self._own.save_session(row)
+
+    async def save_many(self, rows: Sequence[TraceRow]) -> object:
+        return await self._own.save_many(rows)
+
+    async def get_trace(self, tenant: str, trace_id: int) -> Any:
+        return await self._views[tenant].get_trace(trace_id)
+
+    async def load_traces(self, tenant: str, limit: int) -> list[TraceRow]:
+        return await self._views[tenant].load_traces(limit)
+
+    async def restore(self, tenant: str) -> int:
+        count = 0
+        async for _ in self._views[tenant].iter_traces():
+            count += 1
+        return count
+
+    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
+        return await self._views[tenant].delete_traces(ids)
+
+    def offers(self, call: str) -> bool:
+        # until the iterators are there
+        return super().offers(call) and (call != "restore" or hasattr(StorageDispatcher, "iter_traces"))
+
+
+def open_axon(url: URL) -> AbstractAsyncContextManager[Contender]:
+    """The package with its defaults, but for the connections."""
+    return _open(url)
+
+
+def open_alone(url: URL) -> AbstractAsyncContextManager[Contender]:
+    """The package without joining the commits of concurrent calls, where it has the option."""
+    has_option = "group_commit" in inspect.signature(open_storage).parameters
+    return _open(url, **({"group_commit": False} if has_option else {}))
+
+
+@asynccontextmanager
+async def _open(url: URL, **options: Any) -> AsyncIterator[Contender]:
+    address = url.render_as_string(hide_password=False)
+    async with open_storage(address, pool_size=CONNECTIONS, max_overflow=0, **options) as storage:
+        yield Axon(storage)
