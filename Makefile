@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/ready
+# What `make bench` is told: BENCH=--quick, or see python -m benchmarks --help.
+BENCH ?=
 
-.PHONY: demo test faults lint servers clean
+.PHONY: demo test faults bench lint servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -15,6 +19,10 @@ test: $(READY) servers
 # The full load under faults, an hour at most; a smaller one is part of `make test`.
 faults: $(READY) servers
 	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults tests/migrations/test_deployers.py -rP --show-capture=stdout
+
+# Three quarters of an hour, into docs/; BENCH=--quick, a few minutes, into build/benchmarks/.
+bench: $(BENCH_READY) servers
+	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,5 +46,14 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,demo]' --group test --group lint
 	@touch $(READY)
 
+# An environment of its own, since the peers bring much.
+$(BENCH_READY): pyproject.toml benchmarks/constraints.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt \
+		--editable '.[postgresql,mysql]' --group bench --group bench-advanced-alchemy --group bench-langgraph \
+		--group bench-openai-agents
+	@touch $(BENCH_READY)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -31,17 +31,17 @@ def main() -> None:
         except UnavailableError as missing:
             results.missing[name] = str(missing)
     if not options.only_contenders:
-        _measure_growth_and_memory(options, results)
+        _measure_growth_and_memory(options, scale, results)
     options.output.mkdir(parents=True, exist_ok=True)
     report.write(results, options.output)
     print(f"written: {options.output}/benchmarks.md, benchmarks.svg")
 
 
-def _measure_growth_and_memory(options: argparse.Namespace, results: Results) -> None:
+def _measure_growth_and_memory(options: argparse.Namespace, scale: Scale, results: Results) -> None:
     sizes = growth.QUICK_SIZES if options.quick else growth.SIZES
     for name in options.databases:
         if name not in results.missing:
-            results.growth[name] = growth.measure(name, sizes, options.rounds)
+            results.growth[name] = growth.measure(name, sizes, options.rounds, scale.seconds)
     if "postgresql" in options.databases and "postgresql" not in results.missing:
         try:
             results.memory = memory.measure(10_000 if options.quick else 100_000)
@@ -63,7 +63,7 @@ async def _compare(server: Server, chosen: list[Work], scale: Scale, only: list[
                 if work.empties:
                     await put_back(opened[name][1])
 
-            times = await interleaved(work, contenders, results.rounds, after)
+            times = await interleaved(work, contenders, results.rounds, scale.seconds, after)
             results.times.setdefault(server.name, {})[work.name] = times
             print(server.name, report.line(work.name, times), flush=True)
 

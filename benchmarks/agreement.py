@@ -32,7 +32,9 @@ async def agree(contenders: dict[str, tuple[Contender, URL]], kept: int) -> None
         for what, found in (await _done(contender, url, kept)).items():
             first, expected = seen.setdefault(what, (name, found))
             if found != expected:
-                raise DisagreementError(f"{what}: {name} and {first} do not agree: {_first_difference(found, expected)}")
+                raise DisagreementError(
+                    f"{what}: {name} and {first} do not agree: {_first_difference(found, expected)}"
+                )
 
 
 async def _done(contender: Contender, url: URL, kept: int) -> dict[str, Any]:
@@ -78,4 +80,6 @@ def _first_difference(found: Any, expected: Any) -> str:
         return f"{found!s:.300} and {expected!s:.300}"
     pairs = zip(found, expected, strict=False)
     differs = next(((a, b) for a, b in pairs if a != b), None)
-    return f"{len(found)} and {len(expected)} rows" if differs is None else f"{differs[0]!s:.300} and {differs[1]!s:.300}"
+    return (
+        f"{len(found)} and {len(expected)} rows" if differs is None else f"{differs[0]!s:.300} and {differs[1]!s:.300}"
+    )

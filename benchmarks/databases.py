@@ -150,4 +150,4 @@ async def settle(url: URL) -> None:
 async def read_all(url: URL, table: str) -> list[dict[str, Any]]:
     """All rows of a table, as they are stored."""
     async with connected(url) as connection:
-        return [dict(row) for row in (await connection.execute(text(f"SELECT * FROM {table}"))).mappings()]  # noqa: S608  # our own tables
+        return [dict(row) for row in (await connection.execute(text(f"SELECT * FROM {table}"))).mappings()]

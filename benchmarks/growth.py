@@ -37,9 +37,9 @@ class Growing(Axon):
         """Give the newest events, of one topic or all."""
         return await self._own.query_events(topic, limit)
 
-    async def delete_one(self, trace_id: int) -> object:
+    async def delete_one(self, trace_id: int) -> None:
         """Delete one trace."""
-        return await self._own.delete_traces([trace_id])
+        await self._own.delete_traces([trace_id])
 
 
 def _works(smallest: int) -> tuple[list[Work], list[Work]]:
@@ -49,7 +49,9 @@ def _works(smallest: int) -> tuple[list[Work], list[Work]]:
         Work("save_trace", "save_trace", 1, 1, fresh(rows.trace, _CALLS)),
         Work("get_trace", "get_trace", 1, 1, lambda _: [(rows.TENANT, number) for number in ids]),
         Work(f"load_traces({_PAGE}), newest first", "load_traces", 1, _PAGE, lambda _: [(rows.TENANT, _PAGE)] * 5),
-        Work("delete_traces of one", "delete_one", 1, 1, lambda n: [(number,) for number in range(n * 10, n * 10 + 10)]),
+        Work(
+            "delete_traces of one", "delete_one", 1, 1, lambda n: [(number,) for number in range(n * 10, n * 10 + 10)]
+        ),
     ]
     events = [
         Work("append_event", "append_event", 1, 1, fresh(rows.event, _CALLS)),
@@ -59,13 +61,13 @@ def _works(smallest: int) -> tuple[list[Work], list[Work]]:
     return traces, events
 
 
-def measure(name: str, sizes: Sequence[int], rounds: int) -> Growth:
+def measure(name: str, sizes: Sequence[int], rounds: int, limit: float = 1.0) -> Growth:
     """Time the calls on one database at each size, interleaved; an UnavailableError says why it cannot be had."""
     with served(name) as server:
-        return loop.run(_measure(server, sorted(sizes), rounds))
+        return loop.run(_measure(server, sorted(sizes), rounds, limit))
 
 
-async def _measure(server: Server, sizes: list[int], rounds: int) -> Growth:
+async def _measure(server: Server, sizes: list[int], rounds: int, limit: float) -> Growth:
     growth = Growth(tuple(sizes))
     async with AsyncExitStack() as stack:
         opened: dict[str, Contender] = {}
@@ -81,7 +83,7 @@ async def _measure(server: Server, sizes: list[int], rounds: int) -> Growth:
         traces, events = _works(sizes[0])
         for works, contenders in ((traces, with_traces), (events, opened)):
             for work in works:
-                growth.calls[work.name] = times = await interleaved(work, contenders, rounds, _nothing)
+                growth.calls[work.name] = times = await interleaved(work, contenders, rounds, limit, _nothing)
                 print(server.name, report.growth_line(work.name, times), flush=True)
     return growth
 
@@ -98,7 +100,7 @@ async def _fill(url: URL, size: int, seed: int) -> None:
         await tenant.save_many([rows.event(number) for number in range(seed)])
     async with connected(url) as connection:
         for table in ("traces", "event_history"):
-            await connection.execute(text(f"CREATE TABLE seed_{table} AS SELECT * FROM {table}"))  # noqa: S608  # ours
+            await connection.execute(text(f"CREATE TABLE seed_{table} AS SELECT * FROM {table}"))
     for first in range(seed, size, seed):
         async with connected(url) as connection:
             if first < _MOST_TRACES:
@@ -113,7 +115,7 @@ async def _copy(connection: AsyncConnection, table: str, id_: str, changed: dict
     order = f"ROW_NUMBER() OVER (ORDER BY {id_})"
     changed = changed | {id_: _IDS[connection.dialect.name].format(number=f"{_EPOCH_MS + first} + {order}")}
     values = ", ".join(changed.get(name, name) for name in names)
-    statement = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM seed_{table}"  # noqa: S608  # ours
+    statement = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM seed_{table}"
     parameters: dict[str, Any] = {"first": first} if ":first" in statement else {}
     await connection.execute(text(statement), parameters)
 

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop's where it is installed, else Python's own."""
+    """Give uvloop's where it is installed, else Python's own."""
     try:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:

@@ -40,10 +40,10 @@ def draw(results: Results, file: Path) -> None:
 
 
 def _draw_panel(axis: Any, database: str, works: dict[str, Times]) -> None:
-    names = [name for name in _COLOURS if any(name in times.seconds for times in works.values())]
+    names = [name for name in _COLOURS if any(name in times.calls for times in works.values())]
     height = 0.85 / max(1, len(names))
     for position, name in enumerate(names):
-        places = [(y, times) for y, times in enumerate(works.values()) if {name, "raw"} <= times.seconds.keys()]
+        places = [(y, times) for y, times in enumerate(works.values()) if {name, "raw"} <= times.calls.keys()]
         axis.barh(
             [y + (position - len(names) / 2 + 0.5) * height for y, _ in places],
             [times.ratio(name, "raw") - 1 for _, times in places],

@@ -43,21 +43,27 @@ def reaches(results: Results) -> Iterator[Reach]:
     works = results.times.get("postgresql", {})
     for start, other, wanted in _RATIOS:
         for work, times in works.items():
-            if work.startswith(start) and {"axon", other} <= times.seconds.keys():
+            if work.startswith(start) and {"axon", other} <= times.calls.keys():
                 found = times.ratio("axon", other)
                 yield Reach(f"{work}, to {other}", f"≥ {wanted}", f"{found:.2f}", found >= wanted)
     for peer in _PEERS:
-        ratios = {work: t.ratio("axon", peer) for work, t in works.items() if {"axon", peer} <= t.seconds.keys()}
+        ratios = {work: t.ratio("axon", peer) for work, t in works.items() if {"axon", peer} <= t.calls.keys()}
         if ratios:
             least = min(ratios, key=lambda work: ratios[work])
-            yield Reach(f"all works, to {peer}", "> 1", f"{ratios[least]:.2f} at the least ({least})", ratios[least] > 1)
+            yield Reach(
+                f"all works, to {peer}", "> 1", f"{ratios[least]:.2f} at the least ({least})", ratios[least] > 1
+            )
     if results.memory is not None:
         above = results.memory.above
         what = f"memory for restoring {results.memory.rows:,} traces"
-        yield Reach(what, f"< {_MOST_MEBIBYTES} MiB", f"{above:.1f} MiB above the idle process", above < _MOST_MEBIBYTES)
+        yield Reach(
+            what, f"< {_MOST_MEBIBYTES} MiB", f"{above:.1f} MiB above the idle process", above < _MOST_MEBIBYTES
+        )
     for database, growth in results.growth.items():
         smallest = f"{growth.sizes[0]:,}"
-        slowdowns = [(t.ratio(smallest, size), f"{call}, {size} rows") for call, t in growth.calls.items() for size in t.seconds]
+        slowdowns = [
+            (t.ratio(smallest, size), f"{call}, {size} rows") for call, t in growth.calls.items() for size in t.calls
+        ]
         if slowdowns:
             most, where = max(slowdowns)
             yield Reach(f"growth on {database}", f"≤ {SLOWEST}", f"{most:.2f} at the most ({where})", most <= SLOWEST)

@@ -18,8 +18,8 @@ def write(results: Results, folder: Path) -> None:
 
 def line(name: str, times: Times) -> str:
     """One work's figures, for whoever watches the run."""
-    first = next(iter(times.seconds))
-    ratios = ", ".join(f"{other} {times.ratio(other, first):.2f}" for other in times.seconds if other != first)
+    first = next(iter(times.calls))
+    ratios = ", ".join(f"{other} {times.ratio(other, first):.2f}" for other in times.calls if other != first)
     return f"{name}: {first} {times.rate(first):,.0f}/s; {ratios}"
 
 
@@ -32,22 +32,28 @@ def _lines(results: Results) -> Iterator[str]:
     yield from (
         "# Benchmarks",
         "",
-        "Written by `make bench`. Every ratio is of speeds (rows a second) within this one run, to the raw driver's,",
-        "which does the same work: the same rows, the same effect in SQL, as durable. The contenders take turns in every",
-        f"round, in an order that rotates; a ratio is the median of those of {results.rounds} rounds, each in a database of its own",
-        "on one server with default durable settings. Before anything is timed, all contenders are found to leave and",
-        f"read the same rows. Each may have {CONNECTIONS} connections. The rate behind a ratio is that of the median round.",
+        "Written by `make bench`. Every ratio is of speeds (rows a second) within this one run, to the raw driver's on the",
+        "same work: the same rows, the same effect in SQL, as durable. The contenders take turns in each round, in an",
+        f"order that rotates; a ratio is the median of those of {results.rounds} rounds. Each contender has a database of",
+        f"its own and at most {CONNECTIONS} connections, on one server with default durable settings. Before anything is",
+        "timed, all contenders are found to leave and read the same rows. The rate beside a ratio is that of the",
+        "contender's median round.",
         "",
         "![Ratios to the raw driver](benchmarks.svg)",
         "",
     )
     yield from _table(["", "this run"], [[name, fact] for name, fact in _facts(results)])
     yield from ("", "## Contenders", "")
-    yield from _table(["name", "what it is"], [[_entry_name(entry.name, entry.databases), entry.what] for entry in CONTENDERS])
+    yield from _table(
+        ["name", "what it is"], [[_entry_name(entry.name, entry.databases), entry.what] for entry in CONTENDERS]
+    )
     for name, reason in results.missing.items():
         yield f"\n**{name} took no part**: {reason}."
     yield from ("", "## Reach", "", "On PostgreSQL.", "")
-    rows = [[reach.what, reach.wanted, reach.found, "reached" if reach.reached else "**not reached**"] for reach in reaches(results)]
+    rows = [
+        [reach.what, reach.wanted, reach.found, "reached" if reach.reached else "**not reached**"]
+        for reach in reaches(results)
+    ]
     yield from _table(["what", "wanted", "found", ""], rows)
     for database, works in results.times.items():
         yield from ("", f"## {database}", "")
@@ -59,13 +65,13 @@ def _lines(results: Results) -> Iterator[str]:
 
 
 def _ratios(works: dict[str, Times]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for times in works.values() for name in times.seconds))
+    names = list(dict.fromkeys(name for times in works.values() for name in times.calls))
     rows = []
     for work, times in works.items():
-        first = next(iter(times.seconds))
+        first = next(iter(times.calls))
         cells = [f"{times.rate(first):,.0f}/s"]
         for name in names[1:]:
-            found = name in times.seconds
+            found = name in times.calls
             cells.append(f"{times.ratio(name, first):.2f} ({times.rate(name):,.0f}/s)" if found else "")
         rows.append([work, *cells])
     yield from _table(["", *names], rows)
@@ -77,15 +83,18 @@ def growth_table(growth: Growth) -> Iterator[str]:
     rows = []
     for call, times in growth.calls.items():
         slowdowns = _slowdowns(times)
-        milliseconds = 1000 * times.rows / times.rate(sizes[0]) / times.calls
-        cells = [f"{slowdowns[size]:.2f}{' !' * (slowdowns[size] > SLOWEST)}" if size in slowdowns else "" for size in sizes[1:]]
+        milliseconds = 1000 * times.rows / times.rate(sizes[0])
+        cells = [
+            f"{slowdowns[size]:.2f}{' !' * (slowdowns[size] > SLOWEST)}" if size in slowdowns else ""
+            for size in sizes[1:]
+        ]
         rows.append([call, f"{milliseconds:.2f} ms", *cells])
     yield from _table(["a call", *(f"{size} rows" for size in sizes)], rows)
 
 
 def _slowdowns(times: Times) -> dict[str, float]:
-    smallest = next(iter(times.seconds))
-    return {size: times.ratio(smallest, size) for size in times.seconds}
+    smallest = next(iter(times.calls))
+    return {size: times.ratio(smallest, size) for size in times.calls}
 
 
 def _facts(results: Results) -> Iterable[tuple[str, str]]:

@@ -51,4 +51,6 @@ def session(number: int, tenant: str = TENANT) -> SessionRow:
     """A remembered value of 200 characters, under a key that later ones take again."""
     key = number % _KEYS
     value = f"{number:08d}" * 25
-    return SessionRow(tenant_id=tenant, scope=f"chat-{key % _SCOPES}", key=f"fact-{key}", value=value, source_step="ask")
+    return SessionRow(
+        tenant_id=tenant, scope=f"chat-{key % _SCOPES}", key=f"fact-{key}", value=value, source_step="ask"
+    )

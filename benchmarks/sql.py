@@ -23,7 +23,7 @@ class Spelling:
     mark: Callable[[int], str]
     """The placeholder of the parameter of a number, from one."""
     quote: str
-    conflict: Callable[[Row | type[Row], list[str]], str]
+    conflict: Callable[[type[Row], list[str]], str]
     """What an INSERT does about a row that is there: set columns, or none."""
     id: Callable[[UUID], Any]
     moment: Callable[[datetime], Any]
@@ -42,14 +42,14 @@ class Spelling:
         names = table.columns.keys()
         replaced = [c.name for c in table.columns if not (c.primary_key or c.info.get(WRITTEN_ONCE))]
         marks = ", ".join(self.mark(number) for number in range(1, len(names) + 1))
-        return (
-            f"INSERT INTO {table.name} ({', '.join(map(self.name, names))}) VALUES ({marks}) "
-            + self.conflict(row_type, replaced if row_type.KEY else [])
+        return f"INSERT INTO {table.name} ({', '.join(map(self.name, names))}) VALUES ({marks}) " + self.conflict(
+            row_type, replaced if row_type.KEY else []
         )
 
     def get_trace(self) -> str:
         """One trace by tenant and id."""
-        return f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.mark(1)} AND trace_id = {self.mark(2)}"
+        key = f"tenant_id = {self.mark(1)} AND trace_id = {self.mark(2)}"
+        return f"SELECT {self.columns(TraceRow)} FROM traces WHERE {key}"
 
     def newest_traces(self) -> str:
         """A tenant's newest traces."""
@@ -96,14 +96,14 @@ def decoded(row: Values) -> dict[str, Any]:
 _TRACE = read_columns(TraceRow)
 
 
-def _on_conflict(row_type: Row | type[Row], replaced: list[str]) -> str:
+def _on_conflict(row_type: type[Row], replaced: list[str]) -> str:
     if not replaced:
         return "ON CONFLICT (tenant_id, id) DO NOTHING"
     key = ", ".join(f'"{name}"' for name in ("tenant_id", *row_type.KEY))
     return f"ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f'"{name}" = excluded."{name}"' for name in replaced)
 
 
-def _on_duplicate_key(_row_type: Row | type[Row], replaced: list[str]) -> str:
+def _on_duplicate_key(_row_type: type[Row], replaced: list[str]) -> str:
     sets = [f"`{name}` = VALUES(`{name}`)" for name in replaced] or ["id = id"]
     return "ON DUPLICATE KEY UPDATE " + ", ".join(sets)
 

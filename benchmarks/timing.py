@@ -13,50 +13,53 @@ from benchmarks.works import Arguments, Work
 
 @dataclass
 class Times:
-    """The seconds that each contender took for a work, round by round."""
+    """How many calls of a work each contender did in a second, round by round."""
 
-    calls: int = 0
-    rows: int = 0
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    rows: int
+    """The rows of one call."""
+    calls: dict[str, list[float]] = field(default_factory=dict)
 
     def ratio(self, name: str, to: str) -> float:
         """How many times as fast as another: the median of the rounds' own ratios."""
-        pairs = zip(self.seconds[name], self.seconds[to], strict=True)
-        return median(other / own for own, other in pairs)
+        return median(own / other for own, other in zip(self.calls[name], self.calls[to], strict=True))
 
     def rate(self, name: str) -> float:
         """Rows a second, of the median round."""
-        return self.rows / median(self.seconds[name])
+        return self.rows * median(self.calls[name])
 
 
 async def interleaved(
-    work: Work, contenders: dict[str, Contender], rounds: int, after: Callable[[str], Awaitable[None]]
+    work: Work, contenders: dict[str, Contender], rounds: int, limit: float, after: Callable[[str], Awaitable[None]]
 ) -> Times:
-    """Time a work on each contender in each round; ``after`` is awaited, untimed, after each."""
+    """Time a work on each contender in each round, for at most ``limit`` seconds; ``after`` is awaited after each."""
     names = [name for name, contender in contenders.items() if contender.offers(work.call)]
-    times = Times(seconds={name: [] for name in names})
+    times = Times(work.rows, {name: [] for name in names})
     for number in range(rounds + 1):
         arguments = work.arguments(number)
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            seconds = await _seconds(work, contenders[name], arguments)
+            rate = await _calls_a_second(work, contenders[name], arguments, limit)
             await after(name)
             if number > 0:  # the first warms up
-                times.seconds[name].append(seconds)
-        times.calls, times.rows = len(arguments), len(arguments) * work.rows
+                times.calls[name].append(rate)
     return times
 
 
-async def _seconds(work: Work, contender: Contender, arguments: Sequence[Arguments]) -> float:
-    call = getattr(contender, work.call)
+async def _calls_a_second(work: Work, contender: Contender, arguments: Sequence[Arguments], limit: float) -> float:
+    call, remaining, done = getattr(contender, work.call), iter(arguments), 0
 
-    async def one_after_another(own: Sequence[Arguments]) -> None:
-        for parameters in own:
+    async def one_after_another() -> None:
+        nonlocal done
+        for parameters in remaining:
             await call(*parameters)
+            done += 1
+            if time.perf_counter() > end:  # the slow do less of the same
+                break
 
     gc.collect()  # what others left is not this one's
     start = time.perf_counter()
+    end = start + limit
     async with asyncio.TaskGroup() as group:
-        for task in range(work.tasks):
-            group.create_task(one_after_another(arguments[task :: work.tasks]))
-    return time.perf_counter() - start
+        for _ in range(work.tasks):
+            group.create_task(one_after_another())
+    return done / (time.perf_counter() - start)

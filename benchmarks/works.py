@@ -11,20 +11,22 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done."""
+    """How much is done at most."""
 
+    seconds: float
+    """A contender's turn ends after so long, or when all calls are done."""
     calls: dict[int, int]
     """Calls for a number of tasks."""
     many: int
     """The rows of one ``save_many``."""
     kept: int
     """The traces that are there to list, restore and delete."""
-    page: int
+    page: int = 1000
     """The traces of one list."""
 
 
-FULL = Scale(calls={1: 300, 16: 1600, 64: 3200, 256: 5120}, many=10_000, kept=100_000, page=1000)
-QUICK = Scale(calls={1: 50, 16: 160, 64: 640, 256: 1280}, many=1000, kept=5000, page=1000)
+FULL = Scale(seconds=1.0, calls={1: 500, 16: 4000, 64: 8000, 256: 8000}, many=10_000, kept=100_000)
+QUICK = Scale(seconds=0.1, calls={1: 50, 16: 400, 64: 1000, 256: 1000}, many=1000, kept=5000)
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,19 @@ def works(scale: Scale) -> list[Work]:
     kept = range(scale.kept)
     return [
         *singles,
-        Work("get_trace", "get_trace", 1, 1, lambda _: [(rows.KEPT, n * 7919 % scale.kept) for n in range(scale.calls[1])]),
+        Work(
+            "get_trace",
+            "get_trace",
+            1,
+            1,
+            lambda _: [(rows.KEPT, n * 7919 % scale.kept) for n in range(scale.calls[1])],
+        ),
         Work(f"load_traces({scale.page})", "load_traces", 1, scale.page, lambda _: [(rows.KEPT, scale.page)] * 10),
         Work(f"save_many({scale.many:,})", "save_many", 1, scale.many, _many(scale.many)),
         Work(f"restore {scale.kept:,} traces", "restore", 1, scale.kept, lambda _: [(rows.KEPT,)]),
-        Work(f"delete {scale.kept:,} traces", "delete_traces", 1, scale.kept, lambda _: [(rows.KEPT, list(kept))], True),
+        Work(
+            f"delete {scale.kept:,} traces", "delete_traces", 1, scale.kept, lambda _: [(rows.KEPT, list(kept))], True
+        ),
     ]
 
 

@@ -38,13 +38,28 @@ CONTENDERS = (
     Entry("raw", "raw_postgresql", "open_raw", "asyncpg's own pool, one statement a call, JSON by orjson", _PG),
     Entry("raw", "raw_mysql", "open_raw", "aiomysql's own pool, one statement a call", ("mariadb", "mysql")),
     Entry("raw", "raw_sqlite", "open_raw", "one aiosqlite connection with the same settings", ("sqlite",)),
-    Entry("raw-no-reset", "raw_postgresql", "open_without_reset", "as raw, without the query asyncpg's pool sends at each release", _PG),
-    Entry("upstream", "raw_postgresql", "open_upstream", "BEGIN, set the tenant, the statement, COMMIT, a call: what the upstream Rust server does", _PG),
+    Entry(
+        "raw-no-reset", "raw_postgresql", "open_without_reset",
+        "as raw, without the query that asyncpg's pool sends at each release", _PG,
+    ),
+    Entry(
+        "upstream", "raw_postgresql", "open_upstream",
+        "BEGIN, set the tenant, the statement, COMMIT for each call on asyncpg, as the upstream Rust server does", _PG,
+    ),
     Entry("axon", "axon", "open_axon", "this package as it comes"),
     Entry("axon-alone", "axon", "open_alone", "this package with `group_commit=False`"),
     Entry("core", "core", "open_core", "SQLAlchemy Core plainly used: one `engine.begin()` a call"),
-    Entry("advanced-alchemy", "advanced_alchemy", "open_peer", "its async repository's `add`", _PG, "bench-advanced-alchemy"),
-    Entry("langgraph", "langgraph", "open_peer", "langgraph-checkpoint-postgres' `aput_writes`, one write a call", _PG, "bench-langgraph"),
-    Entry("openai-agents", "openai_agents", "open_peer", "its SQLAlchemySession's `add_items`, one item a call", _PG, "bench-openai-agents"),
+    Entry(
+        "advanced-alchemy", "advanced_alchemy", "open_peer",
+        "its async repository's `add`, a session a call", _PG, "bench-advanced-alchemy",
+    ),
+    Entry(
+        "langgraph", "langgraph", "open_peer",
+        "langgraph-checkpoint-postgres' `aput_writes`, one write a call", _PG, "bench-langgraph",
+    ),
+    Entry(
+        "openai-agents", "openai_agents", "open_peer",
+        "its SQLAlchemySession's `add_items`, one item a call", _PG, "bench-openai-agents",
+    ),
 )  # fmt: skip
 """In the report's order; the first on each database is what the others are told as a ratio to."""

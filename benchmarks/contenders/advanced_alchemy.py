@@ -42,13 +42,13 @@ class AdvancedAlchemy(Contender):
     def __init__(self, config: SQLAlchemyAsyncConfig) -> None:
         self._config = config
 
-    async def append_event(self, row: EventRow) -> object:
+    async def append_event(self, row: EventRow) -> None:
         event = Event(
             tenant_id=row.tenant_id, id=new_id(), topic=row.topic, source=row.source, payload=row.payload,
             timestamp_utc=datetime.now(UTC),
         )  # fmt: skip
         async with self._config.get_session() as session:
-            return await Events(session=session).add(event, auto_commit=True)
+            await Events(session=session).add(event, auto_commit=True)
 
 
 @asynccontextmanager

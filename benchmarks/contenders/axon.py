@@ -1,4 +1,4 @@
-"""This package, as it comes and with each call in a transaction of its own."""
+"""The package itself, as it comes and with each call in a transaction of its own."""
 
 import inspect
 from collections.abc import AsyncIterator, Sequence
@@ -19,17 +19,17 @@ class Axon(Contender):
         self._views = {tenant: storage.for_tenant(tenant) for tenant in (TENANT, KEPT)}
         self._own = self._views[TENANT]
 
-    async def save_trace(self, row: TraceRow) -> object:
-        return await self._own.save_trace(row)
+    async def save_trace(self, row: TraceRow) -> None:
+        await self._own.save_trace(row)
 
-    async def append_event(self, row: EventRow) -> object:
-        return await self._own.append_event(row)
+    async def append_event(self, row: EventRow) -> None:
+        await self._own.append_event(row)
 
-    async def save_session(self, row: SessionRow) -> object:
-        return await self._own.save_session(row)
+    async def save_session(self, row: SessionRow) -> None:
+        await self._own.save_session(row)
 
-    async def save_many(self, rows: Sequence[TraceRow]) -> object:
-        return await self._own.save_many(rows)
+    async def save_many(self, rows: Sequence[TraceRow]) -> None:
+        await self._own.save_many(rows)
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         return await self._views[tenant].get_trace(trace_id)
@@ -43,8 +43,8 @@ class Axon(Contender):
             count += 1
         return count
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
-        return await self._views[tenant].delete_traces(ids)
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
+        await self._views[tenant].delete_traces(ids)
 
     def offers(self, call: str) -> bool:
         # until the iterators are there

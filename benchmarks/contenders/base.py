@@ -13,19 +13,19 @@ CONNECTIONS = 10
 class Contender:
     """One method a call; a contender offers those that it overrides."""
 
-    async def save_trace(self, row: TraceRow) -> object:
+    async def save_trace(self, row: TraceRow) -> None:
         """Store a trace, or replace the one of its id."""
         raise NotImplementedError
 
-    async def append_event(self, row: EventRow) -> object:
+    async def append_event(self, row: EventRow) -> None:
         """Store an event."""
         raise NotImplementedError
 
-    async def save_session(self, row: SessionRow) -> object:
+    async def save_session(self, row: SessionRow) -> None:
         """Store a session's value, or replace the one of its key."""
         raise NotImplementedError
 
-    async def save_many(self, rows: Sequence[TraceRow]) -> object:
+    async def save_many(self, rows: Sequence[TraceRow]) -> None:
         """Store traces, all or none."""
         raise NotImplementedError
 
@@ -41,7 +41,7 @@ class Contender:
         """Read a tenant's traces one after another, never all at once; give how many there were."""
         raise NotImplementedError
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
         """Delete traces by their ids, all or none."""
         raise NotImplementedError
 

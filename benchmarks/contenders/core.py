@@ -37,21 +37,21 @@ class Core(Contender):
         self._trace, self._event, self._session = (_upsert(engine.dialect.name, table) for table in tables)
         self._read = select(*(self._traces.c[name] for name in read_columns(TraceRow)))
 
-    async def _save(self, statement: Any, values: Any) -> object:
+    async def _save(self, statement: Any, values: Any) -> None:
         async with self._engine.begin() as connection:
-            return await connection.execute(statement, values)
+            await connection.execute(statement, values)
 
-    async def save_trace(self, row: TraceRow) -> object:
-        return await self._save(self._trace, _values(row) | {"created_id": new_id()})
+    async def save_trace(self, row: TraceRow) -> None:
+        await self._save(self._trace, _values(row) | {"created_id": new_id()})
 
-    async def append_event(self, row: EventRow) -> object:
-        return await self._save(self._event, _values(row) | {"id": new_id(), "timestamp_utc": datetime.now(UTC)})
+    async def append_event(self, row: EventRow) -> None:
+        await self._save(self._event, _values(row) | {"id": new_id(), "timestamp_utc": datetime.now(UTC)})
 
-    async def save_session(self, row: SessionRow) -> object:
-        return await self._save(self._session, _values(row))
+    async def save_session(self, row: SessionRow) -> None:
+        await self._save(self._session, _values(row))
 
-    async def save_many(self, rows: Sequence[TraceRow]) -> object:
-        return await self._save(self._trace, [_values(row) | {"created_id": new_id()} for row in rows])
+    async def save_many(self, rows: Sequence[TraceRow]) -> None:
+        await self._save(self._trace, [_values(row) | {"created_id": new_id()} for row in rows])
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         traces = self._traces.c
@@ -72,13 +72,12 @@ class Core(Contender):
                 count += 1
         return count
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
         traces = self._traces
         async with self._engine.begin() as connection:
             for start in range(0, len(ids), _AT_ONCE):
                 chosen = traces.c.trace_id.in_(ids[start : start + _AT_ONCE])
                 await connection.execute(delete(traces).where(traces.c.tenant_id == tenant, chosen))
-        return None
 
 
 @asynccontextmanager

@@ -21,11 +21,10 @@ class LangGraph(Contender):
         self._savers = itertools.cycle(savers)
         self._numbers = itertools.count()
 
-    async def append_event(self, row: EventRow) -> object:
+    async def append_event(self, row: EventRow) -> None:
         number = next(self._numbers)
         thread = {"thread_id": row.topic, "checkpoint_ns": "", "checkpoint_id": f"{number:032x}"}
         await next(self._savers).aput_writes({"configurable": thread}, [("events", row.payload)], row.source)
-        return None
 
 
 @asynccontextmanager

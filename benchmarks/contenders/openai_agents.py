@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from agents.extensions.memory.sqlalchemy_session import SQLAlchemySession
 from sqlalchemy.engine import URL
@@ -20,9 +21,9 @@ class OpenAIAgents(Contender):
     def __init__(self, sessions: list[SQLAlchemySession]) -> None:
         self._sessions = itertools.cycle(sessions)
 
-    async def append_event(self, row: EventRow) -> object:
-        await next(self._sessions).add_items([{"role": "user", "content": row.payload["text"]}])  # type: ignore[index, call-overload]  # events' payloads are objects
-        return None
+    async def append_event(self, row: EventRow) -> None:
+        payload: Any = row.payload
+        await next(self._sessions).add_items([{"role": "user", "content": payload["text"]}])
 
 
 @asynccontextmanager

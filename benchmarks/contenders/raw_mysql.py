@@ -30,18 +30,18 @@ class Raw(Contender):
             await cursor.execute(statement, values)
             return await cursor.fetchall()  # type: ignore[no-any-return]  # aiomysql is untyped
 
-    async def save_trace(self, row: TraceRow) -> object:
-        return await self._execute(self._trace, SQL.trace(row))
+    async def save_trace(self, row: TraceRow) -> None:
+        await self._execute(self._trace, SQL.trace(row))
 
-    async def append_event(self, row: EventRow) -> object:
-        return await self._execute(self._event, SQL.event(row))
+    async def append_event(self, row: EventRow) -> None:
+        await self._execute(self._event, SQL.event(row))
 
-    async def save_session(self, row: SessionRow) -> object:
-        return await self._execute(self._session, SQL.session(row))
+    async def save_session(self, row: SessionRow) -> None:
+        await self._execute(self._session, SQL.session(row))
 
-    async def save_many(self, rows: Sequence[TraceRow]) -> object:
+    async def save_many(self, rows: Sequence[TraceRow]) -> None:
         async with self._transaction() as cursor:
-            return await cursor.executemany(self._many, [SQL.trace(row) for row in rows])
+            await cursor.executemany(self._many, [SQL.trace(row) for row in rows])
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         return decoded((await self._execute(SQL.get_trace(), (tenant, trace_id)))[0])
@@ -57,11 +57,10 @@ class Raw(Contender):
                 count += len([decoded(row) for row in rows])
         return count
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
         async with self._transaction() as cursor:
             for start in range(0, len(ids), _AT_ONCE):
                 await cursor.execute(_DELETE, (tenant, ids[start : start + _AT_ONCE]))
-        return None
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
@@ -73,7 +72,7 @@ class Raw(Contender):
 
 @asynccontextmanager
 async def open_raw(url: URL) -> AsyncIterator[Contender]:
-    """aiomysql's pool; on MySQL statements are spelled as it likes them now."""
+    """Open aiomysql's pool; on MySQL statements are spelled as it likes them now."""
     warnings.filterwarnings("ignore", "'VALUES function' is deprecated")  # what executemany needs
     pool = await aiomysql.create_pool(
         host=url.host, port=url.port, user=url.username, password=url.password, db=url.database,

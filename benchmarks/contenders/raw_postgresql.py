@@ -26,17 +26,17 @@ class Raw(Contender):
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
 
-    async def save_trace(self, row: TraceRow) -> object:
-        return await self.pool.execute(_TRACE, *SQL.trace(row))
+    async def save_trace(self, row: TraceRow) -> None:
+        await self.pool.execute(_TRACE, *SQL.trace(row))
 
-    async def append_event(self, row: EventRow) -> object:
-        return await self.pool.execute(_EVENT, *SQL.event(row))
+    async def append_event(self, row: EventRow) -> None:
+        await self.pool.execute(_EVENT, *SQL.event(row))
 
-    async def save_session(self, row: SessionRow) -> object:
-        return await self.pool.execute(_SESSION, *SQL.session(row))
+    async def save_session(self, row: SessionRow) -> None:
+        await self.pool.execute(_SESSION, *SQL.session(row))
 
-    async def save_many(self, rows: Sequence[TraceRow]) -> object:
-        return await self.pool.executemany(_TRACE, [SQL.trace(row) for row in rows])  # all or none by itself
+    async def save_many(self, rows: Sequence[TraceRow]) -> None:
+        await self.pool.executemany(_TRACE, [SQL.trace(row) for row in rows])  # all or none by itself
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         return await self.pool.fetchrow(_GET, tenant, trace_id)
@@ -51,8 +51,8 @@ class Raw(Contender):
                 count += 1
         return count
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
-        return await self.pool.execute(_DELETE, tenant, ids)
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
+        await self.pool.execute(_DELETE, tenant, ids)
 
 
 class Upstream(Contender):
@@ -67,18 +67,18 @@ class Upstream(Contender):
             await connection.execute(_SET_TENANT, tenant)
             yield connection
 
-    async def _save(self, statement: str, row: Row, values: Values) -> object:
+    async def _save(self, statement: str, row: Row, values: Values) -> None:
         async with self._of(row.tenant_id) as connection:
-            return await connection.execute(statement, *values)
+            await connection.execute(statement, *values)
 
-    async def save_trace(self, row: TraceRow) -> object:
-        return await self._save(_TRACE, row, SQL.trace(row))
+    async def save_trace(self, row: TraceRow) -> None:
+        await self._save(_TRACE, row, SQL.trace(row))
 
-    async def append_event(self, row: EventRow) -> object:
-        return await self._save(_EVENT, row, SQL.event(row))
+    async def append_event(self, row: EventRow) -> None:
+        await self._save(_EVENT, row, SQL.event(row))
 
-    async def save_session(self, row: SessionRow) -> object:
-        return await self._save(_SESSION, row, SQL.session(row))
+    async def save_session(self, row: SessionRow) -> None:
+        await self._save(_SESSION, row, SQL.session(row))
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         async with self._of(tenant) as connection:
@@ -88,18 +88,18 @@ class Upstream(Contender):
         async with self._of(tenant) as connection:
             return await connection.fetch(_NEWEST, tenant, limit)
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
         async with self._of(tenant) as connection:
-            return await connection.execute(_DELETE, tenant, ids)
+            await connection.execute(_DELETE, tenant, ids)
 
 
 def open_raw(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """asyncpg's pool as it comes."""
+    """Open asyncpg's pool as it comes."""
     return _open(url, Raw)
 
 
 def open_without_reset(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """asyncpg's pool without the query that it sends at each release."""
+    """Open asyncpg's pool without the query that it sends at each release."""
     return _open(url, Raw, reset=_nothing)
 
 

@@ -24,17 +24,17 @@ class Raw(Contender):
         self._connection, self._cursor = connection, cursor
         self._lock = asyncio.Lock()
 
-    async def save_trace(self, row: TraceRow) -> object:
-        return await self._cursor.execute(_TRACE, SQL.trace(row))
+    async def save_trace(self, row: TraceRow) -> None:
+        await self._cursor.execute(_TRACE, SQL.trace(row))
 
-    async def append_event(self, row: EventRow) -> object:
-        return await self._cursor.execute(_EVENT, SQL.event(row))
+    async def append_event(self, row: EventRow) -> None:
+        await self._cursor.execute(_EVENT, SQL.event(row))
 
-    async def save_session(self, row: SessionRow) -> object:
-        return await self._cursor.execute(_SESSION, SQL.session(row))
+    async def save_session(self, row: SessionRow) -> None:
+        await self._cursor.execute(_SESSION, SQL.session(row))
 
-    async def save_many(self, rows: Sequence[TraceRow]) -> object:
-        return await self._together(_TRACE, [SQL.trace(row) for row in rows])
+    async def save_many(self, rows: Sequence[TraceRow]) -> None:
+        await self._together(_TRACE, [SQL.trace(row) for row in rows])
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         return decoded((await self._fetch(SQL.get_trace(), tenant, trace_id))[0])
@@ -49,23 +49,23 @@ class Raw(Contender):
                 count += len([decoded(tuple(row)) for row in rows])
         return count
 
-    async def delete_traces(self, tenant: str, ids: list[int]) -> object:
-        return await self._together(_DELETE, [(tenant, trace_id) for trace_id in ids])
+    async def delete_traces(self, tenant: str, ids: list[int]) -> None:
+        await self._together(_DELETE, [(tenant, trace_id) for trace_id in ids])
 
     async def _fetch(self, statement: str, *values: Any) -> list[Values]:
         return list(await self._connection.execute_fetchall(statement, values))  # type: ignore[arg-type]  # rows are tuples
 
-    async def _together(self, statement: str, rows: list[Values]) -> object:
+    async def _together(self, statement: str, rows: list[Values]) -> None:
         async with self._lock:
             await self._cursor.execute("BEGIN IMMEDIATE")
             await self._cursor.executemany(statement, rows)
-            return await self._cursor.execute("COMMIT")
+            await self._cursor.execute("COMMIT")
 
 
 @asynccontextmanager
 async def open_raw(url: URL) -> AsyncIterator[Contender]:
     """A connection with the settings that the package gives its own."""
-    assert url.database is not None  # noqa: S101  # a file
+    assert url.database is not None  # a file
     async with aiosqlite.connect(url.database, isolation_level=None) as connection:
         for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000"):
             await connection.execute(f"PRAGMA {setting}")
