@@ -9,6 +9,18 @@ from benchmarks.reach import SLOWEST, reaches
 from benchmarks.results import Growth, Results
 from benchmarks.timing import Times
 
+_INTRODUCTION = """# Benchmarks
+
+Written by `make bench`. Every ratio is of speeds (rows a second) within this one run, to the raw driver's on the same
+work: the same rows, the same effect in SQL, as durable. The contenders take turns in each round, in an order that
+rotates; a ratio is the median of those of {rounds} rounds. Each contender has a database of its own and at most
+{connections} connections, on one server with default durable settings. Before anything is timed, all contenders are
+found to leave and read the same rows. The rate beside a ratio is that of the contender's median round. A work "of n
+tasks" is n tasks that each make one call after another.
+
+![Ratios to the raw driver](benchmarks.svg)
+"""
+
 
 def write(results: Results, folder: Path) -> None:
     """Write the tables and the plot into a folder."""
@@ -29,19 +41,7 @@ def growth_line(name: str, times: Times) -> str:
 
 
 def _lines(results: Results) -> Iterator[str]:
-    yield from (
-        "# Benchmarks",
-        "",
-        "Written by `make bench`. Every ratio is of speeds (rows a second) within this one run, to the raw driver's on the",
-        "same work: the same rows, the same effect in SQL, as durable. The contenders take turns in each round, in an",
-        f"order that rotates; a ratio is the median of those of {results.rounds} rounds. Each contender has a database of",
-        f"its own and at most {CONNECTIONS} connections, on one server with default durable settings. Before anything is",
-        "timed, all contenders are found to leave and read the same rows. The rate beside a ratio is that of the",
-        "contender's median round.",
-        "",
-        "![Ratios to the raw driver](benchmarks.svg)",
-        "",
-    )
+    yield _INTRODUCTION.format(rounds=results.rounds, connections=CONNECTIONS)
     yield from _table(["", "this run"], [[name, fact] for name, fact in _facts(results)])
     yield from ("", "## Contenders", "")
     yield from _table(
