@@ -103,8 +103,8 @@ def _on_conflict(row_type: type[Row], replaced: list[str]) -> str:
     return f"ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f'"{name}" = excluded."{name}"' for name in replaced)
 
 
-def _on_duplicate_key(_row_type: type[Row], replaced: list[str]) -> str:
-    sets = [f"`{name}` = VALUES(`{name}`)" for name in replaced] or ["id = id"]
+def _on_duplicate_key(row_type: type[Row], replaced: list[str]) -> str:
+    sets = [f"`{name}` = VALUES(`{name}`)" for name in replaced] or [f"id = {row_type.TABLE}.id"]
     return "ON DUPLICATE KEY UPDATE " + ", ".join(sets)
 
 

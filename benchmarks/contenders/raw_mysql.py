@@ -13,7 +13,7 @@ from benchmarks.contenders.base import CONNECTIONS, Contender
 from benchmarks.sql import MYSQL as SQL
 from benchmarks.sql import Values, decoded, row_alias
 
-_DELETE = "DELETE FROM traces WHERE tenant_id = %s AND trace_id IN %s"
+_DELETE = "DELETE FROM traces WHERE tenant_id = %s AND trace_id IN ({})"
 _AT_ONCE = 10_000
 
 
@@ -60,7 +60,8 @@ class Raw(Contender):
     async def delete_traces(self, tenant: str, ids: list[int]) -> None:
         async with self._transaction() as cursor:
             for start in range(0, len(ids), _AT_ONCE):
-                await cursor.execute(_DELETE, (tenant, ids[start : start + _AT_ONCE]))
+                numbers = ",".join(map(str, ids[start : start + _AT_ONCE]))
+                await cursor.execute(_DELETE.format(numbers), (tenant,))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
