@@ -20,6 +20,7 @@ _COLOURS = {
     "openai-agents": "#9b72b0",
 }
 _COLUMNS = 2
+_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 
 
 def draw(results: Results, file: Path) -> None:
@@ -51,7 +52,8 @@ def _draw_panel(axis: Any, database: str, works: dict[str, Times]) -> None:
         )  # fmt: skip
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set(xscale="log", title=database, yticks=range(len(works)), yticklabels=list(works))
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axis.minorticks_off()
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="lower right")
