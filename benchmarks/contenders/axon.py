@@ -1,6 +1,5 @@
 """The package itself, as it comes and with each call in a transaction of its own."""
 
-import inspect
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -46,10 +45,6 @@ class Axon(Contender):
     async def delete_traces(self, tenant: str, ids: list[int]) -> None:
         await self._views[tenant].delete_traces(ids)
 
-    def offers(self, call: str) -> bool:
-        # until the iterators are there
-        return super().offers(call) and (call != "restore" or hasattr(StorageDispatcher, "iter_traces"))
-
 
 def open_axon(url: URL) -> AbstractAsyncContextManager[Contender]:
     """The package with its defaults, but for the connections."""
@@ -57,9 +52,8 @@ def open_axon(url: URL) -> AbstractAsyncContextManager[Contender]:
 
 
 def open_alone(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """The package without joining the commits of concurrent calls, where it has the option."""
-    has_option = "group_commit" in inspect.signature(open_storage).parameters
-    return _open(url, **({"group_commit": False} if has_option else {}))
+    """The package without joining the commits of concurrent calls."""
+    return _open(url, group_commit=False)
 
 
 @asynccontextmanager
