@@ -65,8 +65,7 @@ async def _stored(url: URL, table: str) -> list[Any]:
     """The timed tenant's rows, without what differs and with documents as values, in an order that is the same."""
     stored = [
         {name: _value(name, value) for name, value in row.items() if name not in _OWN}
-        for row in await read_all(url, table)
-        if row["tenant_id"] == rows.TENANT
+        for row in await read_all(url, table, rows.TENANT)
     ]
     return sorted(stored, key=lambda row: orjson.dumps(row, option=orjson.OPT_SORT_KEYS))
 

@@ -74,7 +74,8 @@ class Server:
 
     async def version(self) -> str:
         """What the server calls itself."""
-        query = "SELECT sqlite_version()" if self.name == "sqlite" else "SELECT version()"
+        queries = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
+        query = queries.get(self.name, "SELECT version()")
         url = await self.database() if self.name == "sqlite" else self._url
         async with connected(url) as connection:
             return str((await connection.execute(text(query))).scalar_one())
@@ -147,7 +148,8 @@ async def settle(url: URL) -> None:
             await connection.execute(text(command))
 
 
-async def read_all(url: URL, table: str) -> list[dict[str, Any]]:
-    """All rows of a table, as they are stored."""
+async def read_all(url: URL, table: str, tenant: str) -> list[dict[str, Any]]:
+    """A tenant's rows of a table, as they are stored."""
+    query = text(f"SELECT * FROM {table} WHERE tenant_id = :tenant")
     async with connected(url) as connection:
-        return [dict(row) for row in (await connection.execute(text(f"SELECT * FROM {table}"))).mappings()]
+        return [dict(row) for row in (await connection.execute(query, {"tenant": tenant})).mappings()]

@@ -25,7 +25,7 @@ class Scale:
     """The traces of one list."""
 
 
-FULL = Scale(seconds=1.0, calls={1: 500, 16: 4000, 64: 8000, 256: 8000}, many=10_000, kept=100_000)
+FULL = Scale(seconds=0.6, calls={1: 500, 16: 4000, 64: 8000, 256: 8000}, many=10_000, kept=100_000)
 QUICK = Scale(seconds=0.1, calls={1: 50, 16: 400, 64: 1000, 256: 1000}, many=1000, kept=5000)
 
 

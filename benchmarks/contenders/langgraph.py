@@ -32,7 +32,8 @@ async def open_peer(url: URL) -> AsyncIterator[Contender]:
     """A pool as its documentation makes one."""
     options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
     dsn = url.render_as_string(hide_password=False)
-    async with AsyncConnectionPool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=options, open=False) as pool:
+    pool: Any = AsyncConnectionPool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=options, open=False)
+    async with pool:
         savers = [AsyncPostgresSaver(pool) for _ in range(CONNECTIONS)]
         await savers[0].setup()
         yield LangGraph(savers)
