@@ -36,6 +36,21 @@ _GRACE_SECONDS = 1.0  # for a driver to give up a call
 _RACES = 10
 
 
+class _Process:
+    """The number of this process, without a call of the system each time that it is asked for."""
+
+    def __init__(self) -> None:
+        self.number = os.getpid()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._look)
+
+    def _look(self) -> None:
+        self.number = os.getpid()
+
+
+_process = _Process()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Retry:
     """How often work that met a transient failure is run again, as a whole, with exponential pauses and full jitter.
@@ -240,19 +255,19 @@ class Executor:
             message = "this task is inside a transaction of the storage, whose end the closing would wait for"
             raise QueryError(message, operation="close")
 
-    def check_home(self, operation: str | None = None) -> None:
-        """Raise where this storage is closed, or of another process or event loop."""
+    def check_home(self, operation: str | None = None) -> asyncio.AbstractEventLoop:
+        """Give the running event loop; raise where this storage is closed, or of another process or event loop."""
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=operation)
-        home = (os.getpid(), asyncio.get_running_loop())
-        if self._home is None:
-            self._home = home
-        if self._home[0] != home[0]:
+        loop = asyncio.get_running_loop()
+        process, home = self._home = self._home or (_process.number, loop)
+        if process != _process.number:
             message = "this storage belongs to another process: open one after the fork"
             raise StorageConnectionError(message, operation=operation)
-        if self._home[1] is not home[1]:
+        if home is not loop:
             message = "this storage belongs to another event loop: open one in this loop"
             raise StorageConnectionError(message, operation=operation)
+        return loop
 
 
 async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, rows: Sequence[Any]) -> None:

@@ -83,11 +83,11 @@ class GroupCommit:
 
     async def write(self, write: Write[T]) -> T:
         """Give a write's answer after it has committed."""
-        self._executor.check_home(write.operation)
+        loop = self._executor.check_home(write.operation)
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=write.operation)
         if self._together and (self._flights or self._queue or self._senders):
-            answer: T = await self._queued(write)
+            answer: T = await self._queued(write, loop)
             return answer
         flight = self._depart(write.places)
         try:
@@ -112,8 +112,8 @@ class GroupCommit:
             self._quiet.clear()
             await self._quiet.wait()
 
-    async def _queued(self, write: Write[Any]) -> Any:
-        loop, seconds = asyncio.get_running_loop(), self._executor.seconds_of_a_call()
+    async def _queued(self, write: Write[Any], loop: asyncio.AbstractEventLoop) -> Any:
+        seconds = self._executor.seconds_of_a_call()
         waiting = _Waiting(write, loop.create_future(), seconds, loop.time() + seconds)
         if self._waiting_for_room or self._is_full():
             await self._executor.within(write.operation, self._for_room(), waiting_for=_ITS_TURN)

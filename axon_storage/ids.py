@@ -1,6 +1,7 @@
 """UUIDv7 ids whose order is the order of the calls that made them, also when the clock stands still or steps back."""
 
-import secrets
+import os
+import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LOW_BITS = 2**62 - 1
 _LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+
+
+# Tells ids apart and keeps nothing secret: the system's own source costs a call of the system for each id. Not the
+# module's generator, which a host may give a seed.
+_chance = random.Random()  # noqa: S311  # as said
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_chance.seed)  # from the system's source
 
 
 class IdSource:
@@ -34,8 +42,8 @@ class IdSource:
             self._last = max(self._clock() // 1000, self._last + 1)
             millis, micros = divmod(self._last, 1000)
         head = millis << 80 | 0x7 << 76 | micros << 66
-        random = secrets.randbits(64)
-        return UUID(int=head | random >> 62 << 64 | 0b10 << 62 | random & _LOW_BITS)
+        chance = _chance.getrandbits(64)
+        return UUID(int=head | chance >> 62 << 64 | 0b10 << 62 | chance & _LOW_BITS)
 
 
 new_id = IdSource()
