@@ -6,7 +6,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -270,9 +270,8 @@ class Executor:
         return loop
 
 
-async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, rows: Sequence[Any]) -> None:
-    """Run a save's statement for one row or more, again after a lost race that leaves its transaction as it was."""
-    parameters = rows if len(rows) > 1 else rows[0]
+async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, parameters: Any) -> None:
+    """Run a save's statement, again after a lost race that leaves its transaction as it was."""
     for _ in range(_RACES):
         try:
             await connection.execute(statement, parameters)

@@ -39,6 +39,12 @@ def save(dialect: Dialect, row_type: type[Row]) -> Executable:
 
 
 @_once
+def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
+    """Store several rows, none of which share a key, as :func:`save` stores one."""
+    return dialect.batch(save(dialect, row_type), TABLES[row_type])
+
+
+@_once
 def get(row_type: type[Row]) -> Select[Any]:
     """The row of a key; never one that expired before ``now``."""
     table = TABLES[row_type]

@@ -19,7 +19,6 @@ from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 T = TypeVar("T")
 Values = dict[str, Any]
-Batch = tuple[Executable, Sequence[Values]]
 
 BATCH_ROWS = 1_000
 BATCH_BYTES = 2**20
@@ -126,8 +125,8 @@ class Writer:
 
         async def on(connection: AsyncConnection) -> list[Any]:
             answers = [write.answer for write in writes]
-            for statement, rows in batches:
-                await executor.save(self.dialect, connection, statement, rows)
+            for statement, parameters in batches:
+                await executor.save(self.dialect, connection, statement, parameters)
             for number, removal in removals:
                 answers[number] = await removal.on(connection)
             return answers
@@ -155,7 +154,7 @@ class Writer:
         # not "now": a clock that steps back must not bring back what was never to live
         return current_moment(self.clock) + timedelta(seconds=ttl_secs) if ttl_secs > 0 else EPOCH
 
-    def _batches(self, stores: Iterable[Stored]) -> Iterator[Batch]:
+    def _batches(self, stores: Iterable[Stored]) -> Iterator[tuple[Executable, Any]]:
         """Per row type a statement and its rows, in an order of tables and keys that is the same for every writer."""
         folded: dict[type[Row], dict[tuple[Any, ...], Stored]] = {}
         for stored in stores:
@@ -163,9 +162,12 @@ class Writer:
             of_type[stored.place] = _folded(of_type[stored.place], stored) if stored.place in of_type else stored
         for row_type in ROW_TYPES if len(folded) > 1 else folded:
             of_type = folded.get(row_type, {})
-            statement = statements.save(self.dialect, row_type)
             for batch in _bounded([of_type[place] for place in sorted(of_type)]):
-                yield statement, [stored.values for stored in batch]
+                rows = [stored.values for stored in batch]
+                if len(rows) == 1:
+                    yield statements.save(self.dialect, row_type), rows[0]
+                else:
+                    yield statements.save_batch(self.dialect, row_type), self.dialect.batch_parameters(rows)
 
 
 def _folded(first: Stored, last: Stored) -> Stored:

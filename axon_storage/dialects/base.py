@@ -171,6 +171,15 @@ class Dialect:
         """Insert a row, or do nothing where the key is there already; any other refusal stays an error."""
         raise NotImplementedError
 
+    def batch(self, save: Any, table: Table) -> Executable:
+        """The statement that stores several rows, where ``save`` stores one."""
+        del table
+        return save  # type: ignore[no-any-return]  # what upsert and insert_once gave
+
+    def batch_parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """What the batch's statement is given for several rows."""
+        return rows
+
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         """Have a list read through the index made for it, where the planner may think otherwise."""
         del table, index

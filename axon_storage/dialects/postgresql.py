@@ -2,11 +2,24 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Delete, String, Table, Text, delete, func, select, text, tuple_
-from sqlalchemy.dialects.postgresql import JSON, Insert
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Executable,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
@@ -14,9 +27,6 @@ from sqlalchemy.types import TypeEngine
 from axon_storage.dialects.base import Tls, Unfit
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.values import decode_json
-
-# An INSERT of one row, as SQLAlchemy writes it, each value with its type.
-_INSERT = re.compile(r"(INSERT INTO .+? )VALUES \((\$1::.+?)\)( ON CONFLICT .+)?", re.DOTALL)
 
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
 
@@ -79,6 +89,17 @@ class PostgreSQL(OnConflict):
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):
             yield f"{table}, {what}, state", state
+
+    def batch(self, save: Insert, table: Table) -> Executable:
+        # One message with an array a column: less work on both sides than asyncpg's executemany, all or nothing by
+        # itself, and sent whole. In a longer executemany asyncpg waits for room, and a cancellation that meets it
+        # there is never told the server, which waits on, as the client does (0.32.0, bind_execute_many).
+        arrays = [bindparam(column.name, type_=ARRAY(column.type)) for column in table.c]
+        rows = func.unnest(*arrays).table_valued(*table.c.keys()).render_derived()
+        return save.from_select(table.c.keys(), select(*rows.c))
+
+    def batch_parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        return {name: [row[name] for row in rows] for name in rows[0]}
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.
@@ -148,15 +169,6 @@ class PostgreSQL(OnConflict):
             f"SELECT set_config('lock_timeout', current_setting('{_LOCK_TIMEOUT}'), false)",
         ]
 
-    def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
-        # One message with an array a column: less work on both sides than asyncpg's executemany, all or nothing by
-        # itself, and sent whole. Of a longer executemany asyncpg waits for room in between, and a cancellation that
-        # meets it there is never told the server, which waits on, as the client does (0.32.0, bind_execute_many).
-        if (of_arrays := _of_arrays(statement)) is None:
-            return False
-        cursor.execute(of_arrays, [list(column) for column in zip(*parameters, strict=True)])
-        return True
-
     def code(self, error: BaseException) -> str:
         return getattr(error, "sqlstate", None) or ""
 
@@ -165,13 +177,3 @@ class PostgreSQL(OnConflict):
 
     def _listed(self, code: str, codes: frozenset[str]) -> bool:
         return code in codes or code[:2] in codes
-
-
-@cache
-def _of_arrays(statement: str) -> str | None:
-    """The INSERT of as many rows as its arrays are long, for one of a row; None for any other statement."""
-    if not (match := _INSERT.fullmatch(statement)):
-        return None
-    head, values, tail = match.groups(default="")
-    arrays = re.sub(r"(\$\d+::[^,]+?)(?: COLLATE [^,]+)?(?=, |$)", r"\1[]", values)
-    return f"{head}SELECT * FROM unnest({arrays}){tail}"  # noqa: S608  # made of SQLAlchemy's statement alone
