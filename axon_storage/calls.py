@@ -25,7 +25,12 @@ class Call(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Save(Call[None]):
+class Writing(Call[T]):
+    """A call that writes rows it knows by their keys, and so may go together with others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save(Writing[None]):
     """Store rows of any types, in order, all or none."""
 
     rows: Sequence[CheckedRow]
@@ -35,7 +40,7 @@ class Save(Call[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Append(Call[UUID]):
+class Append(Writing[UUID]):
     """Store one row under ``id``, or under a new one, unless that id is there already."""
 
     row: CheckedRow
@@ -95,7 +100,7 @@ class Page(Call[list[Recorded[R]]], Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delete(Call[int]):
+class Delete(Writing[int]):
     """Delete the rows whose key is ``prefix`` and then one of ``last``; give how many went."""
 
     row_type: type[Row]

@@ -34,6 +34,7 @@ _TURN_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
 _GRACE_SECONDS = 1.0  # for a driver to give up a call
 _RACES = 10
+_KEPT_USES = 8
 
 
 class _Process:
@@ -80,6 +81,32 @@ class Work(Generic[T]):
     single: bool = False
 
 
+class Kept:
+    """A connection that one task keeps between single statements, for a few of them: others may wait for it."""
+
+    def __init__(self) -> None:
+        self.connection: AsyncConnection | None = None
+        self._uses = 0
+
+    def take(self) -> AsyncConnection | None:
+        """Give the connection, if one is kept."""
+        connection, self.connection = self.connection, None
+        return connection
+
+    async def give_back(self, connection: AsyncConnection) -> None:
+        """Keep the connection, or close it."""
+        self._uses = (self._uses + 1) % _KEPT_USES
+        if self._uses:
+            self.connection = connection
+        else:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Keep no connection any longer."""
+        if (connection := self.take()) is not None:
+            await connection.close()
+
+
 class Executor:
     """Runs work on an engine's connections: each piece in one transaction, as often as a transient failure asks."""
 
@@ -101,11 +128,14 @@ class Executor:
         """The execution options of a connection whose transactions write, or only read."""
         return {**self.dialect.transaction_options, **(self.dialect.write_options if writes else {})}
 
-    async def run(self, operation: str, work: Work[T]) -> T:
-        """Run work in a transaction of its own, again as a whole after each transient failure."""
+    async def run(self, operation: str, work: Work[T], kept: Kept | None = None) -> T:
+        """Run work in a transaction of its own, again as a whole after each transient failure.
+
+        ``kept``: what keeps the connection of a single statement for the next; its owner closes it.
+        """
         wait = _Wait()
         with self.translating(operation), wait.at_most(self.seconds_of_a_call()):
-            return await self.again_after_failures(lambda: self._try(operation, work, wait))
+            return await self.again_after_failures(lambda: self._try(operation, work, wait, kept))
 
     async def within(self, operation: str, work: Awaitable[T], *, waiting_for: str = "the database") -> T:
         """Await a call's part of a transaction for as long as a call may take."""
@@ -163,27 +193,32 @@ class Executor:
         with suppress(StorageConnectionError), _Wait().at_most(_CLOSE_SECONDS):
             await self.engine.dispose()
 
-    async def _try(self, operation: str, work: Work[T], wait: "_Wait") -> T:
+    async def _try(self, operation: str, work: Work[T], wait: "_Wait", kept: Kept | None) -> T:
         with self.translating(operation), self._counted():
             if work.single and self._alone is not None:
-                connection = await self._connected(self._alone, wait)
+                connection = None if kept is None else kept.take()
+                if connection is None:
+                    connection = await self._connected(self._alone, wait)
                 if is_direct(connection):
-                    return await self._run_alone(connection, work)
+                    return await self._run_alone(connection, work, kept)
                 # so it was made, and so will all others be
                 self._alone = None
                 await connection.close()
+            elif kept is not None:
+                await kept.close()
             async with self._transaction(wait, writes=work.writes) as connection:
                 return await work.on(connection)
 
-    async def _run_alone(self, connection: AsyncConnection, work: Work[T]) -> T:
-        """Run a single statement on a connection without a transaction, and give that back."""
+    async def _run_alone(self, connection: AsyncConnection, work: Work[T], kept: Kept | None) -> T:
+        """Run a single statement on a connection without a transaction, and give that back, or to what keeps it."""
         try:
             result = await work.on(connection)
         except BaseException as error:
             await self._give_up_if_lost(connection, error)
             await connection.__aexit__(*sys.exc_info())
             raise
-        await connection.close()  # which sends nothing, so that nothing can cut it off
+        # nothing is sent, so that nothing can cut it off
+        await (connection.close() if kept is None else kept.give_back(connection))
         return result
 
     @asynccontextmanager

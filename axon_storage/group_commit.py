@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.executor import CLOSED, Executor
+from axon_storage.executor import CLOSED, Executor, Kept
 from axon_storage.writes import BATCH_BYTES, BATCH_ROWS, Write, Writer
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ T = TypeVar("T")
 _QUEUE_ROWS, _QUEUE_BYTES = 10_000, 2**24
 _SENDERS = 4
 _STUCK_SECONDS = 0.1
+_COMPANY = 16  # writes, of which a second transaction is worth its commit
 _ITS_TURN = "its turn"
 
 
@@ -69,6 +70,7 @@ class GroupCommit:
 
     def __init__(self, executor: Executor, writer: Writer, *, together: bool) -> None:
         self._executor, self._writer, self._together = executor, writer, together
+        self._overlaps = not executor.dialect.serial_writes
         self._queue: deque[_Waiting] = deque()
         self._rows = self._bytes = 0  # in the queue
         self._waiting_for_room = 0
@@ -78,6 +80,7 @@ class GroupCommit:
         self._held: list[set[Hashable]] = []
         self._senders: set[asyncio.Task[None]] = set()
         self._loners: set[asyncio.Task[None]] = set()
+        self._ready = 0  # senders that are not on their way
         self._watch: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -122,7 +125,7 @@ class GroupCommit:
         self._bytes += write.size
         if self._watch is None:
             self._watch = loop.call_later(_STUCK_SECONDS, self._look_around)
-        if not self._senders and self._is_stuck():
+        if self._wants_sender():
             self._start_sender()
         return await waiting.answer
 
@@ -140,7 +143,20 @@ class GroupCommit:
     def _is_full(self) -> bool:
         return self._rows >= _QUEUE_ROWS or self._bytes >= _QUEUE_BYTES
 
+    def _wants_sender(self) -> bool:
+        """Whether what is in the queue should go now: past those that are stuck, or while the server is at another."""
+        if self._ready or len(self._senders) >= _SENDERS:
+            return False
+        moving = len(self._flights) - self._stuck()
+        return moving == 0 or (moving == 1 and self._overlaps and len(self._queue) >= _COMPANY)
+
+    def _stuck(self) -> int:
+        """How many transactions on their way take long."""
+        since = asyncio.get_running_loop().time() - _STUCK_SECONDS
+        return sum([flight.began <= since for flight in self._flights])
+
     def _start_sender(self) -> None:
+        self._ready += 1
         self._start(self._send(), self._senders)
 
     def _start(self, work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> None:
@@ -155,20 +171,30 @@ class GroupCommit:
 
     def _go_on(self) -> None:
         """After a transaction: send what has gathered meanwhile, or tell that nothing has."""
-        if self._queue and not self._senders and not self._flights:
+        if self._queue and self._wants_sender():
             self._start_sender()
         self._quiet.set()
 
     async def _send(self) -> None:
-        while group := self._take():
-            places = set[Hashable]().union(*[waiting.write.places for waiting in group])
-            await self._carry(group, self._depart(places, group))
-            # those that were answered just now may write again, and then go along
-            await asyncio.sleep(0)
-
-    async def _carry(self, group: list[_Waiting], flight: _Flight) -> None:
+        kept = Kept()
         try:
-            await self._commit(group)
+            while group := self._take():
+                places = set[Hashable]().union(*[waiting.write.places for waiting in group])
+                flight = self._depart(places, group)
+                self._ready -= 1
+                try:
+                    await self._carry(group, flight, kept)
+                finally:
+                    self._ready += 1
+                # those that were answered just now may write again, and then go along
+                await asyncio.sleep(0)
+        finally:
+            self._ready -= 1
+            await kept.close()
+
+    async def _carry(self, group: list[_Waiting], flight: _Flight, kept: Kept | None = None) -> None:
+        try:
+            await self._commit(group, kept)
         finally:
             self._land(flight)
 
@@ -179,10 +205,11 @@ class GroupCommit:
         overtaken: set[Hashable] = set()
         removed: set[Hashable] = set()
         rows = size = 0
+        most = self._share()
         while self._queue:
             waiting = self._queue[0]
             write, places = waiting.write, waiting.write.places
-            if group and (rows + write.rows > BATCH_ROWS or size + write.size > BATCH_BYTES):
+            if group and (len(group) == most or rows + write.rows > BATCH_ROWS or size + write.size > BATCH_BYTES):
                 break
             if write.stores and not removed.isdisjoint(places):
                 break  # in a group all rows are stored before any is deleted
@@ -206,18 +233,24 @@ class GroupCommit:
         self._room.set()
         return group
 
-    async def _commit(self, group: list[_Waiting]) -> None:
+    def _share(self) -> int:
+        """How many writes go together at most: half of all, of which one is made while the server is at the other."""
+        if not self._overlaps:
+            return BATCH_ROWS
+        return max(_COMPANY, (len(self._queue) + sum([len(flight.group) for flight in self._flights])) // 2)
+
+    async def _commit(self, group: list[_Waiting], kept: Kept | None) -> None:
         """Write a group; where the database refuses it, halves of it, down to the one write that is at fault."""
         group = [waiting for waiting in group if not waiting.answer.done()]
         if not group:
             return
         try:
             work = self._writer.together([waiting.write for waiting in group])
-            answers = await self._executor.run("group commit", work)
+            answers = await self._executor.run("group commit", work, kept)
         except QueryError as error:
             if len(group) > 1:
-                await self._commit(group[: len(group) // 2])
-                await self._commit(group[len(group) // 2 :])
+                await self._commit(group[: len(group) // 2], kept)
+                await self._commit(group[len(group) // 2 :], kept)
             else:
                 group[0].fail(error)
         except BaseException as error:
@@ -238,11 +271,6 @@ class GroupCommit:
         self._flights.remove(flight)
         self._go_on()
 
-    def _is_stuck(self) -> bool:
-        """Whether no transaction is on its way but those that take long."""
-        since = asyncio.get_running_loop().time() - _STUCK_SECONDS
-        return all(flight.began <= since for flight in self._flights)
-
     def _look_around(self) -> None:
         """Tell those whose time is over; send past transactions that take long what is not theirs."""
         loop = asyncio.get_running_loop()
@@ -250,7 +278,7 @@ class GroupCommit:
             waiting.give_up(loop.time(), _ITS_TURN)
         for waiting in [waiting for flight in self._flights for waiting in flight.group]:
             waiting.give_up(loop.time(), "the database")
-        if self._queue and len(self._flights) < _SENDERS and self._is_stuck():
+        if self._queue and self._wants_sender():
             self._start_sender()
         busy = self._queue or self._flights
         self._watch = loop.call_later(_STUCK_SECONDS, self._look_around) if busy else None

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Append, Call, Delete, Save
+from axon_storage.calls import Call, Writing
 from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
 from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
@@ -83,7 +83,7 @@ class SqlRepository(StorageBackend):
             await engine.dispose()
 
     async def _run(self, call: Call[T]) -> T:
-        if isinstance(call, Save | Append | Delete):
+        if isinstance(call, Writing):
             answer: T = await self._group.write(self._writer.work_out(call))
             return answer
         return await self._executor.run(call.operation, self._planner.plan(call))
@@ -151,7 +151,7 @@ class _Transaction(StorageBackend):
                     raise
 
     def _work(self, call: Call[T]) -> Work[T]:
-        if not isinstance(call, Save | Append | Delete):
+        if not isinstance(call, Writing):
             return self._repository._planner.plan(call)
         write = self._repository._writer.work_out(call)
         self._block.places.update(write.places)

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from axon_storage.errors import SerializationError
+from axon_storage.once import once
 from axon_storage.values import (
     F64,
     I32,
@@ -281,48 +282,46 @@ class CheckedRow(NamedTuple):
     size: int
 
 
+@once
 def fields_of(row_type: type[Row]) -> tuple[Field, ...]:
     """A row type's fields in order, each with its kind; worked out once."""
-    if row_type not in _fields:
-        hints = get_type_hints(row_type, include_extras=True)
-        _fields[row_type] = tuple(Field(field.name, _kind_of(hints[field.name])) for field in fields(row_type))
-    return _fields[row_type]
+    hints = get_type_hints(row_type, include_extras=True)
+    return tuple(Field(field.name, _kind_of(hints[field.name])) for field in fields(row_type))
 
 
-_fields: dict[type[Row], tuple[Field, ...]] = {}
-
-
+@once
 def maker_of(row_type: type[R]) -> Callable[[Iterable[Any]], R]:
     """What makes a row of its fields' values, in their order; by its slots, in half the time the constructor takes."""
-    if row_type not in _makers:
-        slots = [getattr(row_type, field.name).__set__ for field in fields_of(row_type)]
+    slots = [getattr(row_type, field.name).__set__ for field in fields_of(row_type)]
 
-        def make(values: Iterable[Any]) -> R:
-            row = object.__new__(row_type)
-            for fill, value in zip(slots, values, strict=True):
-                fill(row, value)
-            return row
+    def make(values: Iterable[Any]) -> R:
+        row = object.__new__(row_type)
+        for fill, value in zip(slots, values, strict=True):
+            fill(row, value)
+        return row
 
-        _makers[row_type] = make
-    return _makers[row_type]
-
-
-_makers: dict[type[Row], Callable[[Iterable[Any]], Any]] = {}
+    return make
 
 
 def check_row(row: Row) -> CheckedRow:
     """Give a row's values to store; whatever is outside the domain is a SerializationError naming the place."""
     values, size, name = {}, 0, ""
     try:
-        for name, kind in fields_of(type(row)):
-            values[name] = value = kind.check(getattr(row, name))
-            if kind.counts and value is not None:
+        for name, check, counts in _checks_of(type(row)):
+            values[name] = value = check(getattr(row, name))
+            if counts and value is not None:
                 size += utf8_size(value)
     except ValueError as refused:
         raise refusal(f"{row.TABLE}.{name}", refused) from None
     if size > MAX_ROW_BYTES:
         raise SerializationError(f"{row.TABLE}: {size} bytes of text and JSON in one row, at most {MAX_ROW_BYTES}")
     return CheckedRow(type(row), values, size)
+
+
+@once
+def _checks_of(row_type: type[Row]) -> list[tuple[str, Callable[[Any], Any], bool]]:
+    """Of each field its name, what checks it, and whether its bytes count."""
+    return [(name, kind.check, kind.counts) for name, kind in fields_of(row_type)]
 
 
 def check_field(row_type: type[Row], name: str, value: Any) -> Any:

@@ -1,8 +1,6 @@
 """The Core statements, each built once; parameters are named as the columns they are for."""
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,40 +16,34 @@ from sqlalchemy import (
 )
 
 from axon_storage.dialects import Dialect
+from axon_storage.once import once
 from axon_storage.rows import Row, fields_of
 from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 Names = tuple[str, ...]
-P = ParamSpec("P")
-S = TypeVar("S")
 
 
-def _once(build: Callable[P, S]) -> Callable[P, S]:
-    """``functools.cache`` with the signature kept."""
-    return cast("Callable[P, S]", cache(build))
-
-
-@_once
+@once
 def save(dialect: Dialect, row_type: type[Row]) -> Executable:
     """Store a row: by its key the last one wins, in a table that is only appended to the first one stays."""
     table = TABLES[row_type]
     return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
 
 
-@_once
+@once
 def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
     """Store several rows, none of which share a key, as :func:`save` stores one."""
     return dialect.batch(save(dialect, row_type), TABLES[row_type])
 
 
-@_once
+@once
 def get(row_type: type[Row]) -> Select[Any]:
     """The row of a key; never one that expired before ``now``."""
     table = TABLES[row_type]
     return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
 
 
-@_once
+@once
 def in_order(row_type: type[Row], prefix: Names) -> Select[Any]:
     """The rows whose key begins with the ``prefix`` fields, in key order; never one that expired before ``now``."""
     table = TABLES[row_type]
@@ -59,7 +51,7 @@ def in_order(row_type: type[Row], prefix: Names) -> Select[Any]:
     return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
 
 
-@_once
+@once
 def newest(dialect: Dialect, row_type: type[Row], where: Names, *, skips: bool) -> Select[Any]:
     """The ``limit`` rows of equal ``where`` fields that were stored last, newest first, after ``offset`` others."""
     table, order = TABLES[row_type], _recorded(row_type)
@@ -69,7 +61,7 @@ def newest(dialect: Dialect, row_type: type[Row], where: Names, *, skips: bool) 
     return _by_index(dialect, statement, table, where, order)
 
 
-@_once
+@once
 def page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
     """The first ``limit`` rows of equal ``where`` fields between the ids ``after`` and ``before``, after their id."""
     table, order = TABLES[row_type], _recorded(row_type)
@@ -78,7 +70,7 @@ def page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
     return _by_index(dialect, statement.order_by(order).limit(bindparam("limit")), table, where, order)
 
 
-@_once
+@once
 def remove(dialect: Dialect, row_type: type[Row]) -> Delete:
     """Delete the rows of one key prefix and the ``last`` key field, or any of a list of them."""
     table = TABLES[row_type]
@@ -88,14 +80,14 @@ def remove(dialect: Dialect, row_type: type[Row]) -> Delete:
     return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), chosen)
 
 
-@_once
+@once
 def evict(dialect: Dialect, row_type: type[Row]) -> Delete:
     """Delete the rows that expired at or before ``now``."""
     table = TABLES[row_type]
     return dialect.delete(table, _tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
 
 
-@_once
+@once
 def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
     """The first value of the key's first field, or the one after ``last``."""
     table = TABLES[row_type]
@@ -104,7 +96,7 @@ def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
     return statement if first else statement.where(column > bindparam("last"))
 
 
-@_once
+@once
 def next_tenant(*, first: bool) -> Executable:
     """Of each table the first tenant, or the one after ``last``."""
     seeks = []

@@ -10,7 +10,7 @@ from sqlalchemy import Delete, Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axon_storage import calls, executor, statements
-from axon_storage.calls import Append, Call, Save
+from axon_storage.calls import Append, Save, Writing
 from axon_storage.dialects import Dialect
 from axon_storage.executor import Work
 from axon_storage.ids import EPOCH, Clock, IdSource, current_moment, moment_of
@@ -73,8 +73,8 @@ class Writer:
     clock: Clock
     ids: IdSource
 
-    def work_out(self, call: Call[Any]) -> Write[Any]:
-        """Give what a save, append or delete writes, so that it writes the same however often it is tried."""
+    def work_out(self, call: Writing[Any]) -> Write[Any]:
+        """Give what a call writes, so that it writes the same however often it is tried."""
         match call:
             case Append():
                 return self._append(call)

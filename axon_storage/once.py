@@ -1,0 +1,13 @@
+"""``functools.cache`` for typed code."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once(function: Callable[P, T]) -> Callable[P, T]:
+    """``functools.cache`` with the signature kept."""
+    return cast("Callable[P, T]", cache(function))
