@@ -56,10 +56,16 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-async def databases(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Databases]:
+async def known_databases(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Databases]:
     known = Databases(servers, tmp_path_factory.mktemp("sqlite"))
     yield known
     await known.close()
+
+
+@pytest.fixture
+async def databases(known_databases: Databases) -> AsyncIterator[Databases]:
+    yield known_databases
+    await known_databases.drop()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

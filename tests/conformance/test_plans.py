@@ -39,7 +39,7 @@ def target(request: pytest.FixtureRequest) -> str:
 async def filled(databases: Databases, target: str) -> AsyncEngine:
     """A database with 50,000 rows in each large table, a tenth of them another tenant's; made once."""
     if target not in _filled:
-        url = await databases.empty(target)
+        url = await databases.empty(target, spared=True)
         await upgrade(url)
         _filled[target] = engine = databases.keep(create_engine(url))
         for tenant, share in (("default", 9), ("other", 1)):
