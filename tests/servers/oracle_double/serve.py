@@ -1,5 +1,6 @@
 """Runs the Mirror with the strict layer, on any PostgreSQL from 15 on, at a speed that tests can wait for."""
 
+import socket
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,8 @@ from seerdb.server.backends import postgres  # noqa: E402
 from tests.servers.oracle_double.strict import StrictBackend  # noqa: E402
 
 _ARRIVED_SECONDS = 0.02
+_HEADERS = 64
+"""More than the headers of a packet, which is a full one where its body is longer than the rest."""
 
 _IS_JSON = (
     "LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF {empty} THEN RETURN NULL; END IF; PERFORM {text}::json; RETURN true; "
@@ -43,6 +46,17 @@ def _run_on_postgresql_15() -> None:
     )
 
 
+def _answer_at_once() -> None:
+    """Hold back no end of an answer until the client has acknowledged its beginning, which it does after 40 ms."""
+    begin = framing.PacketStream.__init__
+
+    def begin_at_once(stream: Any, connection: Any, *rest: Any, **options: Any) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begin(stream, connection, *rest, **options)
+
+    framing.PacketStream.__init__ = begin_at_once
+
+
 def _read_what_has_arrived() -> None:
     """Parse a long message once it is there, not again from its start after each packet of 8 kB."""
     read_packet = framing.PacketStream.read_packet
@@ -53,7 +67,7 @@ def _read_what_has_arrived() -> None:
             return received
         kind, body = received
         parts = [body]
-        while True:
+        while len(parts[-1]) > stream.sdu - _HEADERS:  # the last of a message is shorter, or nothing follows it
             try:
                 more = read_packet(stream, within=_ARRIVED_SECONDS)
             except TimeoutError:
@@ -61,6 +75,7 @@ def _read_what_has_arrived() -> None:
             if more is None or more[0] != kind:
                 raise ConnectionResetError("the client went away in the middle of a message")
             parts.append(more[1])
+        return kind, b"".join(parts)
 
     framing.PacketStream.read_packet = read
 
@@ -104,6 +119,7 @@ def _let_clients_define_empty_results() -> None:
 
 if __name__ == "__main__":
     _run_on_postgresql_15()
+    _answer_at_once()
     _read_what_has_arrived()
     _wait_for_every_row()
     _remember_translations()
