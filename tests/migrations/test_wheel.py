@@ -25,10 +25,8 @@ def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(shared: Path) -> Path:
     """The wheel, built from the source distribution; once, whichever of the test processes comes first."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared if "PYTEST_XDIST_WORKER" not in os.environ else shared.parent
     built = shared / "dist"
     with (shared / "dist.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
