@@ -16,7 +16,7 @@ from axon_storage.writes import BATCH_BYTES, BATCH_ROWS, Write, Writer
 T = TypeVar("T")
 
 _QUEUE_ROWS, _QUEUE_BYTES = 10_000, 2**24
-_SENDERS = 4
+_SENDERS = 8
 _STUCK_SECONDS = 0.1
 _COMPANY = 16  # writes, of which a second transaction is worth its commit
 _ITS_TURN = "its turn"

@@ -76,7 +76,7 @@ def remove(dialect: Dialect, row_type: type[Row]) -> Delete:
     table = TABLES[row_type]
     *prefix, name = row_type.KEY
     last = table.c[name]
-    chosen = last.in_(bindparam("last", expanding=True)) if dialect.deletes_lists else last == bindparam("last")
+    chosen = dialect.among(last, "last") if dialect.deletes_lists else last == bindparam("last")
     return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), chosen)
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    bindparam,
     delete,
 )
 from sqlalchemy.engine import URL
@@ -179,6 +180,10 @@ class Dialect:
     def batch_parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         """What the batch's statement is given for several rows."""
         return rows
+
+    def among(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+        """Whether a column's value is one of the list that a parameter gives."""
+        return column.in_(bindparam(parameter, expanding=True))
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         """Have a list read through the index made for it, where the planner may think otherwise."""

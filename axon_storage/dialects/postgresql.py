@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    any_,
     bindparam,
     delete,
     func,
@@ -100,6 +101,10 @@ class PostgreSQL(OnConflict):
 
     def batch_parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def among(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+        # the same statement however long the list, which is so planned once
+        return column == any_(bindparam(parameter, type_=ARRAY(column.type)))
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.
