@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from axon_storage.deadline import check_timeout, current_timeout
+from axon_storage.deadline import Wait, check_timeout, current_timeout
 from axon_storage.dialects import Dialect, Unfit
 from axon_storage.engines import is_direct, prepare_engine
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
@@ -32,7 +32,6 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 _TURN_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
-_GRACE_SECONDS = 1.0  # for a driver to give up a call
 _RACES = 10
 _KEPT_USES = 8
 
@@ -72,8 +71,9 @@ class Retry:
 class Work(Generic[T]):
     """What is to be done in one transaction, and may be done again from the start.
 
-    ``writes``: whether it does, or only reads. ``single``: it is one statement, all or nothing by itself, or several
-    that need nothing of each other, so that a database with ``single_options`` goes without the transaction.
+    ``writes``: whether it does, or only reads. ``single``: each of its statements is all or nothing by itself, and does
+    no harm where it is run late: where a connection is lost, the server may come to it after the same was tried again
+    on another, and more was written since. A database with ``single_options`` goes without the transaction then.
     """
 
     on: Callable[[AsyncConnection], Awaitable[T]]
@@ -128,18 +128,19 @@ class Executor:
         """The execution options of a connection whose transactions write, or only read."""
         return {**self.dialect.transaction_options, **(self.dialect.write_options if writes else {})}
 
-    async def run(self, operation: str, work: Work[T], kept: Kept | None = None) -> T:
+    async def run(self, operation: str, work: Work[T], *, kept: Kept | None = None, seconds: float | None = None) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure.
 
-        ``kept``: what keeps the connection of a single statement for the next; its owner closes it.
+        ``kept``: what keeps the connection of a single statement for the next; its owner closes it. ``seconds``: how
+        long it may take, else as long as a call.
         """
-        wait = _Wait()
-        with self.translating(operation), wait.at_most(self.seconds_of_a_call()):
+        wait = Wait()
+        with self.translating(operation), wait.at_most(seconds or self.seconds_of_a_call()):
             return await self.again_after_failures(lambda: self._try(operation, work, wait, kept))
 
     async def within(self, operation: str, work: Awaitable[T], *, waiting_for: str = "the database") -> T:
         """Await a call's part of a transaction for as long as a call may take."""
-        wait = _Wait(waiting_for)
+        wait = Wait(waiting_for)
         with self.translating(operation), wait.at_most(self.seconds_of_a_call()):
             return await work
 
@@ -164,7 +165,7 @@ class Executor:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction for the block: committed at its end, rolled back when it raises."""
-        scope = self._transaction(_Wait(), writes=True)
+        scope = self._transaction(Wait(), writes=True)
         with self._counted("transaction"):
             with self.translating("transaction"):
                 connection = await scope.__aenter__()
@@ -190,23 +191,20 @@ class Executor:
             self._idle.clear()
             await self._idle.wait()
         # a server that no longer answers need not be told
-        with suppress(StorageConnectionError), _Wait().at_most(_CLOSE_SECONDS):
+        with suppress(StorageConnectionError), Wait().at_most(_CLOSE_SECONDS):
             await self.engine.dispose()
 
-    async def _try(self, operation: str, work: Work[T], wait: "_Wait", kept: Kept | None) -> T:
+    async def _try(self, operation: str, work: Work[T], wait: Wait, kept: Kept | None) -> T:
         with self.translating(operation), self._counted():
+            connection = None
             if work.single and self._alone is not None:
-                connection = None if kept is None else kept.take()
-                if connection is None:
-                    connection = await self._connected(self._alone, wait)
+                connection = (None if kept is None else kept.take()) or await self._connected(self._alone, wait)
                 if is_direct(connection):
                     return await self._run_alone(connection, work, kept)
-                # so it was made, and so will all others be
-                self._alone = None
-                await connection.close()
+                await connection.execution_options(**self.options(writes=work.writes))
             elif kept is not None:
                 await kept.close()
-            async with self._transaction(wait, writes=work.writes) as connection:
+            async with self._transaction(wait, writes=work.writes, connection=connection) as connection:
                 return await work.on(connection)
 
     async def _run_alone(self, connection: AsyncConnection, work: Work[T], kept: Kept | None) -> T:
@@ -222,9 +220,12 @@ class Executor:
         return result
 
     @asynccontextmanager
-    async def _transaction(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(
+        self, wait: Wait, *, writes: bool, connection: AsyncConnection | None = None
+    ) -> AsyncIterator[AsyncConnection]:
         async with self._taking_turns(wait, writes=writes):
-            connection = await self._connected(self._writing if writes else self._reading, wait)
+            if connection is None:
+                connection = await self._connected(self._writing if writes else self._reading, wait)
             try:
                 async with connection.begin():
                     try:
@@ -235,7 +236,7 @@ class Executor:
             finally:
                 await connection.__aexit__(*sys.exc_info())
 
-    async def _connected(self, engine: AsyncEngine, wait: "_Wait") -> AsyncConnection:
+    async def _connected(self, engine: AsyncEngine, wait: Wait) -> AsyncConnection:
         """A connection; what a driver makes of an address or option it cannot use is told as ours."""
         wait.what = "a connection"
         try:
@@ -267,7 +268,7 @@ class Executor:
                 self._idle.set()
 
     @asynccontextmanager
-    async def _taking_turns(self, wait: "_Wait", *, writes: bool) -> AsyncIterator[None]:
+    async def _taking_turns(self, wait: Wait, *, writes: bool) -> AsyncIterator[None]:
         if self._turn is None or not writes:
             yield
             return
@@ -320,47 +321,6 @@ async def save(dialect: Dialect, connection: AsyncConnection, statement: Executa
 
 class _BusyError(StorageConnectionError):
     """A wait within this process that took all its time: the caller may try again, we have waited enough."""
-
-
-class _Wait:
-    """What a call waits for, for the message when that takes too long."""
-
-    def __init__(self, what: str = "its turn") -> None:
-        self.what = what
-
-    def at_most(self, seconds: float) -> "_Bound":
-        """Bound the block; a StorageConnectionError tells what it waited for."""
-        return _Bound(self, seconds)
-
-
-class _Bound:
-    """Cancels its block when the time is over.
-
-    Not ``asyncio.timeout``, which cancels once: a driver may then wait for a server that no longer answers to
-    acknowledge that the call is given up. The block is cancelled again until it ends.
-    """
-
-    def __init__(self, wait: _Wait, seconds: float) -> None:
-        self._wait, self._seconds = wait, seconds
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a coroutine runs in a task
-        self._task, self._before, self._cancelled = task, task.cancelling(), 0
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
-
-    def _expire(self) -> None:
-        self._cancelled += 1
-        self._task.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._expire)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._timer.cancel()
-        for _number in range(self._cancelled):
-            self._task.uncancel()
-        if error is not None and self._cancelled and self._task.cancelling() <= self._before:
-            message = f"not done within {self._seconds:g} s, waiting for {self._wait.what}"
-            raise StorageConnectionError(message, transient=True) from None
 
 
 class _Translation:

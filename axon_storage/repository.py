@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Call, Writing
+from axon_storage.calls import Call, Evict, Writing
 from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
 from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
 from axon_storage.group_commit import GroupCommit
 from axon_storage.ids import Clock, IdSource, new_id
 from axon_storage.work import Planner
-from axon_storage.writes import Writer
+from axon_storage.writes import Place, Writer
 
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ class SqlRepository(StorageBackend):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        with self._group.holding() as places:
+        with self._group.block() as claims:
             async with self._executor.transaction() as connection:
-                block = _Block(connection, places)
+                block = _Block(connection, claims)
                 try:
                     yield _Transaction(self, block)
                 finally:
@@ -113,11 +113,11 @@ async def _end_of_call(turn: asyncio.Lock) -> None:
 class _Block:
     """An open transaction: one connection, one call at a time, nothing more after the first failure.
 
-    ``places``: the rows it has written, for the group commit to know.
+    ``claims``: the rows it has written, for the group commit to know.
     """
 
     connection: AsyncConnection
-    places: set[Hashable]
+    claims: set[Place | str]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     failure: BaseException | None = None
     over: bool = False
@@ -137,25 +137,30 @@ class _Transaction(StorageBackend):
         return await self._repository.is_healthy()
 
     async def _run(self, call: Call[T]) -> T:
-        block, work = self._block, self._work(call)
+        executor, block, (places, work) = self._repository._executor, self._block, self._planned(call)
         async with block.turn:
-            with self._repository._executor.translating(call.operation):
+            with executor.translating(call.operation):
                 if block.over:
                     raise QueryError("this transaction is over")
                 if block.failure is not None:
                     raise QueryError("an earlier call in this transaction failed") from block.failure
                 try:
-                    return await self._repository._executor.within(call.operation, work.on(block.connection))
+                    return await executor.within(call.operation, self._on(places, work))
                 except BaseException as failure:
                     block.failure = failure
                     raise
 
-    def _work(self, call: Call[T]) -> Work[T]:
-        if not isinstance(call, Writing):
-            return self._repository._planner.plan(call)
-        write = self._repository._writer.work_out(call)
-        self._block.places.update(write.places)
-        return self._repository._writer.alone(write)
+    def _planned(self, call: Call[T]) -> tuple[Set[Place | str], Work[T]]:
+        """The rows, or tables as a whole, that a call writes, and its work."""
+        if isinstance(call, Writing):
+            write = self._repository._writer.work_out(call)
+            return write.places, self._repository._writer.alone(write)
+        places: Set[Place | str] = {call.row_type.TABLE} if isinstance(call, Evict) else frozenset()
+        return places, self._repository._planner.plan(call)
+
+    async def _on(self, places: Set[Place | str], work: Work[T]) -> T:
+        await self._repository._group.claim(self._block.claims, places)
+        return await work.on(self._block.connection)
 
     async def _close(self) -> None:
         """The block's end closes it."""

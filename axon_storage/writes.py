@@ -1,6 +1,6 @@
 """What saves, appends and deletes send: worked out once, when the call is made, then sent alone or many together."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -19,12 +19,14 @@ from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 T = TypeVar("T")
 Values = dict[str, Any]
+Place = tuple[str, tuple[Any, ...]]
+"""A row's table and key, which sorts as the database sorts it."""
 
 BATCH_ROWS = 1_000
 BATCH_BYTES = 2**20
 ROW_BYTES = 1_000  # what a row takes beside its text and JSON, roughly
 
-_NOWHERE: Set[Hashable] = frozenset()
+_NOWHERE: Set[Place] = frozenset()
 _WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
 _WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TABLES[row_type].c)
 
@@ -39,8 +41,9 @@ class Stored(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A delete's statement, with its parameters for each time that it is run."""
+    """A delete's statement, with its parameters for each time that it is run; ``first`` sorts it among others."""
 
+    first: tuple[Any, ...]
     statement: Delete
     batches: list[Values | list[Values]]
 
@@ -53,12 +56,12 @@ class Removed(NamedTuple):
 class Write(Generic[T]):
     """One call's part of a transaction, and what the call answers: of a delete, how many rows went.
 
-    ``places``: the rows it replaces or deletes, which an append does not; ``rows`` and ``size`` (bytes): all of them.
+    ``places``: the rows that others may write too; ``rows`` and ``size`` (bytes): of all rows.
     """
 
     operation: str
     answer: T
-    places: Set[Hashable]
+    places: Set[Place]
     rows: int
     size: int
     stores: Sequence[Stored] = ()
@@ -86,11 +89,13 @@ class Writer:
 
     def _append(self, call: Append) -> Write[UUID]:
         stored = self._stored(call.row, call.id)
-        return Write(call.operation, stored.values["id"], _NOWHERE, 1, stored.size, [stored])
+        # an id that the caller knows may be under way a second time
+        places = _NOWHERE if call.id is None else {(stored.row_type.TABLE, stored.place)}
+        return Write(call.operation, stored.values["id"], places, 1, stored.size, [stored])
 
     def _save(self, call: Save) -> Write[None]:
         stores = [self._stored(row, None) for row in call.rows]
-        places = {(stored.row_type, stored.place) for stored in stores if stored.row_type.KEY}
+        places = {(stored.row_type.TABLE, stored.place) for stored in stores if stored.row_type.KEY}
         return Write(call.operation, None, places, len(stores), sum([stored.size for stored in stores]), stores)
 
     def _delete(self, call: calls.Delete) -> Write[int]:
@@ -103,9 +108,10 @@ class Writer:
             else [[parameters | {"last": key} for key in chunk] for chunk in chunks]
         )
         head = (call.tenant, *map(_in_stored_order, call.prefix.values()))
-        places = {(call.row_type, (*head, _in_stored_order(key))) for key in last}
+        places = {(call.row_type.TABLE, (*head, _in_stored_order(key))) for key in last}
         statement = statements.remove(self.dialect, call.row_type)
-        removal = Removed(statement, batches)
+        first = (ROW_TYPES.index(call.row_type), *head, *map(_in_stored_order, last[:1]))
+        removal = Removed(first, statement, batches)
         return Write(call.operation, 0, places, len(places), len(places) * ROW_BYTES, removal=removal)
 
     def alone(self, write: Write[T]) -> Work[T]:
@@ -122,6 +128,7 @@ class Writer:
         """The work of several writes and its answers; what is deleted is not saved by a later one of them."""
         batches = list(self._batches(stored for write in writes for stored in write.stores))
         removals = [(number, write.removal) for number, write in enumerate(writes) if write.removal is not None]
+        removals.sort(key=lambda numbered: numbered[1].first)
 
         async def on(connection: AsyncConnection) -> list[Any]:
             answers = [write.answer for write in writes]
@@ -131,8 +138,9 @@ class Writer:
                 answers[number] = await removal.on(connection)
             return answers
 
-        sent = len(batches) + sum(len(removal.batches) for _, removal in removals)
-        return Work(on, writes=True, single=sent == 1)
+        # what replaces or deletes must not be run late, over what was written since
+        single = len(batches) == 1 and not removals and not any(stored.row_type.KEY for stored in writes[0].stores)
+        return Work(on, writes=True, single=single)
 
     def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:
         """Add the columns a row does not carry itself."""

@@ -126,5 +126,14 @@ def _tell(**what: object) -> None:
     print(json.dumps(what), flush=True)  # noqa: T201  # the server's report
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415  # optional
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()  # type: ignore[no-any-return, unused-ignore]  # untyped where it is missing
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), sys.argv[2]))
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(serve(Path(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,85 @@
+"""What a server comes to late, after the call was made again on another connection, undoes nothing stored since."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from axon_storage import SessionRow, SqlRepository, create_engine, schema
+from tests.faults.private import server
+from tests.samples import sample
+
+
+class Link:
+    """Passes a client's bytes on to a server, and can lose the client without the server's noticing."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self._clients, self._servers = port, list[asyncio.StreamWriter](), list[asyncio.StreamWriter]()
+        self._pipes: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        listener = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        yield int(listener.sockets[0].getsockname()[1])
+        listener.close()
+        for pipe in self._pipes:
+            pipe.cancel()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+        for writer in [*self._clients, *self._servers]:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    def lose_client(self) -> None:
+        self._clients[0].transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.append(writer)
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._to)
+        self._servers.append(to_server)
+        for source, target in ((reader, to_server), (from_server, writer)):
+            self._pipes.add(asyncio.create_task(_pipe(source, target)))
+
+
+async def _pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(65_536):
+            target.write(data)
+            await target.drain()
+    except OSError:
+        return  # the other end stays open, as behind a box in between that has forgotten the connection
+
+
+@pytest.mark.parametrize("operation", ["save", "delete"])
+async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str) -> None:
+    with server("postgresql") as (_, url):
+        await schema.upgrade(url)
+        link = Link(make_url(url).port or 0)
+        async with link.running() as port:
+            engine = create_engine(make_url(url).set(port=port), pool_size=1)
+            async with SqlRepository(engine) as storage:
+                await storage.save_session(sample(SessionRow, value="before"))
+                async with engine.connect() as connection:
+                    backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+                os.kill(backend, signal.SIGSTOP)
+                try:
+                    call = asyncio.ensure_future(
+                        storage.save_session(sample(SessionRow, value="first"))
+                        if operation == "save"
+                        else storage.delete_session("name", "name")
+                    )
+                    await asyncio.sleep(0.3)
+                    link.lose_client()
+                    await call
+                    await storage.save_session(sample(SessionRow, value="second"))
+                finally:
+                    os.kill(backend, signal.SIGCONT)
+                await asyncio.sleep(0.5)
+                found = await storage.get_session("name", "name")
+                assert found is not None
+                assert found.value == "second"
