@@ -198,7 +198,10 @@ class Executor:
         with self.translating(operation), self._counted():
             connection = None
             if work.single and self._alone is not None:
-                connection = (None if kept is None else kept.take()) or await self._connected(self._alone, wait)
+                connection = None if kept is None else kept.take()
+                if connection is None:
+                    connection = await self._connected(self._alone, wait)
+                wait.what = "the database"
                 if is_direct(connection):
                     return await self._run_alone(connection, work, kept)
                 await connection.execution_options(**self.options(writes=work.writes))

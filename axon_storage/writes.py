@@ -139,7 +139,7 @@ class Writer:
             return answers
 
         # what replaces or deletes must not be run late, over what was written since
-        single = len(batches) == 1 and not removals and not any(stored.row_type.KEY for stored in writes[0].stores)
+        single = len(batches) == 1 and not removals and not writes[0].stores[0].row_type.KEY
         return Work(on, writes=True, single=single)
 
     def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:

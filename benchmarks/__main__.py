@@ -39,7 +39,7 @@ def main() -> None:
 
 def _measure_growth_and_memory(options: argparse.Namespace, scale: Scale, results: Results) -> None:
     sizes = growth.QUICK_SIZES if options.quick else growth.SIZES
-    for name in options.databases:
+    for name in options.databases if options.growth is None else options.growth:
         if name not in results.missing:
             results.growth[name] = growth.measure(name, sizes, options.rounds, scale.seconds)
     if "postgresql" in options.databases and "postgresql" not in results.missing:
@@ -93,14 +93,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--works", nargs="+", help="only those whose name contains one of these")
     parser.add_argument("--contenders", nargs="+", choices=names, default=[], help="only these, and raw")
+    parser.add_argument("--growth", nargs="*", choices=DATABASES, help="measure growth on these alone")
     parser.add_argument("--rounds", type=int, default=_FEWEST_ROUNDS)
     parser.add_argument("--only-contenders", action="store_true", help="leave out growth and memory")
     parser.add_argument("--output", type=Path, help="where the report goes: docs, or build/benchmarks for a part")
     options = parser.parse_args()
     if options.rounds < _FEWEST_ROUNDS:
         parser.error(f"a median of fewer than {_FEWEST_ROUNDS} rounds says little")
-    whole = tuple(options.databases) == DATABASES and not (options.quick or options.works or options.contenders)
-    options.output = options.output or Path("docs" if whole and not options.only_contenders else "build/benchmarks")
+    part = options.quick or options.works or options.contenders or options.only_contenders or options.growth is not None
+    whole = tuple(options.databases) == DATABASES and not part
+    options.output = options.output or Path("docs" if whole else "build/benchmarks")
     return options
 
 
