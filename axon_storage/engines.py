@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from axon_storage.dialects import Dialect, Tls, Unfit, dialect_of, of_scheme
+from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
 from axon_storage.errors import StorageConnectionError
 
 _PREPARED = "axon_storage_prepared"
@@ -81,15 +81,10 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
     """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be."""
     inner = engine.sync_engine
     try:
-        dialect = dialect_of(inner.dialect)
-    except LookupError:
-        dialect = None
-    if dialect is None or f"{inner.dialect.name}+{inner.dialect.driver}" not in dialect.schemes:
-        raise StorageConnectionError(f"the driver {inner.dialect.name}+{inner.dialect.driver} is not supported")
-    try:
+        dialect = of_driver(inner.dialect)
         dialect.check_url(engine.url)
-    except Unfit as unfit:
-        raise StorageConnectionError(str(unfit)) from None
+    except (ValueError, Unfit) as refused:
+        raise StorageConnectionError(str(refused)) from None
     if isinstance(inner.pool, StaticPool):
         raise StorageConnectionError(
             "the engine's pool has one connection for all tasks, which mixes their transactions"

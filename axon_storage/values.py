@@ -1,10 +1,9 @@
 """The portable value domain: what a field may hold on every database alike, and the JSON codec."""
 
 import json
-import math
 from collections.abc import Callable
 from contextlib import suppress
-from math import isfinite
+from math import inf, isfinite, isnan
 from typing import Annotated, Any, ClassVar, NoReturn
 
 import orjson
@@ -71,7 +70,7 @@ class Real(Kind):
         try:
             result = float(value)
         except OverflowError:
-            result = math.inf
+            result = inf
         if result != value:
             raise ValueError(f"{_described(value)} is not exact as a float")
         return result
@@ -321,7 +320,7 @@ def _check_str(value: Any) -> None:
 def _described(value: Any) -> str:
     """A number as it is if short, else only its type: a message must not carry what the caller wanted stored."""
     if type(value) is float:
-        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN" if math.isnan(value) else repr(value))
+        return {inf: "Infinity", -inf: "-Infinity"}.get(value, "NaN" if isnan(value) else repr(value))
     if type(value) is int:
         return str(value) if value.bit_length() < 120 else f"an integer of {value.bit_length()} bits"
     return str(value) if value is None or type(value) is bool else type(value).__name__[:_QUOTED]

@@ -78,6 +78,7 @@ class Planner:
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(statement, parameters)).rowcount
 
+        # late too it deletes what had expired when the call was made; of later saves, those that were to expire at once
         return Work(work, writes=True, single=True)
 
     @plan.register(Scopes)

@@ -11,12 +11,12 @@ from benchmarks.timing import Times
 
 _INTRODUCTION = """# Benchmarks
 
-Written by `make bench`. Every ratio is of speeds (rows a second) within this one run, to the raw driver's on the same
-work: the same rows, the same effect in SQL, as durable. The contenders take turns in each round, in an order that
-rotates; a ratio is the median of those of {rounds} rounds. Each contender has a database of its own and at most
-{connections} connections, on one server with default durable settings. Before anything is timed, all contenders are
-found to leave and read the same rows. The rate beside a ratio is that of the contender's median round. A work "of n
-tasks" is n tasks that each make one call after another.
+Written by `make bench`, or by the command below. Every ratio is of speeds (rows a second) within this one run, to the
+raw driver's on the same work: the same rows, the same effect in SQL, as durable. The contenders take turns in each
+round, in an order that rotates; a ratio is the median of those of {rounds} rounds. Each contender has a database of
+its own and at most {connections} connections, on one server with default durable settings. Before anything is timed,
+all contenders are found to leave and read the same rows. The rate beside a ratio is that of the contender's median
+round. A work "of n tasks" is n tasks that each make one call after another.
 
 ![Ratios to the raw driver](benchmarks.svg)
 """

@@ -8,7 +8,18 @@ from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.sqlite import SQLite
 
-__all__ = ["DIALECTS", "WRITTEN_ONCE", "Dialect", "Fault", "Tls", "Unfit", "dialect_of", "execute", "of_scheme"]
+__all__ = [
+    "DIALECTS",
+    "WRITTEN_ONCE",
+    "Dialect",
+    "Fault",
+    "Tls",
+    "Unfit",
+    "dialect_of",
+    "execute",
+    "of_driver",
+    "of_scheme",
+]
 
 _MARIADB = MariaDB()
 DIALECTS: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), Oracle())
@@ -31,3 +42,11 @@ def dialect_of(inner: SqlAlchemyDialect) -> Dialect:
         if inner.name in dialect.schemes:
             return dialect
     raise LookupError(inner.name)
+
+
+def of_driver(inner: SqlAlchemyDialect) -> Dialect:
+    """The dialect behind one of SQLAlchemy's, if its driver is one that is served; else a ValueError."""
+    scheme = f"{inner.name}+{inner.driver}"
+    if not any(scheme in dialect.schemes for dialect in DIALECTS):
+        raise ValueError(f"the driver {scheme} is not supported")
+    return dialect_of(inner)

@@ -28,6 +28,8 @@ from tests.samples import sample
 
 CALLS = 64
 
+held_up_on_sqlite = pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
+
 
 @contextmanager
 def statements(engine: AsyncEngine) -> Iterator[list["asyncio.Task[Any] | None"]]:
@@ -147,26 +149,21 @@ REFUSE = {
     "BEGIN SELECT RAISE(ABORT, 'refused'); END",
 }
 ALLOW = {"sqlite": "DROP TRIGGER refusing"}
-
-
-@contextmanager
-def _of(target: str) -> Iterator[tuple[str, str]]:
-    constraint = "ALTER TABLE event_history ADD CONSTRAINT refusing CHECK (source <> 'bad')"
-    yield REFUSE.get(target, constraint), ALLOW.get(target, "ALTER TABLE event_history DROP CONSTRAINT refusing")
+ADD = "ALTER TABLE event_history ADD CONSTRAINT refusing CHECK (source <> 'bad')"
+DROP = "ALTER TABLE event_history DROP CONSTRAINT refusing"
 
 
 async def test_a_row_that_the_database_refuses_fails_alone(
     repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:
     names = ["bad" if number in {0, 17, 40, 41} else str(number) for number in range(CALLS)]
-    with _of(target) as (refuse, allow):
+    async with engine.begin() as connection:
+        await connection.execute(text(REFUSE.get(target, ADD)))
+    try:
+        outcomes = await asyncio.gather(*appends(repository, names), return_exceptions=True)
+    finally:
         async with engine.begin() as connection:
-            await connection.execute(text(refuse))
-        try:
-            outcomes = await asyncio.gather(*appends(repository, names), return_exceptions=True)
-        finally:
-            async with engine.begin() as connection:
-                await connection.execute(text(allow))
+            await connection.execute(text(ALLOW.get(target, DROP)))
     refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert [name for name, outcome in zip(names, outcomes, strict=True) if outcome in refused] == ["bad"] * 4
     assert all(type(error) is QueryError and error.operation == "append_event" for error in refused)
@@ -226,7 +223,7 @@ async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(
     assert await sources(repository) == sorted(map(str, [*range(10), *range(11, CALLS, 2)]))
 
 
-@pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
+@held_up_on_sqlite
 async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_alone(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as block:
         await block.save_session(sample(SessionRow, value="block"))
@@ -243,7 +240,7 @@ async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_al
     assert entry.value == "last"
 
 
-@pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
+@held_up_on_sqlite
 @pytest.mark.parametrize("how", ["evicts", "appends"])
 async def test_a_row_that_a_block_holds_without_a_save_is_waited_for_alone_too(
     repository: SqlRepository, how: str
@@ -268,7 +265,36 @@ async def test_a_row_that_a_block_holds_without_a_save_is_waited_for_alone_too(
     await held
 
 
-@pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
+@held_up_on_sqlite
+async def test_a_block_does_not_come_between_the_rows_of_a_group_that_is_on_its_way(
+    repository: SqlRepository, engine: AsyncEngine
+) -> None:
+    elsewhere = SqlRepository(engine)
+    await repository.save_trace(sample(TraceRow))
+    async with asyncio.timeout(30):
+        async with elsewhere.transaction() as holder:  # as another process might
+            await holder.save_trace(sample(TraceRow))
+            first = asyncio.create_task(repository.append_audit(sample(AuditRow)))
+            await asyncio.sleep(0)
+            together = [
+                asyncio.create_task(repository.save_trace(sample(TraceRow))),  # its table is written first
+                asyncio.create_task(repository.save_session(sample(SessionRow))),
+                *appends(repository, range(3)),
+            ]
+            await first
+            await asyncio.sleep(0.3)
+            block = asyncio.create_task(_saves_and_waits_for(repository, together[-1]))
+            await asyncio.sleep(0.3)
+        await asyncio.gather(block, *together)
+
+
+async def _saves_and_waits_for(repository: SqlRepository, other: "asyncio.Task[Any]") -> None:
+    async with repository.transaction() as block:
+        await block.save_session(sample(SessionRow))
+        await other
+
+
+@held_up_on_sqlite
 async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(
     repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,7 +314,7 @@ async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(
     await asyncio.gather(*calls)
 
 
-@pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
+@held_up_on_sqlite
 async def test_a_caller_that_gave_up_keeps_nobody_back(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as block:
         await block.save_session(sample(SessionRow, key="held"))
@@ -303,30 +329,36 @@ async def test_a_caller_that_gave_up_keeps_nobody_back(repository: SqlRepository
     await held
 
 
-async def test_a_longer_time_out_of_a_call_is_its_own_too(engine: AsyncEngine, target: str) -> None:
-    if target == "sqlite":
-        pytest.skip("sqlite: a transaction that writes holds up every other")
-    repository = SqlRepository(engine, operation_timeout=0.5)
-    async with asyncio.timeout(30), repository.transaction() as block:
-        await block.save_session(sample(SessionRow))
+@held_up_on_sqlite
+async def test_a_longer_time_out_of_a_call_is_its_own_too(engine: AsyncEngine) -> None:
+    repository, elsewhere = SqlRepository(engine, operation_timeout=0.5), SqlRepository(engine)
+    async with asyncio.timeout(30), elsewhere.transaction() as holder:
+        await holder.save_session(sample(SessionRow))
+        first = appends(repository, ["goes alone"])
+        await asyncio.sleep(0)
         with operation_timeout(20):
-            calls = [asyncio.create_task(repository.save_session(sample(SessionRow))) for _ in range(3)]
-        await asyncio.sleep(1.5)
-        assert not any(call.done() for call in calls)
-    await asyncio.gather(*calls)
+            call = asyncio.create_task(repository.save_session(sample(SessionRow)))
+        await asyncio.gather(*first)
+        await asyncio.sleep(2.5)
+        assert not call.done()
+    await call
 
 
-async def test_a_storage_whose_tasks_were_all_cancelled_goes_on_and_closes(url: str) -> None:
+@pytest.mark.parametrize("callers_too", [True, False])
+async def test_a_storage_whose_tasks_were_cancelled_leaves_nobody_waiting_goes_on_and_closes(
+    url: str, callers_too: bool
+) -> None:
     repository = SqlRepository(create_engine(url))
-    for _ in range(20):
-        calls = appends(repository, range(CALLS))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            if any(name in repr(task) for name in ("_send", "append_event")):
+    async with asyncio.timeout(40):
+        for steps in range(20):
+            calls = appends(repository, range(CALLS))
+            for _ in range(1 + steps % 5):
+                await asyncio.sleep(0)
+            while not repository._group._senders and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0)
+            for task in [*repository._group._senders, *(calls if callers_too else [])]:
                 task.cancel()
-        await asyncio.wait(calls)
-    async with asyncio.timeout(30):
+            await asyncio.wait(calls)
         await asyncio.gather(*appends(repository, range(CALLS)))
         await repository.close()
 
@@ -348,7 +380,7 @@ async def test_an_error_that_is_not_ours_is_told_to_every_caller(engine: AsyncEn
     assert [type(outcome) for outcome in outcomes] == [Refused] * 9
 
 
-@pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
+@held_up_on_sqlite
 async def test_the_time_out_of_one_call_is_not_its_neighbours(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as block:
         await block.save_session(sample(SessionRow, value="block"))

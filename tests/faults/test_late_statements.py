@@ -64,6 +64,7 @@ async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str)
             engine = create_engine(make_url(url).set(port=port), pool_size=1)
             async with SqlRepository(engine) as storage:
                 await storage.save_session(sample(SessionRow, value="before"))
+                await storage.delete_session("name", "no such")  # so that either statement is known to the server
                 async with engine.connect() as connection:
                     backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
                 os.kill(backend, signal.SIGSTOP)

@@ -114,8 +114,10 @@ async def test_what_a_killed_process_was_told_is_stored(scheme: str, tmp_path: P
         subprocess.Popen([sys.executable, "-c", writer, url, str(first)], cwd=CHECKOUT, stdout=subprocess.PIPE)  # noqa: ASYNC220  # it is not waited for
         for first in range(0, 400_000, 100_000)
     ]
-    await asyncio.sleep(4)
-    told: set[int] = set()
+    # not a time in which a busy machine may not even have started them
+    first_words = [await asyncio.to_thread(process.stdout.readline) for process in writers if process.stdout]
+    await asyncio.sleep(1)
+    told = {int(line) for line in first_words}
     for process in writers:
         process.send_signal(signal.SIGKILL)
         output = (await asyncio.to_thread(process.communicate))[0]

@@ -1,10 +1,12 @@
 """Ids: UUIDv7, strictly increasing, their moment recoverable to the microsecond."""
 
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +35,25 @@ def test_ids_increase_whatever_the_clock_does(readings: list[int]) -> None:
 @given(st.integers(0, 253402300799_999_999))
 def test_the_moment_is_the_clocks_to_the_microsecond(micros: int) -> None:
     assert moment_of(IdSource(lambda: micros * 1000)()) == EPOCH + timedelta(microseconds=micros)
+
+
+# from Python 3.12 on, and rightly: the child does nothing but make ids
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_process_and_its_fork_make_ids_of_other_random_bits() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"".join(new_id().bytes for _ in range(100)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        theirs = told.read()
+    ours = [new_id() for _ in range(100)]
+    assert len(theirs) == 1600
+    assert {row_id.int % 2**62 for row_id in ours}.isdisjoint(
+        UUID(bytes=theirs[start : start + 16]).int % 2**62 for start in range(0, 1600, 16)
+    )
 
 
 def test_threads_never_share_an_id() -> None:

@@ -1,0 +1,126 @@
+"""On PostgreSQL what reads or appends goes without a transaction, and leaves the connection as it was."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import EventRow, QueryError, SessionRow, SqlRepository, create_engine, new_id
+from tests.samples import sample
+
+CACHES_OFF = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
+"""What a URL says where a pooler is in between."""
+
+Call = Callable[[SqlRepository], Awaitable[Any]]
+
+CALLS: dict[str, tuple[Call, bool]] = {
+    "an append": (lambda storage: storage.append_event(sample(EventRow)), False),
+    "several appends": (lambda storage: storage.save_many([sample(EventRow)] * 3), False),
+    "a read": (lambda storage: storage.get_session("name", "name"), False),
+    "a list": (lambda storage: storage.load_traces(9), False),
+    "a save": (lambda storage: storage.save_session(sample(SessionRow)), True),
+    "a delete": (lambda storage: storage.delete_session("name", "name"), True),
+    "appends and a save": (lambda storage: storage.save_many([sample(EventRow), sample(SessionRow)]), True),
+}
+"""Calls, and whether each needs a transaction: what replaces or deletes must not be run late."""
+
+
+@pytest.fixture(params=["postgresql"])
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def one(url: str, engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    """An engine of one connection, beside the emptied tables."""
+    del engine
+    made = create_engine(url, pool_size=1, max_overflow=0)
+    yield made
+    await made.dispose()
+
+
+def transactions(engine: AsyncEngine) -> list[str]:
+    """The BEGINs and COMMITs that asyncpg sends."""
+    sent: list[str] = []
+
+    def note(logged: Any) -> None:
+        word = logged.query.split()[0].strip(";")
+        if word in {"BEGIN", "COMMIT", "ROLLBACK"}:
+            sent.append(word)
+
+    def connect(connection: Any, _record: object) -> None:
+        connection.driver_connection.add_query_logger(note)
+
+    event.listen(engine.sync_engine, "connect", connect)
+    return sent
+
+
+@pytest.mark.parametrize(("call", "transaction"), CALLS.values(), ids=CALLS)
+async def test_what_replaces_or_deletes_alone_has_a_transaction(
+    one: AsyncEngine,
+    call: Call,
+    transaction: bool,  # a parameter of the test
+) -> None:
+    sent, repository = transactions(one), SqlRepository(one)
+    await repository.append_event(sample(EventRow))
+    sent.clear()
+    await call(repository)
+    assert sent == (["BEGIN", "COMMIT"] if transaction else [])
+
+
+@pytest.mark.parametrize("call", [call for call, _ in CALLS.values()], ids=CALLS)
+async def test_behind_a_pooler_everything_has_a_transaction(url: str, one: AsyncEngine, call: Call) -> None:
+    del one
+    engine = create_engine(make_url(url).update_query_dict(CACHES_OFF), pool_size=1, max_overflow=0)
+    sent, repository = transactions(engine), SqlRepository(engine)
+    await repository.append_event(sample(EventRow))
+    sent.clear()
+    await call(repository)
+    await repository.close()
+    assert sent == ["BEGIN", "COMMIT"]
+
+
+async def test_a_connection_that_was_there_before_is_not_taken_for_direct(one: AsyncEngine) -> None:
+    sent = transactions(one)
+    async with one.connect() as connection:
+        connection.info.clear()  # as if it were made before this package saw the engine
+    repository = SqlRepository(one)
+    sent.clear()
+    await repository.append_event(sample(EventRow))
+    assert sent == ["BEGIN", "COMMIT"]
+
+
+async def _succeeds(storage: SqlRepository) -> None:
+    await storage.append_event(sample(EventRow))
+
+
+async def _fails(storage: SqlRepository) -> None:
+    async with storage._executor.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE event_history RENAME TO elsewhere"))
+    try:
+        with pytest.raises(QueryError):
+            await storage.append_event(sample(EventRow))
+    finally:
+        async with storage._executor.engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE elsewhere RENAME TO event_history"))
+
+
+async def _is_cancelled(storage: SqlRepository) -> None:
+    call = asyncio.create_task(storage.append_event(sample(EventRow), id=new_id()))
+    await asyncio.sleep(0.002)
+    call.cancel()
+    await asyncio.wait({call})
+
+
+@pytest.mark.parametrize("before", [_succeeds, _fails, _is_cancelled])
+async def test_the_next_user_of_the_connection_has_its_transaction(one: AsyncEngine, before: Call) -> None:
+    repository = SqlRepository(one)
+    await before(repository)
+    async with one.connect() as connection:
+        await connection.execute(text("INSERT INTO sessions VALUES ('default', 'a', 'b', 'c', 'd')"))
+        await connection.rollback()
+    assert await repository.load_sessions("a") == []
