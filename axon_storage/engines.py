@@ -10,14 +10,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState, StaticPool
 
 from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
 from axon_storage.errors import StorageConnectionError
 
 _PREPARED = "axon_storage_prepared"
 _DIRECT = "axon_storage_direct"
+_CLEAN = "axon_storage_clean"
 
 
 def create_engine(
@@ -50,6 +51,7 @@ def create_engine(
             pool_timeout=pool_timeout,
             echo=echo,
             hide_parameters=True,
+            pool_reset_on_return=None,  # _reset does it
             **dialect.engine_options,
         )
     except (Unfit, ValueError) as refused:
@@ -61,6 +63,7 @@ def create_engine(
         hint = f'pip install "axon-storage[{extra}]"'
         raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
     prepare_engine(engine)
+    event.listen(engine.sync_engine, "reset", _reset)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", _connecting_with_tls(dialect, required=tls.required))
     return engine
@@ -102,9 +105,21 @@ def engine_like(engine: AsyncEngine) -> AsyncEngine:
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
 
 
-def is_direct(connection: AsyncConnection) -> bool:
+def is_direct(connection: Connection) -> bool:
     """Whether each statement on a connection is known to find the session of the one before, as under a pooler not."""
     return _DIRECT in connection.info
+
+
+def leave_as_it_is(connection: Connection) -> None:
+    """Note that a connection, about to be closed, has no open transaction, which saves most databases a round trip."""
+    connection.info[_CLEAN] = True
+
+
+def _reset(connection: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+    """Roll back what may be open on a connection that goes back to its pool."""
+    clean = record is not None and record.info.pop(_CLEAN, False)
+    if not (clean or state.transaction_was_reset or state.terminate_only):
+        connection.rollback()
 
 
 @cache

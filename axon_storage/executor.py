@@ -7,19 +7,20 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Executable
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.deadline import Wait, check_timeout, current_timeout
 from axon_storage.dialects import Dialect, Unfit
-from axon_storage.engines import is_direct, prepare_engine
+from axon_storage.engines import is_direct, leave_as_it_is, prepare_engine
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 
 CLOSED = "this storage is closed"
@@ -33,7 +34,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 _TURN_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
 _RACES = 10
-_KEPT_USES = 8
 
 
 class _Process:
@@ -71,40 +71,15 @@ class Retry:
 class Work(Generic[T]):
     """What is to be done in one transaction, and may be done again from the start.
 
-    ``writes``: whether it does, or only reads. ``single``: each of its statements is all or nothing by itself, and does
-    no harm where it is run late: where a connection is lost, the server may come to it after the same was tried again
-    on another, and more was written since. A database with ``single_options`` goes without the transaction then.
+    ``on``: does it, in a greenlet of SQLAlchemy's. ``writes``: whether it does, or only reads. ``single``: each of its
+    statements is all or nothing by itself, and does no harm where it is run late: where a connection is lost, the
+    server may come to it after the same was tried again on another, and more was written since. A database with
+    ``single_options`` goes without the transaction then.
     """
 
-    on: Callable[[AsyncConnection], Awaitable[T]]
+    on: Callable[[Connection], T]
     writes: bool
     single: bool = False
-
-
-class Kept:
-    """A connection that one task keeps between single statements, for a few of them: others may wait for it."""
-
-    def __init__(self) -> None:
-        self.connection: AsyncConnection | None = None
-        self._uses = 0
-
-    def take(self) -> AsyncConnection | None:
-        """Give the connection, if one is kept."""
-        connection, self.connection = self.connection, None
-        return connection
-
-    async def give_back(self, connection: AsyncConnection) -> None:
-        """Keep the connection, or close it."""
-        self._uses = (self._uses + 1) % _KEPT_USES
-        if self._uses:
-            self.connection = connection
-        else:
-            await connection.close()
-
-    async def close(self) -> None:
-        """Keep no connection any longer."""
-        if (connection := self.take()) is not None:
-            await connection.close()
 
 
 class Executor:
@@ -114,10 +89,11 @@ class Executor:
         self.dialect = prepare_engine(engine)
         self.engine = engine
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
-        self._reading = engine.execution_options(**self.options(writes=False))
-        self._writing = engine.execution_options(**self.options(writes=True))
+        inner = engine.sync_engine
+        self._reading = inner.execution_options(**self.options(writes=False))
+        self._writing = inner.execution_options(**self.options(writes=True))
         alone = self.dialect.single_options
-        self._alone = engine.execution_options(**alone) if alone else None
+        self._alone = inner.execution_options(**alone) if alone else None
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._under_way: list[asyncio.Task[Any] | None] = []
@@ -128,15 +104,14 @@ class Executor:
         """The execution options of a connection whose transactions write, or only read."""
         return {**self.dialect.transaction_options, **(self.dialect.write_options if writes else {})}
 
-    async def run(self, operation: str, work: Work[T], *, kept: Kept | None = None, seconds: float | None = None) -> T:
+    async def run(self, operation: str, work: Work[T], *, seconds: float | None = None) -> T:
         """Run work in a transaction of its own, again as a whole after each transient failure.
 
-        ``kept``: what keeps the connection of a single statement for the next; its owner closes it. ``seconds``: how
-        long it may take, else as long as a call.
+        ``seconds``: how long it may take, else as long as a call.
         """
         wait = Wait()
         with self.translating(operation), wait.at_most(seconds or self.seconds_of_a_call()):
-            return await self.again_after_failures(lambda: self._try(operation, work, wait, kept))
+            return await self.again_after_failures(lambda: self._try(operation, work, wait))
 
     async def within(self, operation: str, work: Awaitable[T], *, waiting_for: str = "the database") -> T:
         """Await a call's part of a transaction for as long as a call may take."""
@@ -163,9 +138,9 @@ class Executor:
         raise AssertionError("a count has no end")
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction for the block: committed at its end, rolled back when it raises."""
-        scope = self._transaction(Wait(), writes=True)
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction for the block, for :func:`in_transaction`: committed at its end, rolled back if it raises."""
+        scope = self._transaction(Wait())
         with self._counted("transaction"):
             with self.translating("transaction"):
                 connection = await scope.__aenter__()
@@ -194,69 +169,63 @@ class Executor:
         with suppress(StorageConnectionError), Wait().at_most(_CLOSE_SECONDS):
             await self.engine.dispose()
 
-    async def _try(self, operation: str, work: Work[T], wait: Wait, kept: Kept | None) -> T:
+    async def _try(self, operation: str, work: Work[T], wait: Wait) -> T:
         with self.translating(operation), self._counted():
-            connection = None
-            if work.single and self._alone is not None:
-                connection = None if kept is None else kept.take()
-                if connection is None:
-                    connection = await self._connected(self._alone, wait)
-                wait.what = "the database"
-                if is_direct(connection):
-                    return await self._run_alone(connection, work, kept)
-                await connection.execution_options(**self.options(writes=work.writes))
-            elif kept is not None:
-                await kept.close()
-            async with self._transaction(wait, writes=work.writes, connection=connection) as connection:
-                return await work.on(connection)
+            if self._turn is None or not work.writes:
+                return await self._attempt(work, wait)
+            async with self._taking_turns(self._turn, wait):
+                return await self._attempt(work, wait)
 
-    async def _run_alone(self, connection: AsyncConnection, work: Work[T], kept: Kept | None) -> T:
-        """Run a single statement on a connection without a transaction, and give that back, or to what keeps it."""
+    async def _attempt(self, work: Work[T], wait: Wait) -> T:
+        """Do work in one greenlet, from its connection's checkout to the return: each further one costs a call much."""
+        taken: list[Connection] = []
         try:
-            result = await work.on(connection)
-        except BaseException as error:
-            await self._give_up_if_lost(connection, error)
-            await connection.__aexit__(*sys.exc_info())
+            return await greenlet_spawn(self._do, work, wait, taken)
+        except BaseException:
+            for connection in taken:
+                await _give_back(connection)
             raise
-        # nothing is sent, so that nothing can cut it off
-        await (connection.close() if kept is None else kept.give_back(connection))
+
+    def _do(self, work: Work[T], wait: Wait, taken: list[Connection]) -> T:
+        alone = self._alone if work.single else None
+        connection = _connected(alone or (self._writing if work.writes else self._reading), wait)
+        taken.append(connection)
+        single = alone is not None and is_direct(connection)
+        if alone is not None and not single:
+            connection.execution_options(**self.options(writes=work.writes))
+        try:
+            if single:
+                result = work.on(connection)
+            else:
+                connection.begin()
+                result = work.on(connection)
+                _commit(connection)
+        except BaseException as error:
+            self._roll_back(connection, error)
+            raise
+        connection.close()
         return result
 
     @asynccontextmanager
-    async def _transaction(
-        self, wait: Wait, *, writes: bool, connection: AsyncConnection | None = None
-    ) -> AsyncIterator[AsyncConnection]:
-        async with self._taking_turns(wait, writes=writes):
-            if connection is None:
-                connection = await self._connected(self._writing if writes else self._reading, wait)
+    async def _transaction(self, wait: Wait) -> AsyncIterator[Connection]:
+        async with nullcontext() if self._turn is None else self._taking_turns(self._turn, wait):
+            connection = await greenlet_spawn(_connected, self._writing, wait)
             try:
-                async with connection.begin():
-                    try:
-                        yield connection
-                    except BaseException as error:
-                        await self._give_up_if_lost(connection, error)
-                        raise
-            finally:
-                await connection.__aexit__(*sys.exc_info())
-
-    async def _connected(self, engine: AsyncEngine, wait: Wait) -> AsyncConnection:
-        """A connection; what a driver makes of an address or option it cannot use is told as ours."""
-        wait.what = "a connection"
-        try:
-            connection = await engine.connect()
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError):  # as a certificate that will not do is
+                await greenlet_spawn(connection.begin)
+                yield connection
+                await greenlet_spawn(_commit, connection)
+            except BaseException as error:
+                await greenlet_spawn(self._roll_back, connection, error)
                 raise
-            reason = str(error).partition("\n")[0][:80]
-            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
-        wait.what = "the database"
-        return connection
+            finally:
+                await _give_back(connection)
 
-    async def _give_up_if_lost(self, connection: AsyncConnection, error: BaseException) -> None:
-        """Give up a connection that an error speaks of, such as one to a server that is read-only now."""
+    def _roll_back(self, connection: Connection, error: BaseException) -> None:
+        """Undo; give up a connection that the error speaks of, such as one to a server that is read-only now."""
         cause = _driver_error(self.dialect, error)
         if self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection:
-            await connection.invalidate()
+            connection.invalidate()
+        connection.rollback()
 
     @contextmanager
     def _counted(self, operation: str | None = None) -> Iterator[None]:
@@ -271,22 +240,19 @@ class Executor:
                 self._idle.set()
 
     @asynccontextmanager
-    async def _taking_turns(self, wait: Wait, *, writes: bool) -> AsyncIterator[None]:
-        if self._turn is None or not writes:
-            yield
-            return
+    async def _taking_turns(self, turn: asyncio.Lock, wait: Wait) -> AsyncIterator[None]:
         wait.what = "this process's other writers"
         try:
             # not wait_for: before Python 3.12 it loses a cancellation that meets the lock's hand-over
             async with asyncio.timeout(_TURN_SECONDS):
-                await self._turn.acquire()
+                await turn.acquire()
         except TimeoutError:
             message = f"another transaction of this process has held the write lock for {_TURN_SECONDS:.0f} s"
             raise _BusyError(message, transient=True) from None
         try:
             yield
         finally:
-            self._turn.release()
+            turn.release()
 
     def check_outside(self) -> None:
         """Raise where this task is inside a transaction of the storage, whose end the closing would wait for."""
@@ -309,17 +275,46 @@ class Executor:
         return loop
 
 
-async def save(dialect: Dialect, connection: AsyncConnection, statement: Executable, parameters: Any) -> None:
+async def in_transaction(connection: Connection, work: Work[T]) -> T:
+    """Do work in a transaction that is open."""
+    return await greenlet_spawn(work.on, connection)
+
+
+def save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
     """Run a save's statement, again after a lost race that leaves its transaction as it was."""
     for _ in range(_RACES):
         try:
-            await connection.execute(statement, parameters)
+            connection.execute(statement, parameters)
         except DBAPIError as error:
             if dialect.code(_driver_error(dialect, error)) not in dialect.lost_race_codes:
                 raise
         else:
             return
-    await connection.execute(statement, parameters)
+    connection.execute(statement, parameters)
+
+
+def _connected(engine: Engine, wait: Wait) -> Connection:
+    """A connection; what a driver makes of an address or option it cannot use is told as ours."""
+    wait.what = "a connection"
+    try:
+        connection = engine.connect()
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError):  # as a certificate that will not do is
+            raise
+        reason = str(error).partition("\n")[0][:80]
+        raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+    wait.what = "the database"
+    return connection
+
+
+def _commit(connection: Connection) -> None:
+    connection.commit()
+    leave_as_it_is(connection)
+
+
+async def _give_back(connection: Connection) -> None:
+    """Close a connection also where the task is cancelled meanwhile, lest what is sent for that be cut off."""
+    await asyncio.shield(asyncio.ensure_future(greenlet_spawn(connection.close)))
 
 
 class _BusyError(StorageConnectionError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.executor import CLOSED, Executor, Kept
+from axon_storage.executor import CLOSED, Executor
 from axon_storage.writes import BATCH_BYTES, BATCH_ROWS, Place, Write, Writer
 
 T = TypeVar("T")
@@ -173,17 +173,13 @@ class GroupCommit:
             task.add_done_callback(self._ended)
 
     async def _send(self, flight: _Flight) -> None:
-        kept = Kept()
-        try:
-            while flight.group:
-                await self._commit(flight.group, kept)
-                self._fill(flight, ())
-                self._let_through()
-                # those that were answered just now may write again, and then go along
-                await asyncio.sleep(0)
-                self._fill(flight, self._take())
-        finally:
-            await kept.close()
+        while flight.group:
+            await self._commit(flight.group)
+            self._fill(flight, ())
+            self._let_through()
+            # those that were answered just now may write again, and then go along
+            await asyncio.sleep(0)
+            self._fill(flight, self._take())
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """See to what a sender leaves behind, also where it was cancelled before it began."""
@@ -250,7 +246,7 @@ class GroupCommit:
             return BATCH_ROWS
         return max(_COMPANY, (len(self._queue) + sum([len(flight.group) for flight in self._flights])) // 2)
 
-    async def _commit(self, group: Sequence[_Waiting], kept: Kept) -> None:
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
         """Write a group; where the database refuses it, halves of it, down to the one write that is at fault."""
         group = [waiting for waiting in group if not waiting.answer.done()]
         if not group:
@@ -259,11 +255,11 @@ class GroupCommit:
         last = max([waiting.deadline for waiting in group]) - asyncio.get_running_loop().time() + 1
         try:
             work = self._writer.together([waiting.write for waiting in group])
-            answers = await self._executor.run("group commit", work, kept=kept, seconds=max(last, 1))
+            answers = await self._executor.run("group commit", work, seconds=max(last, 1))
         except Exception as error:  # whatever it is, the callers are told
             if isinstance(error, QueryError) and len(group) > 1:
-                await self._commit(group[: len(group) // 2], kept)
-                await self._commit(group[len(group) // 2 :], kept)
+                await self._commit(group[: len(group) // 2])
+                await self._commit(group[len(group) // 2 :])
                 return
             for waiting in group:
                 waiting.fail(error)

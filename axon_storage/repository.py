@@ -7,14 +7,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.calls import Call, Evict, Writing
 from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
-from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
+from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work, in_transaction
 from axon_storage.group_commit import GroupCommit
 from axon_storage.ids import Clock, IdSource, new_id
 from axon_storage.work import Planner
@@ -116,7 +117,7 @@ class _Block:
     ``claims``: the rows it has written, for the group commit to know.
     """
 
-    connection: AsyncConnection
+    connection: Connection
     claims: set[Place | str]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     failure: BaseException | None = None
@@ -160,7 +161,7 @@ class _Transaction(StorageBackend):
 
     async def _on(self, places: Set[Place | str], work: Work[T]) -> T:
         await self._repository._group.claim(self._block.claims, places)
-        return await work.on(self._block.connection)
+        return await in_transaction(self._block.connection, work)
 
     async def _close(self) -> None:
         """The block's end closes it."""

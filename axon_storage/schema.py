@@ -112,12 +112,8 @@ async def is_behind(connection: AsyncConnection) -> bool:
 
 async def differences(target: AsyncEngine | str) -> list[str]:
     """Give a line for each point in which a database's tables differ from this package's."""
-
-    async def work(connection: AsyncConnection) -> list[str]:
-        return await connection.run_sync(drift.differences)
-
     async with _engine(target) as engine:
-        return await Executor(engine).run("check", Work(work, writes=False))
+        return await Executor(engine).run("check", Work(drift.differences, writes=False))
 
 
 def head() -> str:
@@ -152,10 +148,7 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
 
 
 async def _look(engine: AsyncEngine, operation: str) -> str | None:
-    async def work(connection: AsyncConnection) -> str | None:
-        return await connection.run_sync(_current)
-
-    return await Executor(engine).run(operation, Work(work, writes=False))
+    return await Executor(engine).run(operation, Work(_current, writes=False))
 
 
 async def _change(

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable
 
 from axon_storage import statements
 from axon_storage.calls import Call, Evict, Get, InOrder, Newest, Page, Scopes, Tenants
@@ -39,8 +38,8 @@ class Planner:
         parameters = self._parameters(call, call.row_type, call.key)
         reading = _reading(call.row_type, statements.get(call.row_type), parameters, maker_of(call.row_type))
 
-        async def work(connection: AsyncConnection) -> R | None:
-            rows = await reading.on(connection)
+        def work(connection: Connection) -> R | None:
+            rows = reading.on(connection)
             return rows[0] if rows else None
 
         return Work(work, writes=False, single=True)
@@ -75,20 +74,20 @@ class Planner:
         parameters = self._parameters(call, call.row_type, {})
         statement = statements.evict(self.dialect, call.row_type)
 
-        async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement, parameters)).rowcount
+        def work(connection: Connection) -> int:
+            return connection.execute(statement, parameters).rowcount
 
         # late too it deletes what had expired when the call was made; of later saves, those that were to expire at once
         return Work(work, writes=True, single=True)
 
     @plan.register(Scopes)
     def _scopes(self, call: Scopes) -> Work[list[str]]:
-        async def work(connection: AsyncConnection) -> list[str]:
+        def work(connection: Connection) -> list[str]:
             found: list[str] = []
             while True:
                 statement = statements.next_scope(call.row_type, first=not found)
                 after = {"last": found[-1]} if found else {}
-                scope = (await connection.execute(statement, {"tenant_id": call.tenant} | after)).scalar()
+                scope = connection.execute(statement, {"tenant_id": call.tenant} | after).scalar()
                 if scope is None:
                     return found
                 found.append(scope)
@@ -97,11 +96,11 @@ class Planner:
 
     @plan.register(Tenants)
     def _tenants(self, _call: Tenants) -> Work[list[str]]:
-        async def work(connection: AsyncConnection) -> list[str]:
+        def work(connection: Connection) -> list[str]:
             found: list[str] = []
             while True:
                 statement = statements.next_tenant(first=not found)
-                seeks = await connection.execute(statement, {"last": found[-1]} if found else {})
+                seeks = connection.execute(statement, {"last": found[-1]} if found else {})
                 tenants = [tenant for tenant in seeks.scalars() if tenant is not None]
                 if not tenants:
                     return found
@@ -119,8 +118,8 @@ def _reading(
 ) -> Work[list[T]]:
     """Work that makes something of each row of a statement's result, in one pass."""
 
-    async def work(connection: AsyncConnection) -> list[T]:
-        result = await connection.execute(statement, parameters)
+    def work(connection: Connection) -> list[T]:
+        result = connection.execute(statement, parameters)
         try:
             return [make(row) for row in result]
         except ValueError as error:

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Delete, Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Delete, Executable
 
 from axon_storage import calls, executor, statements
 from axon_storage.calls import Append, Save, Writing
@@ -47,9 +46,9 @@ class Removed(NamedTuple):
     statement: Delete
     batches: list[Values | list[Values]]
 
-    async def on(self, connection: AsyncConnection) -> int:
+    def on(self, connection: Connection) -> int:
         """Delete; give how many rows went."""
-        return sum([(await connection.execute(self.statement, batch)).rowcount for batch in self.batches])
+        return sum([connection.execute(self.statement, batch).rowcount for batch in self.batches])
 
 
 @dataclass(slots=True)
@@ -118,8 +117,8 @@ class Writer:
         """The work of one write."""
         together = self.together([write])
 
-        async def on(connection: AsyncConnection) -> T:
-            answers: list[T] = await together.on(connection)
+        def on(connection: Connection) -> T:
+            answers: list[T] = together.on(connection)
             return answers[0]
 
         return Work(on, writes=True, single=together.single)
@@ -130,12 +129,12 @@ class Writer:
         removals = [(number, write.removal) for number, write in enumerate(writes) if write.removal is not None]
         removals.sort(key=lambda numbered: numbered[1].first)
 
-        async def on(connection: AsyncConnection) -> list[Any]:
+        def on(connection: Connection) -> list[Any]:
             answers = [write.answer for write in writes]
             for statement, parameters in batches:
-                await executor.save(self.dialect, connection, statement, parameters)
+                executor.save(self.dialect, connection, statement, parameters)
             for number, removal in removals:
-                answers[number] = await removal.on(connection)
+                answers[number] = removal.on(connection)
             return answers
 
         # what replaces or deletes must not be run late, over what was written since

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axon_storage import StorageConnectionError, create_engine
 from axon_storage.executor import Executor, Work
@@ -97,8 +96,8 @@ async def _cipher(url: str) -> str:
     """Connect, and give the cipher of the connection, or an empty string."""
     engine = create_engine(url)
 
-    async def ask(connection: AsyncConnection) -> str:
-        rows = await connection.execute(text(CIPHER.get(make_url(url).drivername, MYSQL_CIPHER)))
+    def ask(connection: Connection) -> str:
+        rows = connection.execute(text(CIPHER.get(make_url(url).drivername, MYSQL_CIPHER)))
         return str(rows.one()[1])
 
     try:

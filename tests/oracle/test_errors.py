@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
     QueryError,
@@ -46,8 +46,8 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 async def _refused(engine: AsyncEngine, sql: str, **parameters: Any) -> StorageError:
     """The error that a statement meets in a transaction of its own."""
 
-    async def work(connection: AsyncConnection) -> None:
-        await connection.execute(text(sql), parameters)
+    def work(connection: Connection) -> None:
+        connection.execute(text(sql), parameters)
 
     with pytest.raises(StorageError) as refused:
         await Executor(engine).run("statement", Work(work, writes=True))
@@ -104,7 +104,7 @@ async def test_a_value_too_large_and_other_refusals_stay(engine: AsyncEngine, sq
     ],
 )
 async def test_a_lock_that_is_not_had_in_time_may_be_tried_again(engine: AsyncEngine, wait: str, code: str) -> None:
-    async with Executor(engine).transaction() as holder:
+    async with engine.begin() as holder:
         await holder.execute(text(LOCK))
         error = await _refused(engine, f"{LOCK} {wait}")
     assert isinstance(error, QueryError)
