@@ -152,14 +152,18 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
         rows = parameters if isinstance(parameters, list) else [parameters]
         dialect.bind_types(types, rows, context.dialect.loaded_dbapi)
 
-    return {
-        "do_connect": do_connect,
-        "checkout": checkout,
-        "invalidate": invalidate,
-        "begin": begin,
-        "do_executemany": do_executemany,
-        "do_setinputsizes": do_setinputsizes,
+    listeners: dict[str, Any] = {"do_connect": do_connect, "checkout": checkout}
+    # those of a dialect that does something: SQLAlchemy spends time on each event that anybody listens to
+    optional: dict[str, tuple[str, Any]] = {
+        "invalidate": ("abandon", invalidate),
+        "begin": ("begin", begin),
+        "do_executemany": ("executemany", do_executemany),
+        "do_setinputsizes": ("bind_types", do_setinputsizes),
     }
+    for event_name, (hook, listener) in optional.items():
+        if getattr(type(dialect), hook) is not getattr(Dialect, hook):
+            listeners[event_name] = listener
+    return listeners
 
 
 def _connecting_with_tls(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnection]:

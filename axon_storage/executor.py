@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -89,11 +89,7 @@ class Executor:
         self.dialect = prepare_engine(engine)
         self.engine = engine
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
-        inner = engine.sync_engine
-        self._reading = inner.execution_options(**self.options(writes=False))
-        self._writing = inner.execution_options(**self.options(writes=True))
-        alone = self.dialect.single_options
-        self._alone = inner.execution_options(**alone) if alone else None
+        self._reads, self._writes = self.options(writes=False), self.options(writes=True)
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._under_way: list[asyncio.Task[Any] | None] = []
@@ -187,17 +183,13 @@ class Executor:
             raise
 
     def _do(self, work: Work[T], wait: Wait, taken: list[Connection]) -> T:
-        alone = self._alone if work.single else None
-        connection = _connected(alone or (self._writing if work.writes else self._reading), wait)
+        connection = self._connected(wait)
         taken.append(connection)
-        single = alone is not None and is_direct(connection)
-        if alone is not None and not single:
-            connection.execution_options(**self.options(writes=work.writes))
         try:
-            if single:
-                result = work.on(connection)
+            if work.single and self.dialect.single_options and is_direct(connection):
+                result = work.on(connection.execution_options(**self.dialect.single_options))
             else:
-                connection.begin()
+                self._begin(connection, writes=work.writes)
                 result = work.on(connection)
                 _commit(connection)
         except BaseException as error:
@@ -209,9 +201,9 @@ class Executor:
     @asynccontextmanager
     async def _transaction(self, wait: Wait) -> AsyncIterator[Connection]:
         async with nullcontext() if self._turn is None else self._taking_turns(self._turn, wait):
-            connection = await greenlet_spawn(_connected, self._writing, wait)
+            connection = await greenlet_spawn(self._connected, wait)
             try:
-                await greenlet_spawn(connection.begin)
+                await greenlet_spawn(self._begin, connection, writes=True)
                 yield connection
                 await greenlet_spawn(_commit, connection)
             except BaseException as error:
@@ -219,6 +211,24 @@ class Executor:
                 raise
             finally:
                 await _give_back(connection)
+
+    def _connected(self, wait: Wait) -> Connection:
+        """A connection; what a driver makes of an address or option it cannot use is told as ours."""
+        wait.what = "a connection"
+        try:
+            connection = self.engine.sync_engine.connect()
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError):  # as a certificate that will not do is
+                raise
+            reason = str(error).partition("\n")[0][:80]
+            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+        wait.what = "the database"
+        return connection
+
+    def _begin(self, connection: Connection, *, writes: bool) -> None:
+        # options of the connection: an engine with an isolation level sets it by an event, which slows down all others
+        connection.execution_options(**(self._writes if writes else self._reads))
+        connection.begin()
 
     def _roll_back(self, connection: Connection, error: BaseException) -> None:
         """Undo; give up a connection that the error speaks of, such as one to a server that is read-only now."""
@@ -291,20 +301,6 @@ def save(dialect: Dialect, connection: Connection, statement: Executable, parame
         else:
             return
     connection.execute(statement, parameters)
-
-
-def _connected(engine: Engine, wait: Wait) -> Connection:
-    """A connection; what a driver makes of an address or option it cannot use is told as ours."""
-    wait.what = "a connection"
-    try:
-        connection = engine.connect()
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError):  # as a certificate that will not do is
-            raise
-        reason = str(error).partition("\n")[0][:80]
-        raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
-    wait.what = "the database"
-    return connection
 
 
 def _commit(connection: Connection) -> None:
