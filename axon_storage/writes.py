@@ -137,8 +137,9 @@ class Writer:
                 answers[number] = removal.on(connection)
             return answers
 
-        # what replaces or deletes must not be run late, over what was written since
-        single = len(batches) == 1 and not removals and not writes[0].stores[0].row_type.KEY
+        # what replaces or deletes must not be run late, over what was written since; a list is a statement for each row
+        appends = not removals and not writes[0].stores[0].row_type.KEY
+        single = appends and len(batches) == 1 and not isinstance(batches[0][1], list)
         return Work(on, writes=True, single=single)
 
     def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:

@@ -15,6 +15,7 @@ from axon_storage.dialects.base import Tls, Unfit, execute
 from axon_storage.dialects.on_conflict import OnConflict
 
 _WRITES = "axon_storage_writes"
+_ALONE = "axon_storage_alone"
 _BUSY_SECONDS = 30
 
 
@@ -30,6 +31,7 @@ class SQLite(OnConflict):
     upgrades_in_one_transaction = True
     script_begins = ".bail on"  # the shell goes on after an error
     write_options = {_WRITES: True}
+    single_options = {_ALONE: True}
 
     # SQLITE_IOERR, NOTADB, CANTOPEN, PROTOCOL and CORRUPT
     connection_codes = frozenset({"10", "26", "14", "15", "11"})
@@ -40,7 +42,9 @@ class SQLite(OnConflict):
         del timeout  # opening a file does not wait
         if tls is not None and tls.context is not None:
             raise Unfit("SQLite has no TLS: take the ssl parameters out of the URL")
-        return url, {}
+        from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, for who uses it
+
+        return url, {"async_creator_fn": connect}
 
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         query = text("SELECT type, name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name = :table")
@@ -71,8 +75,9 @@ class SQLite(OnConflict):
             connection.rollback()
 
     def begin(self, connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if _ALONE not in options:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if _WRITES in options else "BEGIN")
 
     def deployment_settings(self, lock: float, statement: float) -> list[str]:
         del statement  # SQLite bounds no statement

@@ -1,4 +1,4 @@
-"""On PostgreSQL what reads or appends goes without a transaction, and leaves the connection as it was."""
+"""On PostgreSQL and SQLite what reads or appends goes without a transaction, and leaves the connection as it was."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,19 +17,26 @@ CACHES_OFF = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
 
 Call = Callable[[SqlRepository], Awaitable[Any]]
 
-CALLS: dict[str, tuple[Call, bool]] = {
-    "an append": (lambda storage: storage.append_event(sample(EventRow)), False),
-    "several appends": (lambda storage: storage.save_many([sample(EventRow)] * 3), False),
-    "a read": (lambda storage: storage.get_session("name", "name"), False),
-    "a list": (lambda storage: storage.load_traces(9), False),
-    "a save": (lambda storage: storage.save_session(sample(SessionRow)), True),
-    "a delete": (lambda storage: storage.delete_session("name", "name"), True),
-    "appends and a save": (lambda storage: storage.save_many([sample(EventRow), sample(SessionRow)]), True),
+NONE: frozenset[str] = frozenset()
+BOTH = frozenset({"postgresql", "sqlite"})
+
+CALLS: dict[str, tuple[Call, frozenset[str]]] = {
+    "an append": (lambda storage: storage.append_event(sample(EventRow)), NONE),
+    "several appends": (lambda storage: storage.save_many([sample(EventRow)] * 3), frozenset({"sqlite"})),
+    "a read": (lambda storage: storage.get_session("name", "name"), NONE),
+    "a list": (lambda storage: storage.load_traces(9), NONE),
+    "scopes": (lambda storage: storage.session_scopes(), NONE),
+    "an eviction": (lambda storage: storage.evict_expired_cache(), NONE),
+    "a save": (lambda storage: storage.save_session(sample(SessionRow)), BOTH),
+    "a delete": (lambda storage: storage.delete_session("name", "name"), BOTH),
+    "appends and a save": (lambda storage: storage.save_many([sample(EventRow), sample(SessionRow)]), BOTH),
 }
-"""Calls, and whether each needs a transaction: what replaces or deletes must not be run late."""
+"""Calls, and where each needs a transaction: what replaces or deletes must not be run late, several are whole."""
+
+_POSTGRESQL_ALONE = pytest.mark.parametrize("target", ["postgresql"])
 
 
-@pytest.fixture(params=["postgresql"])
+@pytest.fixture(params=sorted(BOTH))
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -44,26 +51,27 @@ async def one(url: str, engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
 
 
 def transactions(engine: AsyncEngine) -> list[str]:
-    """The BEGINs and COMMITs that asyncpg sends."""
+    """The BEGINs, COMMITs and ROLLBACKs that asyncpg sends, or SQLite runs."""
     sent: list[str] = []
 
-    def note(logged: Any) -> None:
-        word = logged.query.split()[0].strip(";")
+    def note(query: str) -> None:
+        word = query.partition(" ")[0].strip(";")
         if word in {"BEGIN", "COMMIT", "ROLLBACK"}:
             sent.append(word)
 
     def connect(connection: Any, _record: object) -> None:
-        connection.driver_connection.add_query_logger(note)
+        if engine.dialect.name == "sqlite":
+            connection.run_async(lambda driver: driver.set_trace_callback(note))
+        else:
+            connection.driver_connection.add_query_logger(lambda logged: note(logged.query))
 
     event.listen(engine.sync_engine, "connect", connect)
     return sent
 
 
-@pytest.mark.parametrize(("call", "transaction"), CALLS.values(), ids=CALLS)
-async def test_what_replaces_or_deletes_alone_has_a_transaction(
-    one: AsyncEngine,
-    call: Call,
-    transaction: bool,  # a parameter of the test
+@pytest.mark.parametrize(("call", "transactional"), CALLS.values(), ids=CALLS)
+async def test_only_what_needs_a_transaction_has_one(
+    target: str, one: AsyncEngine, call: Call, transactional: frozenset[str]
 ) -> None:
     sent, repository = transactions(one), SqlRepository(one)
     await repository.append_event(sample(EventRow))
@@ -71,9 +79,10 @@ async def test_what_replaces_or_deletes_alone_has_a_transaction(
     sent.clear()
     await call(repository)
     await asyncio.sleep(0)  # asyncpg tells a moment later
-    assert sent == (["BEGIN", "COMMIT"] if transaction else [])
+    assert sent == (["BEGIN", "COMMIT"] if target in transactional else [])
 
 
+@_POSTGRESQL_ALONE
 @pytest.mark.parametrize("call", [call for call, _ in CALLS.values()], ids=CALLS)
 async def test_behind_a_pooler_everything_has_a_transaction(url: str, one: AsyncEngine, call: Call) -> None:
     del one
@@ -88,6 +97,7 @@ async def test_behind_a_pooler_everything_has_a_transaction(url: str, one: Async
     assert sent == ["BEGIN", "COMMIT"]
 
 
+@_POSTGRESQL_ALONE
 async def test_a_connection_that_was_there_before_is_not_taken_for_direct(one: AsyncEngine) -> None:
     sent = transactions(one)
     async with one.connect() as connection:
