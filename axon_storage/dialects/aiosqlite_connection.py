@@ -16,12 +16,12 @@ class Connection(aiosqlite.Connection):
 
     _under_way = 0
 
-    async def _execute(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self._under_way and self._is_quick(step):
-            return step(*args, **kwargs)
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self._under_way and self._is_quick(fn):
+            return fn(*args, **kwargs)
         self._under_way += 1  # and so it stays where this is cancelled, since the thread goes on
         try:
-            result = await super()._execute(step, *args, **kwargs)  # type: ignore[no-untyped-call]
+            result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         except Exception:
             self._under_way -= 1
             raise
