@@ -2,10 +2,10 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -117,8 +117,8 @@ class StorageDispatcher(StorageBackend):
     async def is_healthy(self) -> bool:
         return await self._held.backend.is_healthy()
 
-    async def _run(self, call: Call[T]) -> T:
-        return await self._held.backend._run(call)
+    def _run(self, call: Call[T]) -> Coroutine[Any, Any, T]:
+        return self._held.backend._run(call)
 
     async def _close(self) -> None:
         await self._held.backend.close()

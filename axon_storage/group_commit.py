@@ -128,7 +128,8 @@ class GroupCommit:
         self._count(write, 1)
         if self._watch is None:
             self._watch = loop.call_later(_STUCK_SECONDS, self._look_around)
-        self._go_on()
+        if len(self._queue) == 1 or len(self._flights) < 2:  # else those before it have been looked at, and wait
+            self._go_on()
         return await waiting.answer
 
     async def _for_room(self) -> None:
@@ -226,10 +227,10 @@ class GroupCommit:
             self._count(write, -1)
             if waiting.answer.done():
                 continue
-            if any(not write.places.isdisjoint(places) for places in taken):
+            if write.places and any(not write.places.isdisjoint(places) for places in taken):
                 self._behind.append(waiting)
                 taken.append(write.places)
-            elif any(_claimed(write.places, claims) for claims in self._claims):
+            elif self._claims and any(_claimed(write.places, claims) for claims in self._claims):
                 self._start([waiting])
                 taken.append(write.places)
             else:

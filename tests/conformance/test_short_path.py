@@ -1,4 +1,4 @@
-"""On PostgreSQL and SQLite what reads or appends goes without a transaction, and leaves the connection as it was."""
+"""No call sends more than it must: what reads or appends goes without a transaction on PostgreSQL and SQLite."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +32,8 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
     "appends and a save": (lambda storage: storage.save_many([sample(EventRow), sample(SessionRow)]), BOTH),
 }
 """Calls, and where each needs a transaction: what replaces or deletes must not be run late, several are whole."""
+
+_OF_ONE_STATEMENT = [name for name in CALLS if name not in {"scopes", "appends and a save"}]
 
 _POSTGRESQL_ALONE = pytest.mark.parametrize("target", ["postgresql"])
 
@@ -139,3 +141,20 @@ async def test_the_next_user_of_the_connection_has_its_transaction(one: AsyncEng
         await connection.execute(text("INSERT INTO sessions VALUES ('default', 'a', 'b', 'c', 'd')"))
         await connection.rollback()
     assert await repository.load_sessions("a") == []
+
+
+@pytest.mark.parametrize("target", ["mariadb", "mysql"])
+@pytest.mark.parametrize("call", [CALLS[name][0] for name in _OF_ONE_STATEMENT], ids=_OF_ONE_STATEMENT)
+async def test_elsewhere_a_call_is_its_statement_and_a_commit(one: AsyncEngine, call: Call) -> None:
+    repository = SqlRepository(one)
+    await call(repository)
+    before, after_nothing = await _questions(one), await _questions(one)
+    await call(repository)
+    assert await _questions(one) - after_nothing - (after_nothing - before) == 2
+
+
+async def _questions(engine: AsyncEngine) -> int:
+    """How many statements the server was sent on the one connection."""
+    async with engine.begin() as connection:
+        found = await connection.execute(text("SHOW SESSION STATUS LIKE 'Questions'"))
+        return int(found.one()[1])
