@@ -106,7 +106,7 @@ def engine_like(engine: AsyncEngine) -> AsyncEngine:
 
 
 def is_direct(connection: Connection) -> bool:
-    """Whether each statement on a connection is known to find the session of the one before, as under a pooler not."""
+    """Whether a statement on a connection may go without a transaction, as the dialect says."""
     return _DIRECT in connection.info
 
 

@@ -1,5 +1,6 @@
 """An aiosqlite connection whose thread is woken for what may take time alone."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,10 @@ class Connection(aiosqlite.Connection):
         self._under_way += 1  # and so it stays where this is cancelled, since the thread goes on
         try:
             result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                self._connection.interrupt()  # else what waits for the file's lock would be done when it has it
+            raise
         except Exception:
             self._under_way -= 1
             raise

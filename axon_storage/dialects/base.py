@@ -204,7 +204,10 @@ class Dialect:
         """Raise :class:`Unfit` for a URL that cannot keep the contract."""
 
     def is_direct(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether the driver's arguments for connecting say that each statement finds the session of the one before."""
+        """Whether the driver's arguments for connecting say that a statement may go without a transaction.
+
+        Each must find the session of the one before, and one that is cancelled must end.
+        """
         del arguments
         return True
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -42,9 +42,11 @@ class SQLite(OnConflict):
         del timeout  # opening a file does not wait
         if tls is not None and tls.context is not None:
             raise Unfit("SQLite has no TLS: take the ssl parameters out of the URL")
-        from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, for who uses it
+        return url, {"async_creator_fn": _connect}
 
-        return url, {"async_creator_fn": connect}
+    def is_direct(self, arguments: Mapping[str, Any]) -> bool:
+        # on a connection of another kind a statement that is cancelled goes on, and may so be run late
+        return arguments.get("async_creator_fn") is _connect
 
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         query = text("SELECT type, name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name = :table")
@@ -86,3 +88,9 @@ class SQLite(OnConflict):
     def code(self, error: BaseException) -> str:
         code = getattr(error, "sqlite_errorcode", None)
         return "" if code is None else str(code & 0xFF)  # the primary code; the rest is detail
+
+
+def _connect(database: str, **options: Any) -> Any:
+    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, for who uses it
+
+    return connect(database, **options)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import EventRow, Row, SessionRow, SqlRepository, TraceRow, create_engine, operation_timeout
 from tests.databases import Databases
@@ -170,3 +171,27 @@ def _unheard() -> Iterator[list[dict[str, Any]]]:
         gc.collect()
     finally:
         loop.set_exception_handler(before)
+
+
+@pytest.mark.parametrize("target", ["sqlite"])
+@pytest.mark.parametrize("made_here", [True, False])
+async def test_an_append_cancelled_while_it_waits_for_the_files_lock_is_not_stored_later(
+    databases: Databases, target: str, made_here: bool
+) -> None:
+    url = make_url((await databases.ready(target))[0])
+    engine = create_engine(url) if made_here else create_async_engine(url.set(drivername="sqlite+aiosqlite"))
+    storage = SqlRepository(engine)
+    holder = sqlite3.connect(str(url.database), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    call = asyncio.create_task(storage.append_event(sample(EventRow)))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    await asyncio.sleep(0.05)
+    holder.execute("COMMIT")
+    await asyncio.wait({call})
+    holder.execute("BEGIN IMMEDIATE")  # had by nobody else any longer
+    found = holder.execute("SELECT count(*) FROM event_history").fetchone()
+    holder.close()
+    await storage.close()
+    assert call.cancelled()
+    assert found == (0,)
