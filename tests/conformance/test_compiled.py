@@ -1,0 +1,40 @@
+"""A statement is compiled once, however often it is sent, and with whatever values and numbers of rows."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import Row, SqlRepository
+from axon_storage.rows import ROW_TYPES
+from tests.samples import sample
+from tests.verbs import delete, load, store
+
+
+async def _each_call(repository: SqlRepository, row_type: type[Row], rows: int) -> None:
+    row = sample(row_type)
+    await store(repository, row)
+    await repository.save_many([row] * rows)
+    await load(repository, row_type)
+    if row_type.KEY:
+        await delete(repository, row)
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+async def test_a_statement_is_compiled_once(
+    repository: SqlRepository, engine: AsyncEngine, row_type: type[Row]
+) -> None:
+    await _each_call(repository, row_type, 2)
+    compiled: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+        if context.compiled is not None and context.cache_hit.name != "CACHE_HIT":
+            compiled.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        await _each_call(repository, row_type, 3)
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
+    assert compiled == []
