@@ -17,7 +17,7 @@ from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
 from axon_storage.errors import StorageConnectionError
 
 _PREPARED = "axon_storage_prepared"
-_DIRECT = "axon_storage_direct"
+_MAY_GO_ALONE = "axon_storage_may_go_alone"
 _CLEAN = "axon_storage_clean"
 
 
@@ -105,13 +105,13 @@ def engine_like(engine: AsyncEngine) -> AsyncEngine:
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
 
 
-def is_direct(connection: Connection) -> bool:
+def may_go_alone(connection: Connection) -> bool:
     """Whether a statement on a connection may go without a transaction, as the dialect says."""
-    return _DIRECT in connection.info
+    return _MAY_GO_ALONE in connection.info
 
 
-def leave_as_it_is(connection: Connection) -> None:
-    """Note that a connection, about to be closed, has no open transaction, which saves most databases a round trip."""
+def note_clean(connection: Connection) -> None:
+    """Note that a connection, about to be closed, has no open transaction: one of ours is not rolled back then."""
     connection.info[_CLEAN] = True
 
 
@@ -128,14 +128,15 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
 
     def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, named: dict[str, Any]) -> None:
         # a connection made before this listener was there is not known to be direct
-        if dialect.is_direct(named):
-            record.info[_DIRECT] = True
+        if dialect.may_go_alone(named):
+            record.info[_MAY_GO_ALONE] = True
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         # at checkout, since an engine that was in use before has connections that never saw "connect"
         if _PREPARED not in record.info:
             dialect.prepare(connection)
             record.info[_PREPARED] = True
+        dialect.restore(connection)
 
     def invalidate(connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:
         dialect.abandon(connection)

@@ -20,7 +20,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.deadline import Wait, check_timeout, current_timeout
 from axon_storage.dialects import Dialect, Unfit
-from axon_storage.engines import is_direct, leave_as_it_is, prepare_engine
+from axon_storage.engines import may_go_alone, note_clean, prepare_engine
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 
 CLOSED = "this storage is closed"
@@ -186,7 +186,7 @@ class Executor:
         connection = self._connected(wait)
         taken.append(connection)
         try:
-            if work.single and self.dialect.single_options and is_direct(connection):
+            if work.single and self.dialect.single_options and may_go_alone(connection):
                 result = work.on(connection.execution_options(**self.dialect.single_options))
             else:
                 self._begin(connection, writes=work.writes)
@@ -226,7 +226,8 @@ class Executor:
         return connection
 
     def _begin(self, connection: Connection, *, writes: bool) -> None:
-        # options of the connection: an engine with an isolation level sets it by an event, which slows down all others
+        # not options of the engine: SQLAlchemy would set its isolation level by an event, and then ask at each step of
+        # every call who listens
         connection.execution_options(**(self._writes if writes else self._reads))
         connection.begin()
 
@@ -305,7 +306,7 @@ def save(dialect: Dialect, connection: Connection, statement: Executable, parame
 
 def _commit(connection: Connection) -> None:
     connection.commit()
-    leave_as_it_is(connection)
+    note_clean(connection)
 
 
 async def _give_back(connection: Connection) -> None:
@@ -366,6 +367,8 @@ def _translate(dialect: Dialect, error: Exception) -> tuple[StorageError | None,
 def _driver_error(dialect: Dialect, error: BaseException) -> BaseException:
     """The driver's own error beneath SQLAlchemy's wrapper and its adapter's."""
     inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    while not dialect.is_driver_error(inner) and inner.__cause__ is not None:
+    seen: list[BaseException] = []  # a host's error may be its own cause
+    while not dialect.is_driver_error(inner) and inner.__cause__ is not None and inner not in seen:
+        seen.append(inner)
         inner = inner.__cause__
     return inner

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,9 @@ import aiosqlite
 
 
 class Connection(aiosqlite.Connection):
-    """Does at once what touches no file, for which aiosqlite wakes its thread, as it does for all.
+    """Does at once what takes no time, for which aiosqlite wakes its thread, as it does for all.
 
-    That makes and closes cursors, and rolls back where nothing has begun: four of a lone call's seven steps.
+    That makes and closes cursors, and rolls back where nothing has begun. What is cancelled is interrupted.
     """
 
     _under_way = 0
@@ -20,12 +21,13 @@ class Connection(aiosqlite.Connection):
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._under_way and self._is_quick(fn):
             return fn(*args, **kwargs)
-        self._under_way += 1  # and so it stays where this is cancelled, since the thread goes on
+        self._under_way += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
         try:
             result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         except asyncio.CancelledError:
-            if self._connection is not None:
-                self._connection.interrupt()  # else what waits for the file's lock would be done when it has it
+            # else what waits for the file's lock would be done when it has it; one that is closed has nothing to do
+            with suppress(AttributeError, sqlite3.ProgrammingError):
+                self._connection.interrupt()  # type: ignore[union-attr]  # as said
             raise
         except Exception:
             self._under_way -= 1

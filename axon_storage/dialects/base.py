@@ -203,7 +203,7 @@ class Dialect:
     def check_url(self, url: URL) -> None:
         """Raise :class:`Unfit` for a URL that cannot keep the contract."""
 
-    def is_direct(self, arguments: Mapping[str, Any]) -> bool:
+    def may_go_alone(self, arguments: Mapping[str, Any]) -> bool:
         """Whether the driver's arguments for connecting say that a statement may go without a transaction.
 
         Each must find the session of the one before, and one that is cancelled must end.
@@ -218,6 +218,9 @@ class Dialect:
 
     def prepare(self, connection: DBAPIConnection) -> None:
         """Set what a new connection needs; raise :class:`Unfit` where that cannot be set."""
+
+    def restore(self, connection: DBAPIConnection) -> None:
+        """Set again, at each checkout, what its last user may have changed; without a round trip where nothing was."""
 
     def abandon(self, connection: DBAPIConnection) -> None:
         """Let go of what a connection that is about to be given up may hold."""

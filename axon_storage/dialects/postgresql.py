@@ -124,7 +124,7 @@ class PostgreSQL(OnConflict):
         url = url.difference_update_query(_CACHES)
         return url, arguments
 
-    def is_direct(self, arguments: Mapping[str, Any]) -> bool:
+    def may_go_alone(self, arguments: Mapping[str, Any]) -> bool:
         # A pooler may give what is prepared and what is run two sessions, were there no transaction around both.
         return all(arguments.get(name) != 0 for name in _CACHES)
 

@@ -44,7 +44,7 @@ class SQLite(OnConflict):
             raise Unfit("SQLite has no TLS: take the ssl parameters out of the URL")
         return url, {"async_creator_fn": _connect}
 
-    def is_direct(self, arguments: Mapping[str, Any]) -> bool:
+    def may_go_alone(self, arguments: Mapping[str, Any]) -> bool:
         # on a connection of another kind a statement that is cancelled goes on, and may so be run late
         return arguments.get("async_creator_fn") is _connect
 
@@ -69,6 +69,11 @@ class SQLite(OnConflict):
         if (mode := execute(connection, "PRAGMA journal_mode = WAL")[0]) != "wal":
             raise Unfit(f"SQLite's journal mode stays {mode!r}: the write-ahead log needs a local, writable file")
         execute(connection, "PRAGMA synchronous = FULL")
+
+    def restore(self, connection: DBAPIConnection) -> None:
+        # SQLAlchemy gives it the driver's default back when a host's isolation level is over
+        if connection.isolation_level is not None:
+            connection.isolation_level = None
 
     def abandon(self, connection: DBAPIConnection) -> None:
         # A cancelled call's cursor may outlive the close, and SQLite then keeps the transaction, and its lock, with it.

@@ -126,6 +126,13 @@ async def _fails(storage: SqlRepository) -> None:
             await connection.execute(text("ALTER TABLE elsewhere RENAME TO event_history"))
 
 
+async def _has_set_an_isolation_level(storage: SqlRepository) -> None:
+    for level in ("AUTOCOMMIT", "SERIALIZABLE"):
+        async with storage._executor.engine.connect() as connection:
+            await connection.execution_options(isolation_level=level)
+            await connection.execute(text("SELECT 1"))
+
+
 async def _is_cancelled(storage: SqlRepository) -> None:
     call = asyncio.create_task(storage.append_event(sample(EventRow), id=new_id()))
     await asyncio.sleep(0.002)
@@ -133,7 +140,15 @@ async def _is_cancelled(storage: SqlRepository) -> None:
     await asyncio.wait({call})
 
 
-@pytest.mark.parametrize("before", [_succeeds, _fails, _is_cancelled])
+async def test_a_write_is_stored_after_a_host_has_set_an_isolation_level(one: AsyncEngine) -> None:
+    repository = SqlRepository(one)
+    await repository.append_event(sample(EventRow))
+    await _has_set_an_isolation_level(repository)
+    await repository.append_event(sample(EventRow))
+    assert len(await repository.query_events(None, 9)) == 2
+
+
+@pytest.mark.parametrize("before", [_succeeds, _fails, _is_cancelled, _has_set_an_isolation_level])
 async def test_the_next_user_of_the_connection_has_its_transaction(one: AsyncEngine, before: Call) -> None:
     repository = SqlRepository(one)
     await before(repository)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import EventRow, Row, SessionRow, SqlRepository, TraceRow, create_engine, operation_timeout
+from axon_storage.dialects.aiosqlite_connection import connect
 from tests.databases import Databases
 from tests.faults.conftest import NETWORKED
 from tests.faults.proxy import Proxy
@@ -195,3 +197,18 @@ async def test_an_append_cancelled_while_it_waits_for_the_files_lock_is_not_stor
     await storage.close()
     assert call.cancelled()
     assert found == (0,)
+
+
+async def test_a_cancellation_that_meets_the_closing_of_a_file_is_not_lost(tmp_path: Path) -> None:
+    connection = await connect(str(tmp_path / "a.db"))
+
+    def close_slowly() -> None:
+        connection._conn.close()
+        time.sleep(0.3)
+
+    closing = asyncio.create_task(connection._execute(close_slowly))  # type: ignore[no-untyped-call]  # the base class's
+    await asyncio.sleep(0.1)
+    closing.cancel()
+    await asyncio.wait({closing})
+    assert closing.cancelled()
+    await connection.close()

@@ -35,6 +35,15 @@ async def test_a_storage_closed_inside_its_own_transaction_is_told_and_does_not_
         assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
+async def test_an_error_of_the_hosts_that_is_its_own_cause_passes_through_a_transaction(tmp_path: Path) -> None:
+    own = KeyError("mine")
+    async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
+        with pytest.raises(KeyError) as raised:
+            async with storage.transaction():
+                raise own from own
+    assert raised.value is own
+
+
 # from Python 3.12 on, and rightly: the child does nothing but meet the error
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 async def test_a_storage_that_went_through_a_fork_is_told_in_the_child_and_goes_on_in_the_parent(url: str) -> None:
