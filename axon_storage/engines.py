@@ -133,10 +133,10 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         # at checkout, since an engine that was in use before has connections that never saw "connect"
+        dialect.restore(connection)
         if _PREPARED not in record.info:
             dialect.prepare(connection)
             record.info[_PREPARED] = True
-        dialect.restore(connection)
 
     def invalidate(connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:
         dialect.abandon(connection)

@@ -195,6 +195,7 @@ class Executor:
         except BaseException as error:
             self._roll_back(connection, error)
             raise
+        # on an engine of ours nothing is sent for it; on others a rollback, which if cancelled costs the connection
         connection.close()
         return result
 

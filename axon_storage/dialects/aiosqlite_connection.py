@@ -23,11 +23,12 @@ class Connection(aiosqlite.Connection):
             return fn(*args, **kwargs)
         self._under_way += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
         try:
-            result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+            result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]  # as aiosqlite has it
         except asyncio.CancelledError:
-            # else what waits for the file's lock would be done when it has it; one that is closed has nothing to do
-            with suppress(AttributeError, sqlite3.ProgrammingError):
-                self._connection.interrupt()  # type: ignore[union-attr]  # as said
+            if self._connection is not None:
+                # else what waits for the file's lock would be done when it has it
+                with suppress(sqlite3.ProgrammingError):  # closed meanwhile: there is nothing to interrupt
+                    self._connection.interrupt()
             raise
         except Exception:
             self._under_way -= 1

@@ -220,7 +220,7 @@ class Dialect:
         """Set what a new connection needs; raise :class:`Unfit` where that cannot be set."""
 
     def restore(self, connection: DBAPIConnection) -> None:
-        """Set again, at each checkout, what its last user may have changed; without a round trip where nothing was."""
+        """Set, at each checkout, what the last user may have changed; without a round trip where nothing was."""
 
     def abandon(self, connection: DBAPIConnection) -> None:
         """Let go of what a connection that is about to be given up may hold."""

@@ -61,8 +61,6 @@ class SQLite(OnConflict):
             raise Unfit("SQLite's :memory: is refused, since its one connection mixes transactions: give it a file")
 
     def prepare(self, connection: DBAPIConnection) -> None:
-        # The driver would begin transactions by itself, and never IMMEDIATE.
-        connection.isolation_level = None
         execute(connection, f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
         if (encoding := execute(connection, "PRAGMA encoding")[0]) != "UTF-8":
             raise Unfit(f"the file's encoding is {encoding}, which sorts otherwise; it must be UTF-8")
@@ -71,7 +69,8 @@ class SQLite(OnConflict):
         execute(connection, "PRAGMA synchronous = FULL")
 
     def restore(self, connection: DBAPIConnection) -> None:
-        # SQLAlchemy gives it the driver's default back when a host's isolation level is over
+        # The driver would begin transactions by itself, and never IMMEDIATE. So it is when new, and again when the
+        # isolation level that a host had set on it is over.
         if connection.isolation_level is not None:
             connection.isolation_level = None
 

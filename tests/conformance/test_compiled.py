@@ -12,10 +12,17 @@ from tests.samples import sample
 from tests.verbs import delete, load, store
 
 
-async def _each_call(repository: SqlRepository, row_type: type[Row], rows: int) -> None:
+def _row(row_type: type[Row], number: int) -> Row:
+    """A row of a key that has the number in it."""
     row = sample(row_type)
+    keys = {name: getattr(row, name) for name in row_type.KEY[-1:]}
+    return sample(row_type, **{name: number if type(key) is int else str(number) for name, key in keys.items()})
+
+
+async def _each_call(repository: SqlRepository, row_type: type[Row], rows: int) -> None:
+    row = _row(row_type, rows)
     await store(repository, row)
-    await repository.save_many([row] * rows)
+    await repository.save_many([_row(row_type, number) for number in range(rows)])
     await load(repository, row_type)
     if row_type.KEY:
         await delete(repository, row)

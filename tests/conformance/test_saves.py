@@ -99,7 +99,7 @@ def _other(row: Row) -> Row:
         if field.name not in ("tenant_id", *row.KEY):
             for value in ("other", 8, False, 60):
                 changed: Row = replace(row, **{field.name: value})  # type: ignore[arg-type]  # any type, that is the point
-                with suppress(SerializationError):
+                with suppress(SerializationError):  # of another type: the next value may do
                     check_row(changed)
                     row = changed
                     break

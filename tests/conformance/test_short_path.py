@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
@@ -71,17 +72,22 @@ def transactions(engine: AsyncEngine) -> list[str]:
     return sent
 
 
+async def sent_by(call: Call, engine: AsyncEngine) -> list[str]:
+    """The transactions of one call on a connection that has been in use."""
+    sent, repository = transactions(engine), SqlRepository(engine)
+    await repository.append_event(sample(EventRow))
+    await asyncio.sleep(0)  # asyncpg tells a moment later
+    sent.clear()
+    await call(repository)
+    await asyncio.sleep(0)
+    return sent
+
+
 @pytest.mark.parametrize(("call", "transactional"), CALLS.values(), ids=CALLS)
 async def test_only_what_needs_a_transaction_has_one(
     target: str, one: AsyncEngine, call: Call, transactional: frozenset[str]
 ) -> None:
-    sent, repository = transactions(one), SqlRepository(one)
-    await repository.append_event(sample(EventRow))
-    await asyncio.sleep(0)
-    sent.clear()
-    await call(repository)
-    await asyncio.sleep(0)  # asyncpg tells a moment later
-    assert sent == (["BEGIN", "COMMIT"] if target in transactional else [])
+    assert await sent_by(call, one) == (["BEGIN", "COMMIT"] if target in transactional else [])
 
 
 @_POSTGRESQL_ALONE
@@ -89,18 +95,13 @@ async def test_only_what_needs_a_transaction_has_one(
 async def test_behind_a_pooler_everything_has_a_transaction(url: str, one: AsyncEngine, call: Call) -> None:
     del one
     engine = create_engine(make_url(url).update_query_dict(CACHES_OFF), pool_size=1, max_overflow=0)
-    sent, repository = transactions(engine), SqlRepository(engine)
-    await repository.append_event(sample(EventRow))
-    await asyncio.sleep(0)
-    sent.clear()
-    await call(repository)
-    await asyncio.sleep(0)  # asyncpg tells a moment later
-    await repository.close()
+    sent = await sent_by(call, engine)
+    await engine.dispose()
     assert sent == ["BEGIN", "COMMIT"]
 
 
 @_POSTGRESQL_ALONE
-async def test_a_connection_that_was_there_before_is_not_taken_for_direct(one: AsyncEngine) -> None:
+async def test_on_a_connection_that_was_there_before_everything_has_a_transaction(one: AsyncEngine) -> None:
     sent = transactions(one)
     async with one.connect() as connection:
         connection.info.clear()  # as if it were made before this package saw the engine
@@ -135,9 +136,10 @@ async def _has_set_an_isolation_level(storage: SqlRepository) -> None:
 
 async def _is_cancelled(storage: SqlRepository) -> None:
     call = asyncio.create_task(storage.append_event(sample(EventRow), id=new_id()))
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0)  # it has begun, and waits for the driver
     call.cancel()
     await asyncio.wait({call})
+    assert call.cancelled()
 
 
 async def test_a_write_is_stored_after_a_host_has_set_an_isolation_level(one: AsyncEngine) -> None:
@@ -156,6 +158,23 @@ async def test_the_next_user_of_the_connection_has_its_transaction(one: AsyncEng
         await connection.execute(text("INSERT INTO sessions VALUES ('default', 'a', 'b', 'c', 'd')"))
         await connection.rollback()
     assert await repository.load_sessions("a") == []
+
+
+@pytest.mark.parametrize("target", ["sqlite"])
+@pytest.mark.parametrize(("name", "steps"), [("an append", 1), ("a read", 2), ("a save", 3), ("a delete", 3)])
+async def test_the_files_thread_is_woken_for_what_takes_time_alone(
+    one: AsyncEngine, monkeypatch: pytest.MonkeyPatch, name: str, steps: int
+) -> None:
+    repository, woken, execute = SqlRepository(one), [], aiosqlite.Connection._execute
+
+    async def counted(connection: aiosqlite.Connection, step: Any, *args: Any, **kwargs: Any) -> Any:
+        woken.append(step)
+        return await execute(connection, step, *args, **kwargs)  # type: ignore[no-untyped-call]  # as aiosqlite has it
+
+    await CALLS[name][0](repository)
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    await CALLS[name][0](repository)
+    assert len(woken) == steps
 
 
 @pytest.mark.parametrize("target", ["mariadb", "mysql"])

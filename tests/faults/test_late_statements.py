@@ -32,7 +32,7 @@ class Link:
         await asyncio.gather(*self._pipes, return_exceptions=True)
         for writer in [*self._clients, *self._servers]:
             writer.close()
-            with suppress(OSError):
+            with suppress(OSError):  # it was cut
                 await writer.wait_closed()
 
     def lose_client(self) -> None:

@@ -15,9 +15,9 @@ _remembered = lru_cache(512)(lambda sql: tuple(_tokens(sql)))
 sqltext.sql_tokens = lambda sql: iter(_remembered(sql))
 
 from seerdb.server import framing, launcher, session  # noqa: E402  # see above
-from seerdb.server.backends import postgres  # noqa: E402
+from seerdb.server.backends import postgres  # noqa: E402  # see above
 
-from tests.servers.oracle_double.strict import StrictBackend  # noqa: E402
+from tests.servers.oracle_double.strict import StrictBackend  # noqa: E402  # see above
 
 _ARRIVED_SECONDS = 0.02
 _HEADERS = 64
