@@ -15,8 +15,8 @@ from tests.verbs import delete, load, store
 def _row(row_type: type[Row], number: int) -> Row:
     """A row of a key that has the number in it."""
     row = sample(row_type)
-    keys = {name: getattr(row, name) for name in row_type.KEY[-1:]}
-    return sample(row_type, **{name: number if type(key) is int else str(number) for name, key in keys.items()})
+    last: dict[str, Any] = {name: type(getattr(row, name))(number) for name in row_type.KEY[-1:]}
+    return sample(row_type, **last)
 
 
 async def _each_call(repository: SqlRepository, row_type: type[Row], rows: int) -> None:
