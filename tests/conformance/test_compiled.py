@@ -1,4 +1,7 @@
-"""A statement is compiled once, however often it is sent, and with whatever values and numbers of rows."""
+"""A statement is compiled once, however often it is sent, and with whatever values and numbers of rows.
+
+With SQLAlchemy 2.1, that is: 2.0 has no cache key for what the upserts of most databases say.
+"""
 
 from typing import Any
 
