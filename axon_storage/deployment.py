@@ -57,7 +57,7 @@ async def deploy(
                 for setting in executor.dialect.deployment_settings(patience.lock, patience.statement):
                     await connection.exec_driver_sql(setting)
                 await connection.commit()
-                await connection.execution_options(**executor.options(writes=True))
+                await connection.execution_options(**executor.connections.options(writes=True))
                 return await connection.run_sync(work)
 
     try:

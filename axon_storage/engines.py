@@ -1,17 +1,19 @@
 """Engines: from a plain URL to a fit one, and the events that make any engine fit."""
 
+import os
 import ssl
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Connection, event
+from sqlalchemy import BindParameter, Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, StaticPool
 
 from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
 from axon_storage.errors import StorageConnectionError
@@ -19,6 +21,9 @@ from axon_storage.errors import StorageConnectionError
 _PREPARED = "axon_storage_prepared"
 _MAY_GO_ALONE = "axon_storage_may_go_alone"
 _CLEAN = "axon_storage_clean"
+_WAITS_BRIEFLY = "axon_storage_waits_briefly"
+
+_group_pools: "WeakKeyDictionary[Engine, Pool]" = WeakKeyDictionary()
 
 
 def create_engine(
@@ -103,6 +108,46 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
 def engine_like(engine: AsyncEngine) -> AsyncEngine:
     """An engine with a pool of its own, to the same database and in the same way; dispose of it."""
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
+
+
+def connect_for_group(engine: Engine, dialect: Dialect) -> Connection:
+    """Give a connection that only group commits use, whose statements wait for a lock only briefly.
+
+    They come from a pool beside the engine's, made like it, so that open transactions cannot take them all. The pool
+    is disposed of with the engine.
+    """
+    connection = Connection(engine, _group_pool(engine).connect())
+    if _WAITS_BRIEFLY not in connection.info and may_go_alone(connection):
+        try:
+            for statement in dialect.brief_lock_waits:
+                connection.exec_driver_sql(statement)
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        connection.info[_WAITS_BRIEFLY] = True
+    return connection
+
+
+def begin_for_group(connection: Connection, dialect: Dialect) -> None:
+    """Make a transaction wait for locks only briefly, where its session was not made to."""
+    if _WAITS_BRIEFLY not in connection.info:
+        for statement in dialect.brief_lock_waits_local:
+            connection.exec_driver_sql(statement)
+
+
+def _group_pool(engine: Engine) -> Pool:
+    if engine not in _group_pools:
+        pool = _group_pools[engine] = engine.pool.recreate()
+        process = os.getpid()
+
+        def dispose(_engine: Engine) -> None:
+            _group_pools.pop(engine, None)
+            if process == os.getpid():  # else the connections are the parent process's
+                pool.dispose()
+
+        event.listen(engine, "engine_disposed", dispose, once=True)
+    return _group_pools[engine]
 
 
 def may_go_alone(connection: Connection) -> bool:

@@ -1,285 +1,313 @@
-"""Group commit: writes that wait at the same moment go together, in one transaction."""
+"""Group commit: writes that wait at the same moment share a transaction.
+
+The life of a write::
+
+    write() ─ nothing else under way ─► committed alone, in the caller's own task
+       └─► queued ─► in a batch ─► committed or failed, its caller returns
+             ▲ │        │ refused, or a lock was not free: each half of the batch again
+             │ │        ├──► committed alone, in a task of its own, where it is the one that waits for a lock
+             │ │        └──► queued again, where its batch was given up for another's sake
+             └─┘ blocked while an earlier write of one of its rows has not ended
+
+Rules:
+
+1. Nobody who holds a row lock or a connection waits in this process for somebody who may have to wait for one. A
+   transaction() waits for no batch: where the two meet, the database orders them, as it does any two transactions.
+   Batches have connections that transaction() cannot take. A blocked write holds nothing.
+2. No write outlives its caller. A call that is cancelled or has timed out ends when its write was never sent, was
+   rolled back, has committed, or its connection was closed with the COMMIT unsent. Its batch has a tenth of a second
+   to end by itself; then it is given up, and the others are sent again without it. A COMMIT that is under way is
+   waited for. If its answer is lost, the server may still carry it out, but it holds the row locks until then, so that
+   it comes before every later write of those rows.
+3. Writes of one row from this process, outside of transaction(), take effect in the order of their calls: a write is
+   sent when the earlier ones of its rows have ended, or goes along with them.
+4. A batch waits for a lock only as long as the dialect's brief lock time-out. Then it is halved, down to the write of
+   the locked row, which goes alone. So a locked row delays its own writers. Those that are blocked are not looked at
+   until the write before them has ended.
+5. What is queued is counted and bounded; further callers wait for room. Blocked writes have a bound of their own, so
+   that the writers of a locked row take no room from others.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from axon_storage.errors import QueryError, StorageConnectionError, StorageError
+from axon_storage.deadline import GRACE_SECONDS
+from axon_storage.errors import QueryError, StorageConnectionError
 from axon_storage.executor import CLOSED, Executor
-from axon_storage.writes import BATCH_BYTES, BATCH_ROWS, Place, Write, Writer
+from axon_storage.row_order import RowOrder
+from axon_storage.translation import LockTimeoutError
+from axon_storage.write_queue import Batch, Deadlines, Queue, QueuedWrite
+from axon_storage.writes import BATCH_ROWS, Write, Writer
 
 T = TypeVar("T")
 
-_QUEUE_ROWS, _QUEUE_BYTES = 10_000, 2**24
-_COMPANY = 16  # writes, of which a second transaction is worth its commit
-_STUCK_SECONDS = 0.1
-_ITS_TURN = "its turn"
+MIN_SECOND_BATCH = 16
+"""Queued writes that are worth a second transaction beside one that is under way."""
 
-
-@dataclass(slots=True)
-class _Waiting:
-    """A write, its caller's future, which a caller that gives up cancels, and how long, and until when, that waits."""
-
-    write: Write[Any]
-    answer: asyncio.Future[Any]
-    seconds: float
-    deadline: float
-
-    def fail(self, error: BaseException) -> None:
-        """Give the caller an error, of its own where it is one of ours."""
-        if self.answer.done():
-            return
-        if isinstance(error, StorageError):
-            own = type(error)(error.message, operation=self.write.operation, transient=error.transient)
-            own.__cause__ = error.__cause__
-            self.answer.set_exception(own)
-        elif isinstance(error, Exception):
-            self.answer.set_exception(error)
-        else:
-            self.answer.cancel()
-
-    def give_up(self, now: float, what: str) -> None:
-        """End the wait where its time is over."""
-        if self.deadline <= now:
-            self.fail(StorageConnectionError(f"not done within {self.seconds:g} s, waiting for {what}", transient=True))
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """A transaction on its way: the rows it replaces or deletes, who waits for it, and when it began."""
-
-    places: Set[Place]
-    group: Sequence[_Waiting]
-    began: float
+ITS_TURN, EARLIER_WRITE, ROOM = "its turn", "an earlier write of the same row", "room in the queue"
 
 
 class GroupCommit:
-    """Sends a write that finds none on its way at once, and those that come meanwhile together after it.
-
-    A caller returns when its own row has committed. Writes of one row keep their order. A row that the database
-    refuses fails alone. Where a transaction takes long, as one does that waits for a lock, what comes after goes past,
-    but for the writes of its own rows. A row that an open block of this storage has written is waited for alone, since
-    that block may wait for the others. Callers wait for room where the queue holds 10,000 rows or 16 MiB.
-    """
+    """Commits writes: a lone one at once, concurrent ones in batches."""
 
     def __init__(self, executor: Executor, writer: Writer, *, together: bool) -> None:
-        self._executor, self._writer, self._together = executor, writer, together
-        self._overlaps = not executor.dialect.serial_writes
-        self._queue: deque[_Waiting] = deque()
-        self._rows = self._bytes = 0  # in the queue
-        self._behind: list[_Waiting] = []  # writes of rows that a flight, or one here before them, writes too
-        self._flights: list[_Flight] = []
-        self._senders: dict[asyncio.Task[None], _Flight] = {}
-        self._claims: list[set[Place | str]] = []
-        self._waiting_for_room = 0
-        self._turn = asyncio.Lock()
-        self._room, self._change = asyncio.Event(), asyncio.Event()
-        self._watch: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._executor, self._writer, self._enabled = executor, writer, together
+        self._most_batches = 1 if executor.dialect.serial_writes else 2
+        self.ready, self.blocked = Queue(), Queue()
+        self._free: deque[QueuedWrite] = deque()
+        """The queued writes that are not blocked."""
+        self._deadlines = Deadlines(self._expire)
+        self._order: RowOrder[QueuedWrite] = RowOrder()
+        self._accepted = self._transactions = 0
+        self._batches: dict[asyncio.Task[None], Batch] = {}
+        self._scheduled = self._closed = False
+        self._change = asyncio.Event()
 
     async def write(self, write: Write[T]) -> T:
-        """Give a write's answer after it has committed."""
+        """Commit a write, and give its answer."""
         loop = self._executor.check_home(write.operation)
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=write.operation)
-        if self._together and (self._flights or self._queue):
-            answer: T = await self._queued(write, loop)
-            return answer
-        flight = self._depart(write.places)
+        seconds = self._executor.seconds_of_a_call()
+        queued = QueuedWrite(write, seconds, loop.time() + seconds)
+        lone = not self._accepted
+        self._accepted += 1
+        self._order.add(queued)
+        answer: T
         try:
-            return await self._executor.run(write.operation, self._writer.alone(write))
+            if lone or not self._enabled:
+                answer = await self._alone(queued)
+            else:
+                queue = self.blocked if queued.before else self.ready
+                if queue.is_full:
+                    await self._executor.within(write.operation, queue.room(), waiting_for=ROOM)
+                answer = await self._enqueue(queued, queue, loop)
+        except asyncio.CancelledError:
+            await self._given_up(queued)
+            raise
         finally:
-            self._land(flight)
-
-    async def close(self) -> None:
-        """Refuse new writes, and wait until those that were taken have ended."""
-        self._closed = True
-        while self._flights or self._queue or self._senders or self._waiting_for_room:
-            await self._changed()
+            self._accepted -= 1
+            if queued.due is not None:
+                queued.due.discard(queued)
+            if not queued.ended:
+                self._end(queued)
+                self._dispatch_soon()
+            if self._closed:
+                self._change.set()
+        return answer
 
     @contextmanager
-    def block(self) -> Iterator[set[Place | str]]:
-        """What an open block claims, for :meth:`claim`; to be ended after the block's end."""
-        claims: set[Place | str] = set()
-        self._claims.append(claims)
+    def beside_transaction(self) -> Iterator[None]:
+        """Know of a transaction() that is open, which no batch may draw into a deadlock."""
+        self._transactions += 1
         try:
-            yield claims
+            yield
         finally:
-            self._claims = [other for other in self._claims if other is not claims]
+            self._transactions -= 1
 
-    async def claim(self, claims: set[Place | str], places: Set[Place | str]) -> None:
-        """Note the rows, or tables as a whole, that a block is about to write, when no group has them on its way."""
-        if not self._together or not self._overlaps:
-            return
-        claims |= places
-        while any(len(flight.group) > 1 and _claimed(flight.places, places) for flight in self._flights):
+    async def close(self) -> None:
+        """Refuse new writes, and wait until those that were accepted have ended."""
+        self._closed = True
+        while self._accepted:
+            await self._changed()
+        # what is left of their tasks
+        while self._batches:
             await self._changed()
 
-    async def _queued(self, write: Write[Any], loop: asyncio.AbstractEventLoop) -> Any:
-        seconds = self._executor.seconds_of_a_call()
-        waiting = _Waiting(write, loop.create_future(), seconds, loop.time() + seconds)
-        if self._waiting_for_room or self._is_full():
-            await self._executor.within(write.operation, self._for_room(), waiting_for=_ITS_TURN)
-        self._queue.append(waiting)
-        self._count(write, 1)
-        if self._watch is None:
-            self._watch = loop.call_later(_STUCK_SECONDS, self._look_around)
-        if len(self._queue) == 1 or len(self._flights) < 2:  # else those before it have been looked at, and wait
-            self._go_on()
-        return await waiting.answer
+    async def _alone(self, queued: QueuedWrite) -> Any:
+        """Commit a write in its caller's own task."""
+        write, seconds = queued.write, queued.seconds
+        if queued.before:
+            queued.future = asyncio.get_running_loop().create_future()
+            await self._executor.within(write.operation, queued.future, waiting_for=EARLIER_WRITE)
+            seconds = queued.deadline - asyncio.get_running_loop().time()
+        return await self._executor.run(write.operation, self._writer.alone(write), seconds=seconds)
 
-    async def _for_room(self) -> None:
-        self._waiting_for_room += 1
+    def _enqueue(self, queued: QueuedWrite, queue: Queue, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
+        """Queue a write; give what its batch's commit resolves."""
+        queued.future = loop.create_future()
+        queue.enter(queued)
+        self._deadlines.add(queued, loop)
+        if not queued.before:
+            self._free.append(queued)
+            self._dispatch_soon()
+        return queued.future
+
+    async def _given_up(self, queued: QueuedWrite) -> None:
+        """Have the batch given up that carries a cancelled call's write, and wait until it has ended."""
+        while (batch := queued.carrier) is not None and not queued.ended:
+            batch.give_up_soon()
+            with suppress(asyncio.CancelledError):  # the caller raises its own
+                await batch.over.wait()
+
+    def _expire(self, queued: QueuedWrite) -> None:
+        """Time out a write that waits; have the batch given up that carries it."""
+        if (batch := queued.carrier) is None:
+            queued.time_out(EARLIER_WRITE if queued.before else ITS_TURN)
+            self._end(queued)
+        elif not queued.ended:
+            queued.expired = True
+            batch.give_up_soon()
+
+    def _end(self, queued: QueuedWrite) -> None:
+        """Let the writes go on that waited for one which has ended."""
+        if queued.ended:
+            return
+        queued.ended = True
+        if queued.queue is not None:
+            queued.queue.leave(queued)
+        if not queued.rows:
+            return
+        for later in self._order.remove(queued):
+            self._unblock(later)
+
+    def _unblock(self, queued: QueuedWrite) -> None:
+        if not self._enabled:
+            if queued.future is not None and not queued.future.done():
+                queued.future.set_result(None)
+        elif queued.queue is not None:  # else it waits for room
+            self._free.append(queued)
+
+    # Choosing the next batch.
+
+    def _dispatch_soon(self) -> None:
+        """Start a batch when all tasks that are ready to run have had their turn, since they may write too."""
+        if self._free and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Start batches while fewer are under way than may be."""
+        self._scheduled = False
+        under_way = sum([not batch.alone for batch in self._batches.values()])
+        while self._free and under_way < self._most_batches:
+            if under_way and len(self._free) < MIN_SECOND_BATCH:
+                return
+            batch = self._next_batch()
+            if batch.writes:
+                self._start(batch)
+                under_way += 1
+
+    def _next_batch(self) -> Batch:
+        """Take the free writes, then those that are blocked by none but these."""
+        batch, most = Batch(alone=False), self._limit()
+        while self._free and len(batch.writes) < most and batch.has_room(self._free[0].write):
+            queued = self._free.popleft()
+            if not queued.ended:
+                batch.add(queued)
+        for queued in batch.writes:
+            for later in queued.after.values():
+                if later.queue is not None and batch.has_room(later.write) and _goes_along(later, batch):
+                    batch.add(later)
+        return batch
+
+    def _limit(self) -> int:
+        """Half of the writes, so that the other half's batch is built while the server commits this one."""
+        if self._most_batches == 1:
+            return BATCH_ROWS
+        under_way = sum([len(batch.writes) for batch in self._batches.values()])
+        return max(MIN_SECOND_BATCH, (len(self._free) + under_way) // 2)
+
+    def _start(self, batch: Batch) -> None:
+        # in a context of its own: the time-out of one call is not that of all
+        task: asyncio.Task[None] = Context().run(_create_task, self._commit(batch, batch.writes))
+        self._batches[task] = batch
+        task.add_done_callback(self._ended)
+
+    # Sending a batch.
+
+    async def _commit(self, batch: Batch, writes: Sequence[QueuedWrite]) -> None:
+        """Commit writes in one transaction; where that fails for one of them, each half again."""
+        writes = [queued for queued in writes if self._may_be_sent(queued, batch)]
+        if not writes:
+            return
         try:
-            async with self._turn:  # first come, first served
-                while self._is_full():
-                    self._room.clear()
-                    await self._room.wait()
-        finally:
-            self._waiting_for_room -= 1
-            self._change.set()
+            answers = await self._send(batch, writes)
+        except Exception as error:  # whatever it is, every caller gets it
+            if batch.given_up:
+                return
+            if isinstance(error, QueryError) and len(writes) > 1:
+                await self._commit(batch, writes[: len(writes) // 2])
+                await self._commit(batch, writes[len(writes) // 2 :])
+            elif isinstance(error, LockTimeoutError):
+                self._send_alone(writes[0])
+            else:
+                for queued in writes:
+                    queued.fail(error)
+                    self._end(queued)
+        else:
+            for queued, answer in zip(writes, answers, strict=True):
+                queued.answer(answer)
+                self._end(queued)
 
-    def _is_full(self) -> bool:
-        return self._rows >= _QUEUE_ROWS or self._bytes >= _QUEUE_BYTES
+    def _may_be_sent(self, queued: QueuedWrite, batch: Batch) -> bool:
+        """Whether a write's caller still waits, and the earlier writes of its rows have ended or go along."""
+        if queued.abandoned:
+            return False
+        if not queued.before or all(earlier.carrier is batch for earlier in queued.before.values()):
+            return True
+        self._requeue(queued)  # one of them has left the batch, to wait for its row alone
+        return False
 
-    def _count(self, write: Write[Any], sign: int) -> None:
-        self._rows += sign * write.rows
-        self._bytes += sign * write.size
+    async def _send(self, batch: Batch, writes: Sequence[QueuedWrite]) -> list[Any]:
+        now = asyncio.get_running_loop().time()
+        # each caller's own time-out gives the batch up before
+        seconds = max([queued.deadline for queued in writes]) - now + GRACE_SECONDS
+        lock_first = self._transactions > 0 and not batch.alone
+        work = self._writer.together([queued.write for queued in writes], lock_first=lock_first)
+        return await self._executor.run("group commit", work, seconds=seconds, wait=batch.wait, group=not batch.alone)
+
+    def _send_alone(self, queued: QueuedWrite) -> None:
+        batch = Batch(alone=True)
+        batch.add(queued)
+        self._start(batch)
+
+    def _requeue(self, queued: QueuedWrite) -> None:
+        """Put a write back where it was, before those that came later."""
+        queued.carrier = None
+        if queued.before:
+            self.blocked.enter(queued)
+        else:
+            self.ready.enter(queued)
+            self._free.appendleft(queued)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Clean up after a batch, also one that was given up, or cancelled before it began."""
+        batch = self._batches.pop(task)
+        if batch.timer is not None:
+            batch.timer.cancel()
+        for queued in reversed(batch.writes):
+            if queued.carrier is batch and not queued.ended:
+                self._leave(queued, batch, cancelled=task.cancelled())
+        batch.writes.clear()  # which refer to the batch: the garbage collector need not find that out
+        batch.over.set()
+        self._change.set()
+        self._dispatch()
+
+    def _leave(self, queued: QueuedWrite, batch: Batch, *, cancelled: bool) -> None:
+        """Queue a write again whose batch has ended without it, unless its caller has given up."""
+        if cancelled:
+            queued.fail(asyncio.CancelledError())
+        elif queued.expired:
+            queued.time_out(batch.wait.what)
+        if queued.abandoned:
+            self._end(queued)
+        else:
+            self._requeue(queued)
 
     async def _changed(self) -> None:
         self._change.clear()
         await self._change.wait()
 
-    # From the queue to the database.
 
-    def _go_on(self) -> None:
-        """Send what has gathered, past what is stuck or while the server is at another; no more than two move."""
-        since = asyncio.get_running_loop().time() - _STUCK_SECONDS
-        moving = sum([flight.began > since for flight in self._flights])
-        if self._queue and (moving == 0 or (moving == 1 and self._overlaps and len(self._queue) >= _COMPANY)):
-            self._start(self._take())
-        self._change.set()
-
-    def _start(self, group: Sequence[_Waiting]) -> None:
-        if group:
-            flight = self._depart(frozenset())
-            self._fill(flight, group)
-            # in a context of its own: the time-out of one call is not that of all
-            task = asyncio.create_task(self._send(flight), context=Context())
-            self._senders[task] = flight
-            task.add_done_callback(self._ended)
-
-    async def _send(self, flight: _Flight) -> None:
-        while flight.group:
-            await self._commit(flight.group)
-            self._fill(flight, ())
-            self._let_through()
-            # those that were answered just now may write again, and then go along
-            await asyncio.sleep(0)
-            self._fill(flight, self._take())
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        """See to what a sender leaves behind, also where it was cancelled before it began."""
-        flight = self._senders.pop(task)
-        for waiting in flight.group:
-            waiting.fail(asyncio.CancelledError())
-        self._land(flight)
-
-    def _depart(self, places: Set[Place]) -> _Flight:
-        self._flights.append(flight := _Flight(places, (), asyncio.get_running_loop().time()))
-        return flight
-
-    def _fill(self, flight: _Flight, group: Sequence[_Waiting]) -> None:
-        flight.places = set[Place]().union(*[waiting.write.places for waiting in group])
-        flight.group, flight.began = group, asyncio.get_running_loop().time()
-
-    def _land(self, flight: _Flight) -> None:
-        self._flights.remove(flight)
-        self._let_through()
-        self._go_on()
-
-    def _let_through(self) -> None:
-        """Put those that waited behind some flight back to where they were, before all others."""
-        for waiting in self._behind:
-            self._count(waiting.write, 1)
-        self._queue.extendleft(reversed(self._behind))
-        self._behind.clear()
-
-    def _take(self) -> list[_Waiting]:
-        """Take from the queue what can go together now, in order."""
-        group: list[_Waiting] = []
-        before = [waiting.write.places for waiting in self._behind if not waiting.answer.done()]
-        taken = [*(flight.places for flight in self._flights), *before]
-        removed: set[Place] = set()
-        rows = size = 0
-        most = self._share()
-        while self._queue:
-            write = self._queue[0].write
-            if group and (len(group) == most or rows + write.rows > BATCH_ROWS or size + write.size > BATCH_BYTES):
-                break
-            if write.stores and not removed.isdisjoint(write.places):
-                break  # in a group all rows are stored before any is deleted
-            waiting = self._queue.popleft()
-            self._count(write, -1)
-            if waiting.answer.done():
-                continue
-            if write.places and any(not write.places.isdisjoint(places) for places in taken):
-                self._behind.append(waiting)
-                taken.append(write.places)
-            elif self._claims and any(_claimed(write.places, claims) for claims in self._claims):
-                self._start([waiting])
-                taken.append(write.places)
-            else:
-                group.append(waiting)
-                rows, size = rows + write.rows, size + write.size
-                if write.removal is not None:
-                    removed |= write.places
-        self._room.set()
-        return group
-
-    def _share(self) -> int:
-        """How many writes go together at most: half of all, of which one is made while the server is at the other."""
-        if not self._overlaps:
-            return BATCH_ROWS
-        return max(_COMPANY, (len(self._queue) + sum([len(flight.group) for flight in self._flights])) // 2)
-
-    async def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Write a group; where the database refuses it, halves of it, down to the one write that is at fault."""
-        group = [waiting for waiting in group if not waiting.answer.done()]
-        if not group:
-            return
-        # those that wait are told by themselves when their time is over, and a second later nobody is left
-        last = max([waiting.deadline for waiting in group]) - asyncio.get_running_loop().time() + 1
-        try:
-            work = self._writer.together([waiting.write for waiting in group])
-            answers = await self._executor.run("group commit", work, seconds=max(last, 1))
-        except Exception as error:  # whatever it is, the callers are told
-            if isinstance(error, QueryError) and len(group) > 1:
-                await self._commit(group[: len(group) // 2])
-                await self._commit(group[len(group) // 2 :])
-                return
-            for waiting in group:
-                waiting.fail(error)
-        else:
-            for waiting, answer in zip(group, answers, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
-
-    def _look_around(self) -> None:
-        """Tell those whose time is over; send past transactions that take long what is not theirs."""
-        loop = asyncio.get_running_loop()
-        for waiting in [*self._queue, *self._behind]:
-            waiting.give_up(loop.time(), _ITS_TURN)
-        for waiting in [waiting for flight in self._flights for waiting in flight.group]:
-            waiting.give_up(loop.time(), "the database")
-        self._go_on()
-        self._watch = loop.call_later(_STUCK_SECONDS, self._look_around) if self._flights else None
+def _goes_along(later: QueuedWrite, batch: Batch) -> bool:
+    """Whether all that a write waits for is in a batch. In a transaction, all rows are stored before any is deleted."""
+    return all(earlier.carrier is batch and earlier.write.removal is None for earlier in later.before.values())
 
 
-def _claimed(places: Set[Place], claims: Set[Place | str]) -> bool:
-    """Whether some of the rows are claimed, by themselves or with all of their table."""
-    return bool(places and claims) and not claims.isdisjoint({*places, *(table for table, _ in places)})
+def _create_task(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    return asyncio.get_running_loop().create_task(work)

@@ -2,24 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Call, Evict, Writing
+from axon_storage.calls import Call, Writing
+from axon_storage.deadline import GRACE_SECONDS, Wait
 from axon_storage.engines import engine_like
 from axon_storage.errors import QueryError
-from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work, in_transaction
+from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
 from axon_storage.group_commit import GroupCommit
 from axon_storage.ids import Clock, IdSource, new_id
+from axon_storage.transaction import OpenTransaction, open_transaction
 from axon_storage.work import Planner
-from axon_storage.writes import Place, Writer
+from axon_storage.writes import Writer
 
 T = TypeVar("T")
 
@@ -52,83 +52,78 @@ class SqlRepository(StorageBackend):
         self._group = GroupCommit(self._executor, self._writer, together=group_commit)
         self._require_tenant = require_tenant
         self._probes: set[asyncio.Task[bool]] = set()
+        self._inside: set[asyncio.Task[object] | None] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        with self._group.block() as claims:
-            async with self._executor.transaction() as connection:
-                block = _Block(connection, claims)
+        self._check_outside("transaction")
+        task = asyncio.current_task()
+        with self._group.beside_transaction():
+            async with open_transaction(self._executor) as opened:
+                self._inside.add(task)
                 try:
-                    yield _Transaction(self, block)
+                    yield _Transaction(self, opened)
                 finally:
-                    block.over = True
-                    await _end_of_call(block.turn)
-                if block.failure is not None:
-                    raise QueryError("rolled back: a call in it had failed", operation="transaction") from block.failure
+                    self._inside.discard(task)
+
+    def _check_outside(self, operation: str) -> None:
+        """Refuse a write of the task that is inside a transaction() of this storage, past that transaction.
+
+        On SQLite it would wait for the transaction's end, which waits for it. So it is refused everywhere.
+        """
+        if self._inside and asyncio.current_task() in self._inside:
+            message = "this task is inside a transaction() of this storage: use the transaction's own methods"
+            raise QueryError(message, operation=operation)
 
     async def is_healthy(self) -> bool:
         probe = asyncio.create_task(self._probe())
         self._probes.add(probe)
         probe.add_done_callback(self._probes.discard)
-        # waited for from outside, since a lost server may also hold up the clearing away after a cancellation
-        done, _ = await asyncio.wait({probe}, timeout=_HEALTH_SECONDS)
-        probe.cancel()
-        return bool(done) and not probe.cancelled() and probe.exception() is None and probe.result()
+        try:
+            # waited for from outside: closing a connection to a lost server takes its time after the cancellation
+            await asyncio.wait({probe}, timeout=_HEALTH_SECONDS)
+        finally:
+            probe.cancel()
+        return probe.done() and not probe.cancelled() and probe.exception() is None and probe.result()
 
     async def _probe(self) -> bool:
         engine = engine_like(self._executor.engine)
-        try:
-            async with engine.connect() as connection:
-                return not await schema.is_behind(connection)
-        finally:
-            await engine.dispose()
+        with Wait().at_most(_HEALTH_SECONDS):
+            try:
+                async with engine.connect() as connection:
+                    return not await schema.is_behind(connection)
+            finally:
+                await engine.dispose()
 
     async def _run(self, call: Call[T]) -> T:
         if isinstance(call, Writing):
+            self._check_outside(call.operation)
             answer: T = await self._group.write(self._writer.work_out(call))
             return answer
-        return await self._executor.run(call.operation, self._planner.plan(call))
+        work = self._planner.plan(call)
+        if work.writes:
+            self._check_outside(call.operation)
+        return await self._executor.run(call.operation, work)
+
+    def work_of(self, call: Call[T]) -> Work[T]:
+        """Give the work of a call by itself."""
+        if isinstance(call, Writing):
+            return self._writer.alone(self._writer.work_out(call))
+        return self._planner.plan(call)
 
     async def _close(self) -> None:
         self._executor.check_outside()
         await self._group.close()
         await self._executor.close()
-        await asyncio.gather(*self._probes, return_exceptions=True)
-
-
-async def _end_of_call(turn: asyncio.Lock) -> None:
-    """Wait for the call under way, cancelled or not: until it ends the connection is not free for the block's end."""
-    waiting = asyncio.ensure_future(turn.acquire())
-    cancelled: asyncio.CancelledError | None = None
-    while not waiting.done():
-        try:
-            await asyncio.shield(waiting)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    turn.release()
-    if cancelled is not None:
-        raise cancelled
-
-
-@dataclass(slots=True)
-class _Block:
-    """An open transaction: one connection, one call at a time, nothing more after the first failure.
-
-    ``claims``: the rows it has written, for the group commit to know.
-    """
-
-    connection: Connection
-    claims: set[Place | str]
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    failure: BaseException | None = None
-    over: bool = False
+        if self._probes:
+            await asyncio.wait(self._probes, timeout=GRACE_SECONDS)
 
 
 class _Transaction(StorageBackend):
     """The storage's methods inside one transaction."""
 
-    def __init__(self, repository: SqlRepository, block: _Block) -> None:
-        self._repository, self._block = repository, block
+    def __init__(self, repository: SqlRepository, opened: OpenTransaction) -> None:
+        self._repository, self._opened = repository, opened
         self._view_of, self._require_tenant = repository._view_of, repository._require_tenant
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
@@ -138,30 +133,7 @@ class _Transaction(StorageBackend):
         return await self._repository.is_healthy()
 
     async def _run(self, call: Call[T]) -> T:
-        executor, block, (places, work) = self._repository._executor, self._block, self._planned(call)
-        async with block.turn:
-            with executor.translating(call.operation):
-                if block.over:
-                    raise QueryError("this transaction is over")
-                if block.failure is not None:
-                    raise QueryError("an earlier call in this transaction failed") from block.failure
-                try:
-                    return await executor.within(call.operation, self._on(places, work))
-                except BaseException as failure:
-                    block.failure = failure
-                    raise
-
-    def _planned(self, call: Call[T]) -> tuple[Set[Place | str], Work[T]]:
-        """The rows, or tables as a whole, that a call writes, and its work."""
-        if isinstance(call, Writing):
-            write = self._repository._writer.work_out(call)
-            return write.places, self._repository._writer.alone(write)
-        places: Set[Place | str] = {call.row_type.TABLE} if isinstance(call, Evict) else frozenset()
-        return places, self._repository._planner.plan(call)
-
-    async def _on(self, places: Set[Place | str], work: Work[T]) -> T:
-        await self._repository._group.claim(self._block.claims, places)
-        return await in_transaction(self._block.connection, work)
+        return await self._opened.run(call.operation, self._repository.work_of(call))
 
     async def _close(self) -> None:
         """The block's end closes it."""

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Delete, Executable
+from sqlalchemy import Connection, Delete, Executable, Table
 
-from axon_storage import calls, executor, statements
+from axon_storage import calls, connections, statements
 from axon_storage.calls import Append, Save, Writing
 from axon_storage.dialects import Dialect
 from axon_storage.executor import Work
@@ -123,16 +123,23 @@ class Writer:
 
         return Work(on, writes=True, single=together.single)
 
-    def together(self, writes: Sequence[Write[Any]]) -> Work[list[Any]]:
-        """The work of several writes and its answers; what is deleted is not saved by a later one of them."""
+    def together(self, writes: Sequence[Write[Any]], *, lock_first: bool = False) -> Work[list[Any]]:
+        """The work of several writes and its answers; what is deleted is not saved by a later one of them.
+
+        ``lock_first``: where the database needs a statement for that, it does not wait for a locked row while it holds
+        others.
+        """
+        locks = _keys(writes) if lock_first and self.dialect.locks_rows_first else {}
         batches = list(self._batches(stored for write in writes for stored in write.stores))
         removals = [(number, write.removal) for number, write in enumerate(writes) if write.removal is not None]
         removals.sort(key=lambda numbered: numbered[1].first)
 
         def on(connection: Connection) -> list[Any]:
             answers = [write.answer for write in writes]
+            for table, keys in locks.items():
+                self.dialect.lock_rows(connection, table, keys)
             for statement, parameters in batches:
-                executor.save(self.dialect, connection, statement, parameters)
+                connections.save(self.dialect, connection, statement, parameters)
             for number, removal in removals:
                 answers[number] = removal.on(connection)
             return answers
@@ -190,6 +197,15 @@ def _folded(first: Stored, last: Stored) -> Stored:
 def _in_stored_order(key: Any) -> Any:
     """What sorts a key field as the database does: every writer takes its rows in that order, so that none deadlock."""
     return key - 2**64 if isinstance(key, int) and key >= 2**63 else key
+
+
+def _keys(writes: Sequence[Write[Any]]) -> dict[Table, list[tuple[Any, ...]]]:
+    """The keys that writes replace or delete, as they are stored, by table, in the order of every writer."""
+    rows = sorted(set[Place]().union(*[write.places for write in writes]))
+    keys = {row_type.TABLE: list[tuple[Any, ...]]() for row_type in ROW_TYPES}
+    for table, key in rows:
+        keys[table].append(key)
+    return {TABLES[row_type]: keys[row_type.TABLE] for row_type in ROW_TYPES if row_type.KEY and keys[row_type.TABLE]}
 
 
 def _bounded(stores: Sequence[Stored]) -> Iterator[list[Stored]]:

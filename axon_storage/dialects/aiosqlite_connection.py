@@ -1,7 +1,8 @@
-"""An aiosqlite connection whose thread is woken for what may take time alone."""
+"""An aiosqlite connection that wakes its thread only for what may take time, and ends when it is cancelled."""
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -9,24 +10,30 @@ from typing import Any
 
 import aiosqlite
 
+_POLL_MILLISECONDS = 100
+_READS = ("SELECT", "PRAGMA")
+
 
 class Connection(aiosqlite.Connection):
-    """Does at once what takes no time, for which aiosqlite wakes its thread, as it does for all.
+    """Runs at once what takes no time, for which aiosqlite wakes its thread, as it does for all.
 
-    That makes and closes cursors, and rolls back where nothing has begun. What is cancelled is interrupted.
+    That makes and closes cursors, and rolls back where nothing has begun. A cancelled step is interrupted, also where
+    it waits for the file's lock.
     """
 
     _under_way = 0
+    _cancelled = False
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._under_way and self._is_quick(fn):
             return fn(*args, **kwargs)
+        step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
         self._under_way += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
         try:
-            result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]  # as aiosqlite has it
+            result = await super()._execute(step, *args, **kwargs)  # type: ignore[no-untyped-call]  # as aiosqlite has it
         except asyncio.CancelledError:
+            self._cancelled = True
             if self._connection is not None:
-                # else what waits for the file's lock would be done when it has it
                 with suppress(sqlite3.ProgrammingError):  # closed meanwhile: there is nothing to interrupt
                     self._connection.interrupt()
             raise
@@ -42,9 +49,31 @@ class Connection(aiosqlite.Connection):
             return name == "close"
         return of is self._connection and (name == "cursor" or (name == "rollback" and not self.in_transaction))
 
+    def _may_wait(self, step: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+        """Whether a step may wait for the lock that writers of the file share."""
+        of, name = getattr(step, "__self__", None), getattr(step, "__name__", None)
+        writes = isinstance(of, sqlite3.Cursor) and name == "execute" and not args[0].startswith(_READS)
+        return writes and not self.in_transaction
+
+    def _in_pieces(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Run a step in the thread, and wait for the lock in pieces: SQLite does not interrupt such a wait."""
+        (whole,) = self._conn.execute("PRAGMA busy_timeout").fetchone()
+        end = time.monotonic() + whole / 1000
+        self._conn.execute(f"PRAGMA busy_timeout = {min(whole, _POLL_MILLISECONDS)}")
+        try:
+            while True:
+                try:
+                    return step(*args)
+                except sqlite3.OperationalError as error:
+                    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                    if not busy or self._cancelled or time.monotonic() >= end:
+                        raise
+        finally:
+            self._conn.execute(f"PRAGMA busy_timeout = {whole}")
+
 
 def connect(database: str, **options: Any) -> Connection:
     """Give what SQLAlchemy awaits for a connection to a file."""
     connection = Connection(partial(sqlite3.connect, database, **options | {"check_same_thread": False}), 64)
-    connection._thread.daemon = True  # as SQLAlchemy makes it, lest a connection left open keep a process from ending
+    connection._thread.daemon = True  # as SQLAlchemy makes it: a connection left open keeps no process from ending
     return connection

@@ -112,6 +112,16 @@ class Dialect:
     transient_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes after which the whole transaction may succeed when run again."""
 
+    lock_timeout_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error codes that say a lock was not free in time."""
+    brief_lock_waits: ClassVar[Sequence[str]] = ()
+    """Statements that make a session wait for a lock only briefly."""
+    brief_lock_waits_local: ClassVar[Sequence[str]] = ()
+    """Statements that do so for one transaction, where a pooler gives each transaction another session."""
+
+    locks_rows_first: ClassVar[bool] = False
+    """Whether a group commit locks its rows before it writes them, since only that can be told not to wait."""
+
     lost_race_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes after which a save's statement may be run again in its transaction, which is as it was before it."""
 
@@ -193,6 +203,9 @@ class Dialect:
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         """Delete the rows that meet the conditions, taking them in key order where that can be said."""
         return delete(table).where(*conditions)
+
+    def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+        """Lock those rows that are there; fail at once where one is locked. ``keys``: sorted, as they are stored."""
 
     # Engines and connections.
 

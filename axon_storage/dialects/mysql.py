@@ -3,6 +3,8 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Index, Select, Table, func, select, text
@@ -61,6 +63,10 @@ class MySQL(Dialect):
         | {"2002", "2003", "2006", "2013", "2014", "2055"}
     )
 
+    lock_timeout_codes = frozenset({"1205", "3572"})
+    brief_lock_waits = ("SET SESSION innodb_lock_wait_timeout = 1",)  # whole seconds, at least one
+    locks_rows_first = True
+
     def identifier(self, length: int) -> TypeEngine[str]:
         return VARCHAR(length, charset=_CHARSET, collation=self.collation)
 
@@ -93,6 +99,20 @@ class MySQL(Dialect):
         # Left to itself, the planner walks the primary key for a topic it thinks frequent, past however many others.
         hint = f"FORCE INDEX ({index.name})"
         return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
+
+    def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+        # not through SQLAlchemy, which takes longer to expand the lists than the server takes to lock the rows
+        quote = connection.dialect.identifier_preparer.quote
+        *head, last = [quote(column.name) for column in table.primary_key]
+        same = " AND ".join(f"{name} = %s" for name in head)
+        conditions, parameters = [], []
+        for prefix, group in groupby(keys, key=itemgetter(slice(-1))):
+            lasts = [key[-1] for key in group]
+            conditions.append(f"({same} AND {last} IN ({', '.join(['%s'] * len(lasts))}))")
+            parameters += [*prefix, *lasts]
+        # the primary key, since a scan of the table would meet the locks of other rows
+        rows = f"{quote(table.name)} FORCE INDEX (PRIMARY) WHERE {' OR '.join(conditions)}"
+        connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rows} FOR UPDATE NOWAIT", tuple(parameters))  # noqa: S608  # names are ours
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url = url.update_query_dict({"charset": _CHARSET})
@@ -159,6 +179,9 @@ class MariaDB(MySQL):
 
     title = "MariaDB"
     collation = "utf8mb4_nopad_bin"
+    brief_lock_waits = (
+        "SET SESSION innodb_lock_wait_timeout = 0",
+    )  # it does not wait at all, which MySQL cannot be told
 
     def deployment_settings(self, lock: float, statement: float) -> list[str]:
         return [*super().deployment_settings(lock, statement), f"SET SESSION max_statement_time = {statement}"]

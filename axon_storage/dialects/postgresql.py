@@ -78,6 +78,12 @@ class PostgreSQL(OnConflict):
         {"08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25006", "0A000"}
     )
 
+    lock_timeout_codes = frozenset({"55P03"})
+    # far below deadlock_timeout (1 s), so that of a transaction and a group commit that wait for each other it is the
+    # group commit that gives way
+    brief_lock_waits = ("SET lock_timeout = '1ms'",)
+    brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
+
     def identifier(self, length: int) -> TypeEngine[str]:
         return String(length, collation="C")
 

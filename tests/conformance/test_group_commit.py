@@ -182,7 +182,7 @@ async def test_callers_that_give_up_harm_no_neighbour(repository: SqlRepository,
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1::2])
     assert await sources(repository) == sorted(map(str, range(0, CALLS, 2)))  # they were forgotten in the queue
     assert len(seen) <= 2
-    assert (repository._group._rows, repository._group._bytes) == (0, 0)
+    assert (repository._group.ready.rows, repository._group.ready.bytes) == (0, 0)
 
 
 async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: AsyncEngine) -> None:
@@ -197,24 +197,20 @@ async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: Asy
     assert len(await sources(SqlRepository(engine))) == CALLS
 
 
-async def test_callers_wait_for_room_in_a_full_queue(
-    repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "_QUEUE_ROWS", 10)
+async def test_callers_wait_for_room_in_a_full_queue(repository: SqlRepository) -> None:
+    queue, fullest = repository._group.ready, 0
+    queue.max_rows = 10
     calls = appends(repository, range(CALLS))
-    group, fullest = repository._group, 0
     while not all(call.done() for call in calls):
-        fullest = max(fullest, group._rows)
+        fullest = max(fullest, queue.rows)
         await asyncio.sleep(0)
     await asyncio.gather(*calls)
     assert fullest == 10
     assert await sources(repository) == sorted(map(str, range(CALLS)))
 
 
-async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(
-    repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "_QUEUE_ROWS", 4)
+async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(repository: SqlRepository) -> None:
+    repository._group.ready.max_rows = 4
     calls = appends(repository, range(CALLS))
     await asyncio.sleep(0)
     for call in calls[10::2]:
@@ -230,8 +226,8 @@ async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_al
         held = asyncio.create_task(repository.save_session(sample(SessionRow, value="after")))
         also = asyncio.create_task(repository.save_session(sample(SessionRow, value="last")))
         for number in range(20):  # were they held up, the block would never end
-            await repository.append_event(sample(EventRow, source=str(number)))
-            await repository.save_session(sample(SessionRow, key=str(number)))
+            await asyncio.create_task(repository.append_event(sample(EventRow, source=str(number))))
+            await asyncio.create_task(repository.save_session(sample(SessionRow, key=str(number))))
         assert not held.done()
         assert not also.done()
     await asyncio.gather(held, also)
@@ -298,14 +294,14 @@ async def _saves_and_waits_for(repository: SqlRepository, other: "asyncio.Task[A
 async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(
     repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, look = 0, group_commit.GroupCommit._take
+    looks, look = 0, group_commit.GroupCommit._next_batch
 
     def counted(group: group_commit.GroupCommit) -> Any:
         nonlocal looks
         looks += 1
         return look(group)
 
-    monkeypatch.setattr(group_commit.GroupCommit, "_take", counted)
+    monkeypatch.setattr(group_commit.GroupCommit, "_next_batch", counted)
     async with asyncio.timeout(30), repository.transaction() as block:
         await block.save_session(sample(SessionRow))
         calls = [asyncio.create_task(repository.save_session(sample(SessionRow))) for _ in range(3)]
@@ -324,7 +320,7 @@ async def test_a_caller_that_gave_up_keeps_nobody_back(repository: SqlRepository
         await asyncio.sleep(0.3)
         both.cancel()
         await asyncio.wait({both})
-        await repository.save_session(sample(SessionRow, key="free"))
+        await asyncio.create_task(repository.save_session(sample(SessionRow, key="free")))
         assert not held.done()
     await held
 
@@ -354,9 +350,9 @@ async def test_a_storage_whose_tasks_were_cancelled_leaves_nobody_waiting_goes_o
             calls = appends(repository, range(CALLS))
             for _ in range(1 + steps % 5):
                 await asyncio.sleep(0)
-            while not repository._group._senders and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
+            while not repository._group._batches and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
                 await asyncio.sleep(0)
-            for task in [*repository._group._senders, *(calls if callers_too else [])]:
+            for task in [*repository._group._batches, *(calls if callers_too else [])]:
                 task.cancel()
             await asyncio.wait(calls)
         await asyncio.gather(*appends(repository, range(CALLS)))
@@ -390,7 +386,7 @@ async def test_the_time_out_of_one_call_is_not_its_neighbours(repository: SqlRep
             operation_timeout(0.3),
             pytest.raises(StorageConnectionError, match=r"save_session: not done within 0\.3 s"),
         ):
-            await repository.save_session(sample(SessionRow, value="gave up"))
+            await asyncio.create_task(repository.save_session(sample(SessionRow, value="gave up")))
         assert not held.done()
     await held
     entry = await repository.get_session("name", "name")

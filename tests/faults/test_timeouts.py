@@ -69,7 +69,7 @@ async def test_other_writers_of_a_sqlite_file_are_told(tmp_path: Path) -> None:
                 operation_timeout(0.2),
                 pytest.raises(StorageConnectionError, match=r"not done .* for this process.s other writers$"),
             ):
-                await storage.save_trace(sample(TraceRow))
+                await asyncio.create_task(storage.save_trace(sample(TraceRow)))
         assert await storage.load_traces(9) == [sample(TraceRow)]
 
 

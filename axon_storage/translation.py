@@ -1,0 +1,86 @@
+"""From a driver's errors to the errors of this package."""
+
+import asyncio
+from types import TracebackType
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from axon_storage.dialects import Dialect, Unfit
+from axon_storage.errors import QueryError, StorageConnectionError, StorageError
+
+
+class BusyError(StorageConnectionError):
+    """A wait within this process that took all its time: the caller may try again, the executor does not."""
+
+
+class LockTimeoutError(QueryError):
+    """A group commit met a lock that did not become free within the short lock time-out of group commits."""
+
+
+class translating:  # noqa: N801  # reads as the word it is in a with statement
+    """A context in which every error of the driver becomes one of this package, naming the operation.
+
+    With ``group``, a lock time-out becomes a :class:`LockTimeoutError`.
+    """
+
+    __slots__ = ("_cancellations", "_dialect", "_group", "_operation")
+
+    def __init__(self, dialect: Dialect, operation: str, *, group: bool = False) -> None:
+        self._dialect, self._operation, self._group = dialect, operation, group
+
+    def __enter__(self) -> None:
+        self._cancellations = _cancellations()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Exception) and _cancellations() > self._cancellations:
+            # the driver met another error while it handled the cancellation, and raised only that
+            raise asyncio.CancelledError from error
+        if isinstance(error, StorageError):
+            error.operation = error.operation or self._operation
+        elif isinstance(error, Exception):
+            translated, cause = self._translate(error)
+            if translated is not None:
+                translated.operation = self._operation
+                raise translated from cause
+
+    def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
+        """Give the error of this package for one from below, and the driver's own to keep as its cause."""
+        if isinstance(error, Unfit):
+            return StorageConnectionError(str(error)), None
+        if isinstance(error, PoolTimeoutError):
+            return BusyError("no connection of the pool came free in time", transient=True), None
+        cause = driver_error(self._dialect, error)
+        if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
+            return self._of_driver(error, cause), cause
+        if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: nobody wraps these
+            reason = f"{type(error).__name__}: {error.strerror or 'no answer'}"
+            return StorageConnectionError(reason, transient=True), error
+        if isinstance(error, SQLAlchemyError):
+            return QueryError(type(error).__name__), error.__cause__
+        return None, None
+
+    def _of_driver(self, error: Exception, cause: BaseException) -> StorageError:
+        invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+        fault = self._dialect.fault(cause, invalidated=invalidated)
+        kind: type[StorageError] = StorageConnectionError if fault.connection else QueryError
+        if self._group and fault.code in self._dialect.lock_timeout_codes:
+            kind = LockTimeoutError
+        message = f"[{fault.code}] {fault.message}" if fault.code else fault.message
+        return kind(message, transient=fault.transient)
+
+
+def driver_error(dialect: Dialect, error: BaseException) -> BaseException:
+    """Give the driver's own error beneath SQLAlchemy's wrapper and its adapter's."""
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    seen: list[BaseException] = []  # a host's error may be its own cause
+    while not dialect.is_driver_error(inner) and inner.__cause__ is not None and inner not in seen:
+        seen.append(inner)
+        inner = inner.__cause__
+    return inner
+
+
+def _cancellations() -> int:
+    """How often the running task has been asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
