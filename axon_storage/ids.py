@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from typing import ClassVar
 from uuid import UUID
 
 Clock = Callable[[], int]
@@ -20,8 +21,6 @@ _LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 # Tells ids apart and keeps nothing secret: the system's own source costs a call of the system for each id. Not the
 # module's generator, which a host may give a seed.
 _chance = random.Random()  # noqa: S311  # as said
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_chance.seed)  # from the system's source
 
 
 class IdSource:
@@ -31,19 +30,31 @@ class IdSource:
     millisecond, then random bits. The source runs ahead of a clock that stands still by one microsecond an id.
     """
 
+    _lock: ClassVar[Lock] = Lock()  # one for all sources, so that a forked child has one to replace
+
     def __init__(self, clock: Clock = time.time_ns) -> None:
         self._clock = clock
         self._last = -1
-        self._lock = Lock()
 
     def __call__(self) -> UUID:
         """Give the next id."""
+        now = self._clock() // 1000  # outside the lock, since a host's clock may take time or make ids itself
         with self._lock:
-            self._last = max(self._clock() // 1000, self._last + 1)
-            millis, micros = divmod(self._last, 1000)
+            self._last = moment = max(now, self._last + 1)
+        millis, micros = divmod(moment, 1000)
         head = millis << 80 | 0x7 << 76 | micros << 66
         chance = _chance.getrandbits(64)
         return UUID(int=head | chance >> 62 << 64 | 0b10 << 62 | chance & _LOW_BITS)
+
+
+def _in_forked_child() -> None:
+    """Start the child with a lock that nobody holds, and with random bits of its own from the system's source."""
+    IdSource._lock = Lock()  # another thread of the parent may have held the old one, and does not exist here
+    _chance.seed()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
 
 
 new_id = IdSource()

@@ -1,6 +1,7 @@
 """Ids: UUIDv7, strictly increasing, their moment recoverable to the microsecond."""
 
 import os
+import signal
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,38 @@ def test_a_process_and_its_fork_make_ids_of_other_random_bits() -> None:
     assert {row_id.int % 2**62 for row_id in ours}.isdisjoint(
         UUID(bytes=theirs[start : start + 16]).int % 2**62 for start in range(0, 1600, 16)
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_makes_ids_whatever_another_thread_did_at_the_fork() -> None:
+    stop = threading.Event()
+
+    def make() -> None:
+        while not stop.is_set():
+            new_id()
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    try:
+        assert all(_exit_status_of_a_child_that_makes_an_id() == 0 for _ in range(50))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _exit_status_of_a_child_that_makes_an_id() -> int:
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)  # ends a child that hangs
+        new_id()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_clock_may_make_ids_itself() -> None:
+    source = IdSource(lambda: new_id().int >> 80)
+    assert source() < source()
 
 
 def test_threads_never_share_an_id() -> None:
