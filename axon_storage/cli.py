@@ -19,8 +19,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 migrate = typer.Typer(no_args_is_help=True, help="Bring a database's schema up or down, and look at it.")
 app.add_typer(migrate, name="migrate")
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+# without markup and emoji: what a database holds is shown as it is
+_out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 Url = Annotated[
     str,
@@ -126,7 +127,7 @@ def adopt(
         table.add_row(name, str(rows))
     _out.print(table)
     for loss in findings.losses:
-        _err.print(f"not kept: {loss}", style="yellow", markup=False)
+        _err.print(f"not kept: {loss}", style="yellow")
     if findings.refusals:
         _fail("\n".join(["these values do not fit:", *findings.refusals]))
     _out.print("can be adopted" if dry_run else _where(_run(schema.current(url))))
@@ -147,5 +148,5 @@ def _where(revision: str | None) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    _err.print(message, style="red", markup=False)
+    _err.print(message, style="red")
     raise typer.Exit(1)

@@ -1,5 +1,7 @@
 """The command, without a server."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from axon_storage import schema
 from axon_storage.cli import app
+from axon_storage.tables import VERSION_TABLE
 
 HEAD = schema.head()
 
@@ -33,6 +36,15 @@ def test_up_check_down_and_stamp(url: str) -> None:
     assert _migrate("check", url=url).stdout == f"{HEAD} (head): no difference\n"
     assert _migrate("downgrade", "-1", url=url).exit_code == 0
     assert _migrate("downgrade", "base", url=url).stdout == "no schema\n"
+
+
+@pytest.mark.parametrize("revision", ["[/x]", "[red]0001", "[link=http://host]x", ":smile:"])
+def test_a_revision_is_shown_as_the_database_has_it(url: str, tmp_path: Path, revision: str) -> None:
+    assert _migrate("upgrade", url=url).exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "agents.db")) as connection, connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", [revision])
+    assert _migrate("current", url=url).stdout == f"{revision}\n"
+    assert _migrate("check", url=url).stderr == f"{revision}; this package needs {HEAD}\n"
 
 
 def test_the_history_names_every_revision() -> None:
