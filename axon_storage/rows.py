@@ -39,7 +39,7 @@ from axon_storage.values import (
 class Row:
     """What every row has: a tenant, a table and a key."""
 
-    TABLE: ClassVar[str]
+    TABLE: ClassVar[str] = "row"
     KEY: ClassVar[tuple[str, ...]] = ()
     """The fields that, with ``tenant_id``, tell one row from another; empty for a table that is only appended to."""
 

@@ -174,6 +174,8 @@ def parse_json(data: bytes | str) -> Any:
 
     The standard library's parser, because orjson reads integers beyond 64 bits as floats.
     """
+    if not isinstance(data, (bytes, str)):
+        raise ValueError(f"{_described(data)} is neither bytes nor str")
     try:
         text = data if isinstance(data, str) else data.decode()
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)

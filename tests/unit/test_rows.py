@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,6 +97,26 @@ def test_json_that_is_no_row_is_refused(change: bytes | dict[str, object], messa
         data = json.dumps({name: value for name, value in members.items() if value is not ...})
     with pytest.raises(SerializationError, match="^serialization error: " + message):
         SessionRow.from_json(data)
+
+
+@pytest.mark.parametrize("row_type", [Row, *ROW_TYPES])
+def test_what_is_neither_bytes_nor_str_is_refused(row_type: type[Row]) -> None:
+    odd: list[Any] = [None, 5, 1.5, [], {}, object(), ..., bytearray(b"{}"), memoryview(b"{}"), Row]
+    for data in odd:
+        with pytest.raises(SerializationError, match=rf"{row_type.TABLE}: .* is neither bytes nor str$"):
+            row_type.from_json(data)
+
+
+members = st.dictionaries(
+    st.sampled_from([field.name for field in fields_of(CacheRow)]) | st.text(),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3),
+)
+
+
+@given(st.binary() | st.text() | members.map(json.dumps))
+def test_whatever_the_data_it_gives_a_row_or_a_serialization_error(data: bytes | str) -> None:
+    with suppress(SerializationError):
+        assert CacheRow.from_json(data).to_json()
 
 
 @pytest.mark.parametrize("number", ["18446744073709551616", "NaN", "Infinity", "1e400", "1" * 5000])
