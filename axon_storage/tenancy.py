@@ -1,7 +1,7 @@
 """The tenant of a call: the view's, else that of the enclosing ``tenant_scope``, else ``"default"``."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from axon_storage.errors import TenantMismatchError
@@ -14,12 +14,18 @@ _scope: ContextVar[str | None] = ContextVar("axon_storage_tenant", default=None)
 
 @contextmanager
 def tenant_scope(tenant: str) -> Iterator[str]:
-    """Make ``tenant`` (1 to 64 characters) the tenant of every call inside the block, and of tasks started there."""
+    """Make ``tenant`` (1 to 64 characters) the tenant of every call inside the block, and of tasks started there.
+
+    Inside a generator use ``for_tenant`` instead: Python keeps the scope for the generator's consumer too while the
+    generator is suspended, and for good where the consumer leaves it before its end.
+    """
     token = _scope.set(check_tenant(tenant))
     try:
         yield tenant
     finally:
-        _scope.reset(token)
+        # an event loop closes an async generator that was left early in another context, which never had the scope
+        with suppress(ValueError):
+            _scope.reset(token)
 
 
 def current_tenant(*, required: bool = False) -> str:

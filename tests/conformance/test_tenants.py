@@ -1,6 +1,7 @@
 """Tenants: no method reaches another's rows, and none is taken for another."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from axon_storage import (
     tenant_scope,
 )
 from axon_storage.rows import ROW_TYPES, Row
+from axon_storage.tenancy import current_tenant
 from tests.samples import sample
 from tests.verbs import KEYED, delete, load, store
 
@@ -65,6 +67,30 @@ async def test_a_scope_belongs_to_its_task(repository: SqlRepository) -> None:
     names = [f"tenant {number}" for number in range(10)]
     await asyncio.gather(*(save(name) for name in names))
     assert await repository.tenant_ids() == names
+
+
+async def test_a_generator_that_is_closed_in_another_context_ends_its_scope_quietly() -> None:
+    async def scoped() -> AsyncGenerator[str, None]:
+        with tenant_scope("acme"):
+            yield current_tenant()
+
+    async def first() -> str:
+        return await anext(generator)
+
+    generator = scoped()
+    assert await asyncio.create_task(first()) == "acme"
+    await asyncio.create_task(generator.aclose())  # as an event loop closes one that was left early
+    assert current_tenant() == "default"
+
+
+async def test_for_tenant_in_a_generator_is_not_its_consumers(repository: SqlRepository) -> None:
+    async def keys() -> AsyncGenerator[str, None]:
+        for entry in await repository.for_tenant("acme").load_sessions("name"):
+            yield entry.key
+
+    await repository.for_tenant("acme").save_session(sample(SessionRow, "acme"))
+    async for _ in keys():
+        assert await repository.load_sessions("name") == []
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
