@@ -18,7 +18,7 @@ class Connection(aiosqlite.Connection):
     """Runs at once what takes no time, for which aiosqlite wakes its thread, as it does for all.
 
     That makes and closes cursors, and rolls back where nothing has begun. A cancelled step is interrupted, also where
-    it waits for the file's lock.
+    it waits for the file's lock. What is stored is kept out of aiosqlite's log.
     """
 
     _under_way = 0
@@ -30,7 +30,8 @@ class Connection(aiosqlite.Connection):
         step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
         self._under_way += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
         try:
-            result = await super()._execute(step, *args, **kwargs)  # type: ignore[no-untyped-call]  # as aiosqlite has it
+            # a function without arguments, since aiosqlite logs them at DEBUG, and they are what is stored
+            result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # as it is
         except asyncio.CancelledError:
             self._cancelled = True
             if self._connection is not None:

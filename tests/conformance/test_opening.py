@@ -13,8 +13,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from axon_storage import (
+    EventRow,
     InMemoryBackend,
     QueryError,
+    SerializationError,
     SessionRow,
     SqlRepository,
     StorageConnectionError,
@@ -232,6 +234,20 @@ async def test_a_wrong_password_is_told_and_never_shown(url: str, caplog: pytest
     assert not refused.value.transient
     assert refused.value.__cause__ is not None
     assert "not-the-secret" not in f"{refused.value} {refused.value.__cause__!r} {caplog.text}"
+
+
+async def test_no_log_shows_a_stored_value_at_any_level(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        async with open_storage(url) as storage:
+            await storage.save_session(sample(SessionRow, value="the secret"))
+            await storage.save_many(sample(SessionRow, key=f"{n}", value="the secret") for n in range(3))
+            async with storage.transaction() as block:
+                await block.append_event(sample(EventRow, payload={"text": "the secret"}))
+            with pytest.raises(SerializationError):
+                await storage.save_session(sample(SessionRow, value="the secret\0"))
+            assert len(await storage.load_sessions("name")) == 4
+            await storage.delete_session("name", "name")
+    assert "the secret" not in caplog.text
 
 
 @pytest.mark.fails_on("oracle-double", "it serves every service name")
