@@ -1,6 +1,7 @@
 """Engines: from a plain URL to a fit one, and the events that make any engine fit."""
 
 import os
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -24,6 +25,9 @@ _CLEAN = "axon_storage_clean"
 _WAITS_BRIEFLY = "axon_storage_waits_briefly"
 
 _group_pools: "WeakKeyDictionary[Engine, Pool]" = WeakKeyDictionary()
+
+_WITHOUT_SERVER = re.compile(r"[\w+]+:///")
+_USERS_PART = re.compile(r"^[\w+]+://([^:/]*(:[^@]*)?@)?")  # as SQLAlchemy reads it
 
 
 def create_engine(
@@ -88,6 +92,7 @@ def script_url(url: str | URL) -> URL:
 def prepare_engine(engine: AsyncEngine) -> Dialect:
     """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be."""
     inner = engine.sync_engine
+    _check_every_at(engine.url)
     try:
         dialect = of_driver(inner.dialect)
         dialect.check_url(engine.url)
@@ -234,10 +239,27 @@ def _connecting_with_tls(dialect: Dialect, *, required: bool) -> Callable[..., D
 
 def _parsed(url: str | URL) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
         # without the cause: its message may quote the URL, and so the password
         raise StorageConnectionError("the database URL cannot be parsed: scheme://user:password@host/name") from None
+    _check_every_at(url)
+    return parsed
+
+
+def _check_every_at(url: str | URL) -> None:
+    """Refuse an '@' behind the user's part: it is the password's, whose rest would be taken for the host and shown."""
+    if isinstance(url, URL):
+        places = [url.host or ""]
+    elif _WITHOUT_SERVER.match(url):
+        return
+    else:
+        place, _, query = _USERS_PART.sub("", url, count=1).partition("?")
+        places = [place, *(option.partition("=")[0] for option in query.split("&"))]
+    if any("@" in place for place in places):
+        raise StorageConnectionError(
+            "an '@' in the database URL is not escaped: write %40 for each one in the user name, password and database"
+        )
 
 
 def _without_tls(url: URL) -> tuple[URL, Tls | None]:

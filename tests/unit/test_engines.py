@@ -11,7 +11,9 @@ from sqlalchemy.pool import StaticPool
 
 from axon_storage import SqlRepository, StorageConnectionError, create_engine
 from axon_storage.dialects import DIALECTS, Tls, of_scheme
-from axon_storage.engines import _without_tls
+from axon_storage.engines import _without_tls, script_url
+
+SCHEMES = [scheme for dialect in DIALECTS for scheme in dialect.schemes]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,43 @@ def test_a_url_that_will_not_do_is_refused_and_its_password_not_shown(url: str, 
     assert message in str(refused.value)
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if not scheme.startswith("sqlite")])
+@pytest.mark.parametrize(
+    "rest",
+    ["u:a@secret@h/d", "u:a@secret/b@h/d", "u:a@secret?b@h/d", "u:a@/secret@h/d", "u/b:a@secret@h/d", "a@secret/@h/d"],
+)
+def test_an_at_in_the_password_is_to_be_escaped(scheme: str, rest: str) -> None:
+    for use in (create_engine, script_url):
+        with pytest.raises(
+            StorageConnectionError, match="an '@' in the database URL is not escaped: write %40"
+        ) as refused:
+            use(f"{scheme}://{rest}")
+        assert "secret" not in str(refused.value)
+        assert refused.value.__cause__ is None
+
+
+def test_an_at_in_the_password_of_a_hosts_engine_is_to_be_escaped() -> None:
+    with pytest.raises(StorageConnectionError, match="write %40"):
+        SqlRepository(create_async_engine("postgresql+asyncpg://u:a@secret@h/d"))
+    SqlRepository(create_async_engine("postgresql+asyncpg://u:a%40secret@h/d"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///me@home.db",
+        "sqlite:////tmp/me@home/agents.db",
+        "postgresql://u%40v:a%40b@h/d",
+        "postgresql://u@v:password@h/d",
+        "postgresql://u@v@h/d",
+        "postgresql://u:password@h/d?application_name=me@home",
+        "postgresql:///d?host=/me@home",
+    ],
+)
+def test_an_at_that_means_one_thing_is_taken(url: str) -> None:
+    assert create_engine(url).url.password in {None, "a@b", "password"}
 
 
 def test_an_engine_of_an_unsupported_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
