@@ -19,6 +19,10 @@ _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
 
+# Where the server sets these otherwise, lists lose rows without an error, and a COMMIT or ROLLBACK begins another
+# transaction or ends the connection.
+_SESSION = "sql_select_limit = 18446744073709551615, completion_type = 0"
+
 # a server's greeting says with this bit that it has TLS
 _TLS_CAPABILITY = 1 << 11
 _NO_TLS = "2026"
@@ -116,9 +120,9 @@ class MySQL(Dialect):
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url = url.update_query_dict({"charset": _CHARSET})
-        # before SQLAlchemy looks how to quote: the server's own mode may be ANSI
-        mode = f"SET SESSION sql_mode = '{_STRICT}'"
-        arguments: dict[str, Any] = {"connect_timeout": timeout, "init_command": mode}
+        # before SQLAlchemy looks how to quote and rolls back: the server's own mode may be ANSI, and end the connection
+        session = f"SET SESSION sql_mode = '{_STRICT}', {_SESSION}"
+        arguments: dict[str, Any] = {"connect_timeout": timeout, "init_command": session}
         if tls is not None and tls.context is not None:
             arguments["ssl"] = tls.context
         return url, arguments
@@ -135,7 +139,7 @@ class MySQL(Dialect):
         mode, charset, packet = execute(connection, select)
         # SQLAlchemy quotes as the server told it to at its first connection, which was before this
         quotes = ",ANSI_QUOTES" if "ANSI_QUOTES" in mode else ""
-        execute(connection, f"SET SESSION sql_mode = '{_STRICT}{quotes}'")
+        execute(connection, f"SET SESSION sql_mode = '{_STRICT}{quotes}', {_SESSION}")
         execute(connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         connection.autocommit(False)  # an engine of others may have been made with AUTOCOMMIT
         if charset != _CHARSET:

@@ -1,0 +1,118 @@
+"""A server's own settings: those that would change an answer are set anew."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from axon_storage import (
+    CacheRow,
+    SessionRow,
+    SqlRepository,
+    StorageBackend,
+    TraceRow,
+    create_engine,
+    open_storage,
+    schema,
+)
+from axon_storage.dialects import of_scheme
+from tests.faults.private import KINDS, server
+from tests.samples import sample
+from tests.verbs import KEYED, delete, store
+
+_BINARY_LOG = "\nserver-id = 1\nlog-bin = {directory}/log\nsync-binlog = 1\n"
+
+CHANGED = {
+    "sql_select_limit": ("3", "DEFAULT"),
+    "completion_type": ("2", "DEFAULT"),
+    "sql_safe_updates": ("1", "0"),
+}
+"""Settings of MySQL and MariaDB, each with a value that would change what a call does, and back."""
+
+_MYSQL_AND_MARIADB = pytest.mark.parametrize("private", ["mariadb", "mysql"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def private(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """The kind and URL of a durable server that no other test uses."""
+    with server(request.param, "" if request.param == "postgresql" else _BINARY_LOG) as (_, url):
+        yield request.param, url
+
+
+async def _ask(url: str, statement: str) -> str | None:
+    """Run a statement outside of a transaction, and give the last value of its first row."""
+    engine = create_engine(url)
+    try:
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            found = await connection.execute(text(statement))
+            return str(found.one()[-1]) if found.returns_rows else None
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def _set(kind: str, url: str, name: str, values: tuple[str, str]) -> AsyncIterator[None]:
+    """Set a server's setting to the first value, and at the end to the second."""
+    value, before = values
+    await _change(kind, url, name, value)
+    try:
+        yield
+    finally:
+        await _change(kind, url, name, before)
+
+
+async def _change(kind: str, url: str, name: str, value: str) -> None:
+    if kind != "postgresql":
+        await _ask(url, f"SET GLOBAL {name} = {value}")
+        return
+    await _ask(url, f"ALTER SYSTEM SET {name} = {value}")
+    await _ask(url, "SELECT pg_reload_conf()")
+    while await _ask(url, f"SHOW {name}") != value:  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.01)
+
+
+@_MYSQL_AND_MARIADB
+@pytest.mark.parametrize("driver", ["", "+asyncmy"])
+@pytest.mark.parametrize("name", CHANGED)
+async def test_a_servers_settings_change_no_answer(private: tuple[str, str], driver: str, name: str) -> None:
+    kind, url = private
+    own = make_url(url).set(drivername=kind + driver).render_as_string(hide_password=False)
+    await schema.upgrade(url)
+    async with _set(kind, url, name, CHANGED[name]), open_storage(own) as storage:
+        await _use(storage.backend)
+
+
+@_MYSQL_AND_MARIADB
+@pytest.mark.parametrize("driver", ["", "+asyncmy"])
+async def test_a_session_of_a_hosts_engine_gives_whole_lists(private: tuple[str, str], driver: str) -> None:
+    kind, url = private
+    await schema.upgrade(url)
+    scheme = of_scheme(kind).schemes[kind + driver]
+    host = make_url(url).set(drivername=scheme).update_query_dict({"charset": "utf8mb4"})
+    limited = create_async_engine(host, connect_args={"init_command": "SET sql_select_limit = 3"})
+    async with SqlRepository(limited) as storage:
+        await _use(storage)
+
+
+async def _use(storage: StorageBackend) -> None:
+    """Save, list, roll back and delete, in batches and row by row."""
+    await storage.save_many(sample(SessionRow, key=f"{number}") for number in range(10))
+    with pytest.raises(LookupError):
+        async with storage.transaction() as block:
+            await block.save_session(sample(SessionRow, key="undone"))
+            raise LookupError
+    assert len(await storage.load_sessions("name")) == 10
+    await storage.save_many(sample(TraceRow, trace_id=number) for number in range(10))
+    assert len([recorded async for recorded in storage.iter_traces(page_size=4)]) == 10
+    assert await storage.delete_traces(range(20)) == 10
+    for row_type in KEYED:
+        await store(storage, sample(row_type))
+        assert await delete(storage, sample(row_type)) == 1
+    await storage.save_cache_entry(sample(CacheRow, ttl_secs=0))
+    assert await storage.evict_expired_cache() == 1
+    for number in range(10):
+        assert await storage.delete_session("name", f"{number}")
