@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage import adoption, drift
 from axon_storage.deployment import Patience, deploy
+from axon_storage.dialects import dialect_of
 from axon_storage.engines import create_engine
 from axon_storage.errors import StorageConnectionError
 from axon_storage.executor import Executor, Work
@@ -30,6 +32,8 @@ _REMEDY = "run `axon-storage migrate upgrade`, or open the storage once with mig
 _TURN_SECONDS = 0.01
 
 _busy = Lock()
+
+_log = logging.getLogger(__name__)
 
 
 class Revision(NamedTuple):
@@ -99,10 +103,15 @@ async def current(target: AsyncEngine | str) -> str | None:
 
 
 async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
-    """Raise a :class:`StorageConnectionError` with the remedy where the schema is not this package's."""
-    found = await _look(engine, "open")
+    """Raise a :class:`StorageConnectionError` with the remedy where the schema is not this package's.
+
+    Settings of the server with which a commit may be lost are a warning in the log.
+    """
+    found, weak = await Executor(engine).run("open", Work(_state, writes=False))
     if problem := _problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
+    for setting in weak:
+        _log.warning("%s: a call that has returned may be lost when the server or its machine fails", setting)
 
 
 async def is_behind(connection: AsyncConnection) -> bool:
@@ -256,6 +265,12 @@ def _problem(found: str | None, *, allow_ahead: bool) -> str | None:
 
 def _is_behind(found: str | None) -> bool:
     return found is None or found in _numbers()[:-1]
+
+
+def _state(connection: Connection) -> tuple[str | None, list[str]]:
+    """The revision a database is at, and the settings with which a commit may be lost."""
+    dialect = dialect_of(connection.dialect)
+    return _current(connection), [f"{dialect.title}'s {weak}" for weak in dialect.durability_problems(connection)]
 
 
 def _current(connection: Connection) -> str | None:

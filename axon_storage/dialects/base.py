@@ -172,6 +172,11 @@ class Dialect:
         del connection, table
         yield from ()
 
+    def durability_problems(self, connection: Connection) -> Iterator[str]:
+        """The settings of the server with which a commit that has returned may be lost, each in words."""
+        del connection
+        yield from ()
+
     # Statements; parameters are named as the columns.
 
     def upsert(self, table: Table) -> Executable:

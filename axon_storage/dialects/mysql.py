@@ -39,6 +39,12 @@ FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_nam
 """
 
 
+# SHOW, since a relative of MySQL that does not have one of them refuses to SELECT it
+_DURABILITY = """
+SHOW GLOBAL VARIABLES WHERE variable_name IN ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog')
+"""
+
+
 class MySQL(Dialect):
     """InnoDB at READ COMMITTED in strict mode; collations that compare code points and do not pad."""
 
@@ -90,6 +96,15 @@ class MySQL(Dialect):
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):
             yield f"{table}, {what}", state
+
+    def durability_problems(self, connection: Connection) -> Iterator[str]:
+        found = {name: value for name, value in connection.exec_driver_sql(_DURABILITY)}  # noqa: C416  # rows, not pairs
+        flush, sync = found.get("innodb_flush_log_at_trx_commit", "1"), found.get("sync_binlog", "1")
+        if flush not in {"1", "3"}:  # MariaDB's 3 syncs once more
+            yield f"innodb_flush_log_at_trx_commit is {flush}"
+        # after a crash InnoDB rolls back what it does not find in the binary log
+        if found.get("log_bin") == "ON" and sync != "1":
+            yield f"sync_binlog is {sync}"
 
     def upsert(self, table: Table) -> Executable:
         statement = insert(table)

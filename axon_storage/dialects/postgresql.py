@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, Insert
@@ -96,6 +97,14 @@ class PostgreSQL(OnConflict):
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):
             yield f"{table}, {what}, state", state
+
+    def durability_problems(self, connection: Connection) -> Iterator[str]:
+        names = ("synchronous_commit", "fsync")
+        # with true, NULL for a setting that a relative of PostgreSQL does not have
+        query = select(*(func.current_setting(name, true()) for name in names))
+        for name, value in zip(names, connection.execute(query).one(), strict=True):
+            if value == "off":
+                yield f"{name} is off"
 
     def batch(self, save: Insert, table: Table) -> Executable:
         # One message with an array a column: less work on both sides than asyncpg's executemany, all or nothing by

@@ -1,6 +1,7 @@
-"""A server's own settings: those that would change an answer are set anew."""
+"""A server's own settings: those that would change an answer are set anew, those that may lose a commit are told."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -32,6 +33,13 @@ CHANGED = {
     "sql_safe_updates": ("1", "0"),
 }
 """Settings of MySQL and MariaDB, each with a value that would change what a call does, and back."""
+
+WEAK = {
+    "postgresql": {"synchronous_commit": ("off", "on"), "fsync": ("off", "on")},
+    "mariadb": {"innodb_flush_log_at_trx_commit": ("2", "1"), "sync_binlog": ("0", "1")},
+    "mysql": {"innodb_flush_log_at_trx_commit": ("2", "1"), "sync_binlog": ("0", "1")},
+}
+"""Settings with which a commit may be lost, and back."""
 
 _MYSQL_AND_MARIADB = pytest.mark.parametrize("private", ["mariadb", "mysql"], indirect=True)
 
@@ -73,6 +81,32 @@ async def _change(kind: str, url: str, name: str, value: str) -> None:
     await _ask(url, "SELECT pg_reload_conf()")
     while await _ask(url, f"SHOW {name}") != value:  # noqa: ASYNC110  # the server tells nobody
         await asyncio.sleep(0.01)
+
+
+async def _told_at_opening(url: str, log: pytest.LogCaptureFixture) -> list[str]:
+    """The warnings of this package when a storage is opened and used."""
+    log.clear()
+    async with open_storage(url, migrate=True) as storage:
+        await storage.save_session(sample(SessionRow))
+        await storage.save_session(sample(SessionRow))
+    return [record.getMessage() for record in log.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_setting_that_may_lose_a_commit_is_told_once_at_opening(
+    private: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    kind, url = private
+    assert await _told_at_opening(url, caplog) == []
+    for name, (value, back) in WEAK[kind].items():
+        async with _set(kind, url, name, (value, back)):
+            [told] = await _told_at_opening(url, caplog)
+        assert f"{name} is {value}: a call that has returned may be lost" in told
+    assert await _told_at_opening(url, caplog) == []
+
+
+async def test_a_binary_log_that_is_not_kept_need_not_be_synced(caplog: pytest.LogCaptureFixture) -> None:
+    with server("mariadb", "\nsync-binlog = 0\n") as (_, url):
+        assert await _told_at_opening(url, caplog) == []
 
 
 @_MYSQL_AND_MARIADB
