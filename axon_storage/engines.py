@@ -5,11 +5,12 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Connection, Engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import BindParameter, Connection, event
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine.characteristics import IsolationLevelCharacteristic
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
@@ -107,6 +108,8 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
     for name, listener in _listeners(dialect).items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)
+    if dialect.session_isolation is not None:
+        _keep_isolation(inner, dialect.session_isolation)
     return dialect
 
 
@@ -170,6 +173,27 @@ def _reset(connection: DBAPIConnection, record: ConnectionPoolEntry | None, stat
     clean = record is not None and record.info.pop(_CLEAN, False)
     if not (clean or state.transaction_was_reset or state.terminate_only):
         connection.rollback()
+
+
+class _SessionIsolation(IsolationLevelCharacteristic):
+    """Resets a connection for which a host set an isolation level to the session's, not to the engine's default."""
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+
+    def reset_characteristic(self, dialect: Any, dbapi_conn: DBAPIConnection) -> None:
+        dialect.set_isolation_level(dbapi_conn, self._level)
+
+
+def _keep_isolation(engine: Engine, level: str) -> None:
+    """Keep the sessions of an engine at a level.
+
+    SQLAlchemy would leave an engine's default behind (REPEATABLE READ, or AUTOCOMMIT), which no driver can tell
+    without asking the server.
+    """
+    dialect = cast("DefaultDialect", engine.dialect)
+    kept = {"isolation_level": _SessionIsolation(level)}
+    dialect.connection_characteristics = dialect.connection_characteristics.union(kept)
 
 
 @cache

@@ -107,6 +107,9 @@ class Dialect:
     single_options: ClassVar[Mapping[str, Any]] = {}
     """Execution options of a single statement that goes without a transaction, where that saves round trips."""
 
+    session_isolation: ClassVar[str | None] = None
+    """The isolation level of a session, where a transaction is not begun with one of its own."""
+
     connection_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes that speak of the connection or the server, not of the statement."""
     transient_codes: ClassVar[frozenset[str]] = frozenset()

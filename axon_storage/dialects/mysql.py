@@ -57,6 +57,7 @@ class MySQL(Dialect):
     extras = {"aiomysql": "mysql", "asyncmy": "asyncmy"}
     driver_modules = frozenset({"aiomysql", "pymysql", "asyncmy"})
     collation = "utf8mb4_0900_bin"
+    session_isolation = "READ COMMITTED"
 
     # From MySQL's and MariaDB's error references. Too many connections, access denied, no such database, unknown
     # host, shutting down, network errors, authentication, aborted connection; the 2000s are the client's own.
@@ -155,12 +156,16 @@ class MySQL(Dialect):
         # SQLAlchemy quotes as the server told it to at its first connection, which was before this
         quotes = ",ANSI_QUOTES" if "ANSI_QUOTES" in mode else ""
         execute(connection, f"SET SESSION sql_mode = '{_STRICT}{quotes}', {_SESSION}")
-        execute(connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        connection.autocommit(False)  # an engine of others may have been made with AUTOCOMMIT
+        execute(connection, f"SET SESSION TRANSACTION ISOLATION LEVEL {self.session_isolation}")
         if charset != _CHARSET:
             raise Unfit(f"the connection's character set is {charset}: add charset={_CHARSET} to the URL")
         if packet < _SMALLEST_PACKET:
             raise Unfit(f"max_allowed_packet is {packet} bytes, and must be at least {_SMALLEST_PACKET}")
+
+    def restore(self, connection: DBAPIConnection) -> None:
+        # the server's last answer told the driver whether it is on, so nothing is sent where it is off
+        if connection.get_autocommit():
+            connection.autocommit(False)
 
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
         if not (match := _ROW_ALIAS.fullmatch(statement)):

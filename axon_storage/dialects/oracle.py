@@ -39,6 +39,7 @@ class Oracle(Dialect):
     # Locks would be taken in the order the plan finds the rows; a batch takes its rows one after the other.
     deletes_lists = False
     deployment_lock_apart = True
+    session_isolation = "READ COMMITTED"
     # SQL*Plus, SQLcl and SQL Developer take & for a question, and go on after an error, to what says that all is done.
     script_begins = "SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK"
     script_ends = "COMMIT"
@@ -123,7 +124,6 @@ class Oracle(Dialect):
         return url, arguments
 
     def prepare(self, connection: DBAPIConnection) -> None:
-        connection.autocommit = False  # an engine of others may have been made with AUTOCOMMIT
         # by code point, whatever a logon trigger or the instance's parameters say
         execute(connection, "ALTER SESSION SET NLS_COMP = BINARY NLS_SORT = BINARY")
         charset = "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'"
@@ -131,6 +131,9 @@ class Oracle(Dialect):
             raise Unfit(
                 f"the database's character set is {found}, which cannot hold every character: it must be {_CHARSET}"
             )
+
+    def restore(self, connection: DBAPIConnection) -> None:
+        connection.autocommit = False  # the driver's own; nothing is sent for it
 
     def abandon(self, connection: DBAPIConnection) -> None:
         # A session that ends in good order commits what it left open. The driver rolls back first where it knows of a

@@ -1,0 +1,89 @@
+"""Engines that a host made for itself: whatever it set on them, our calls do what they always do."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from axon_storage import SessionRow, SqlRepository
+from axon_storage.dialects import of_scheme
+from tests.samples import sample
+
+Make = Callable[..., AsyncEngine]
+
+ORDERS = [(), ("SERIALIZABLE",), ("AUTOCOMMIT",), ("SERIALIZABLE", "AUTOCOMMIT"), ("AUTOCOMMIT", "SERIALIZABLE")]
+"""The isolation levels that a host sets on a connection, one after the other."""
+
+
+@pytest.fixture
+async def make(url: str, engine: AsyncEngine) -> AsyncIterator[Make]:
+    """Makes engines of one connection as a host would, beside the emptied tables."""
+    del engine
+    made: list[AsyncEngine] = []
+
+    def make(**options: Any) -> AsyncEngine:
+        plain = make_url(url)
+        driver = of_scheme(plain.drivername).schemes[plain.drivername]
+        made.append(create_async_engine(plain.set(drivername=driver), **{"pool_size": 1, "max_overflow": 0} | options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.dispose()
+
+
+async def host_sets(engine: AsyncEngine, *levels: str) -> None:
+    """Use connections as a host does, each with an isolation level of its own."""
+    for level in levels:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level=level)
+            await connection.execute(text("SELECT 1 FROM sessions"))
+
+
+@pytest.mark.parametrize("levels", ORDERS, ids=str)
+@pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=["plain", "AUTOCOMMIT"])
+async def test_a_block_is_undone_whatever_isolation_levels_a_host_has_set(
+    make: Make, options: dict[str, str], levels: tuple[str, ...]
+) -> None:
+    engine = make(**options)
+    storage = SqlRepository(engine)
+    await storage.load_daemons()
+    await host_sets(engine, *levels)
+    with pytest.raises(KeyError):
+        async with storage.transaction() as block:
+            await block.save_session(sample(SessionRow))
+            raise KeyError
+    assert await storage.load_sessions("name") == []
+
+
+@pytest.mark.not_on("sqlite", "a writing block keeps other writers out")
+@pytest.mark.parametrize("levels", ORDERS, ids=str)
+@pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=["plain", "AUTOCOMMIT"])
+async def test_a_block_reads_what_others_commit_whatever_isolation_levels_a_host_has_set(
+    make: Make, repository: SqlRepository, options: dict[str, str], levels: tuple[str, ...]
+) -> None:
+    engine = make(**options)
+    storage = SqlRepository(engine)
+    await storage.load_daemons()
+    await host_sets(engine, *levels)
+    async with storage.transaction() as block:
+        assert await block.load_sessions("name") == []
+        await repository.save_session(sample(SessionRow))
+        assert await block.load_sessions("name") == [sample(SessionRow)]
+
+
+@pytest.mark.parametrize("statement", ["SET autocommit = 1", "SET autocommit = 0"])
+@pytest.mark.parametrize("target", ["mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy"])
+async def test_a_block_is_undone_after_a_host_has_set_autocommit_in_sql(make: Make, statement: str) -> None:
+    engine = make()
+    storage = SqlRepository(engine)
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    with pytest.raises(KeyError):
+        async with storage.transaction() as block:
+            await block.save_session(sample(SessionRow))
+            raise KeyError
+    assert await storage.load_sessions("name") == []
