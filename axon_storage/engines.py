@@ -62,7 +62,6 @@ def create_engine(
             echo=echo,
             hide_parameters=True,
             pool_reset_on_return=None,  # _reset does it
-            **dialect.engine_options,
         )
     except (Unfit, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None

@@ -74,8 +74,6 @@ class Dialect:
     """Whether the database takes ``''`` for NULL, so that strings must be stored escaped."""
     native_uuid: ClassVar[bool] = False
     """Whether ids are the database's own UUIDs; elsewhere they are 32 hexadecimal digits, which sort the same."""
-    decodes_json: ClassVar[bool] = False
-    """Whether the driver gives JSON already decoded."""
     zoned_moments: ClassVar[bool] = False
     """Whether moments are bound with their time zone; elsewhere as naive UTC."""
     serial_writes: ClassVar[bool] = False
@@ -98,8 +96,6 @@ class Dialect:
     script_ends: ClassVar[str] = ""
     """The statement a script of migrations ends with."""
 
-    engine_options: ClassVar[Mapping[str, Any]] = {}
-    """Options of the engine itself."""
     transaction_options: ClassVar[Mapping[str, Any]] = {}
     """Execution options of every transaction."""
     write_options: ClassVar[Mapping[str, Any]] = {}
@@ -139,7 +135,7 @@ class Dialect:
         return Text()
 
     def json(self) -> TypeEngine[Any]:
-        """JSON kept as the text it came as."""
+        """JSON kept, and read, as the text it came as."""
         return self.long_text()
 
     def int32(self) -> TypeEngine[int]:

@@ -14,21 +14,22 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    cast,
     delete,
     func,
     select,
     text,
     true,
     tuple_,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, Insert
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.base import Tls, Unfit
 from axon_storage.dialects.on_conflict import OnConflict
-from axon_storage.values import decode_json
 
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
 
@@ -44,6 +45,18 @@ UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
 WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
 UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclass(:table) AND relrowsecurity
 """
+
+
+class _Json(JSON):
+    """JSON that is read as its text: what the driver makes of JSON itself is for an engine's maker to choose."""
+
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return type_coerce(cast(column, Text), column.type)  # for the types above to decode
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        del dialect, coltype
 
 
 class PostgreSQL(OnConflict):
@@ -63,9 +76,7 @@ class PostgreSQL(OnConflict):
     has_axon_servers = True
     # psql goes on after an error, to the statement that says that all is done
     script_begins = "\\set ON_ERROR_STOP on"
-    decodes_json = True
     zoned_moments = True
-    engine_options = {"json_deserializer": decode_json}
     # asked for with BEGIN, so that it costs no round trip and passes through a pooler
     transaction_options = {"isolation_level": "READ COMMITTED"}
     single_options = {"isolation_level": "AUTOCOMMIT"}
@@ -92,7 +103,7 @@ class PostgreSQL(OnConflict):
         return Text(collation="C")
 
     def json(self) -> TypeEngine[Any]:
-        return JSON()
+        return _Json()
 
     def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):

@@ -1,14 +1,16 @@
 """Engines that a host made for itself: whatever it set on them, our calls do what they always do."""
 
+import json
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import JSON, literal_column, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from axon_storage import SessionRow, SqlRepository
+from axon_storage import SessionRow, SqlRepository, TraceRow
 from axon_storage.dialects import of_scheme
 from tests.samples import sample
 
@@ -87,3 +89,27 @@ async def test_a_block_is_undone_after_a_host_has_set_autocommit_in_sql(make: Ma
             await block.save_session(sample(SessionRow))
             raise KeyError
     assert await storage.load_sessions("name") == []
+
+
+def hosts_own_json(document: str) -> Any:
+    """What a host makes of JSON: decimal numbers, and keys in their order."""
+    return json.loads(document, parse_float=Decimal, object_pairs_hook=lambda pairs: dict(sorted(pairs)))
+
+
+async def test_json_comes_back_as_it_was_stored_whatever_a_host_makes_of_json(make: Make) -> None:
+    storage = SqlRepository(make(json_deserializer=hosts_own_json))
+    row = sample(TraceRow, events={"b": 1.0, "a": [0.1, {"d": 2, "c": None}]}, annotations=None)
+    await storage.save_trace(row)
+    found = await storage.get_trace(row.trace_id)
+    assert found == row
+    assert json.dumps(found.events) == json.dumps(row.events)
+    assert [each.row async for each in storage.iter_traces()] == await storage.load_traces(1) == [row]
+
+
+@pytest.mark.parametrize("target", ["postgresql"])
+async def test_a_hosts_own_queries_give_what_it_makes_of_json(make: Make) -> None:
+    engine = make(json_deserializer=hosts_own_json)
+    await SqlRepository(engine).load_daemons()
+    async with engine.connect() as connection:
+        found = (await connection.execute(select(literal_column("""'{"b": 0.5, "a": 1}'::json""", JSON)))).scalar_one()
+    assert list(found.items()) == [("a", 1), ("b", Decimal("0.5"))]
