@@ -10,7 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.deadline import Wait
 from axon_storage.dialects import Dialect
-from axon_storage.engines import begin_for_group, connect_for_group, note_clean, prepare_engine
+from axon_storage.engines import begin_for_group, connect_for_group, note_clean, prepare_engine, with_own_options
 from axon_storage.errors import StorageConnectionError
 from axon_storage.translation import driver_error
 
@@ -22,7 +22,7 @@ class Connections:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.dialect = prepare_engine(engine)
-        self.engine = engine
+        self.engine = with_own_options(engine)
         self._reads, self._writes = self.options(writes=False), self.options(writes=True)
 
     def options(self, *, writes: bool) -> dict[str, Any]:

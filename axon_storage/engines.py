@@ -30,6 +30,12 @@ _group_pools: "WeakKeyDictionary[Engine, Pool]" = WeakKeyDictionary()
 _WITHOUT_SERVER = re.compile(r"[\w+]+:///")
 _USERS_PART = re.compile(r"^[\w+]+://([^:/]*(:[^@]*)?@)?")  # as SQLAlchemy reads it
 
+_REFUSED = frozenset({"isolation_level", "postgresql_readonly"})
+"""Execution options of a host's engine with which our transactions cannot be had."""
+
+_OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
+"""Execution options of a host's engine that our calls do without, and what stands for none."""
+
 
 def create_engine(
     url: str | URL,
@@ -102,14 +108,23 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
         raise StorageConnectionError(
             "the engine's pool has one connection for all tasks, which mixes their transactions"
         )
-    if "isolation_level" in inner.get_execution_options():
-        raise StorageConnectionError("the engine sets an isolation level for every connection: make one without")
+    for option in _REFUSED.intersection(inner.get_execution_options()):
+        raise StorageConnectionError(f"the engine sets {option} for every connection: make one without")
+    if dialect.in_autocommit and cast("DefaultDialect", inner.dialect).skip_autocommit_rollback:
+        raise StorageConnectionError("the engine skips the rollbacks that undo a block: no skip_autocommit_rollback")
     for name, listener in _listeners(dialect).items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)
     if dialect.session_isolation is not None:
         _keep_isolation(inner, dialect.session_isolation)
     return dialect
+
+
+def with_own_options(engine: AsyncEngine) -> AsyncEngine:
+    """The engine, or one on its pool, without those of its execution options that would change what our calls do."""
+    given = engine.sync_engine.get_execution_options()
+    own = {name: value for name, value in _OWN_OPTIONS.items() if name in given}
+    return engine.execution_options(**own) if own else engine
 
 
 def engine_like(engine: AsyncEngine) -> AsyncEngine:

@@ -85,7 +85,7 @@ class Executor:
 
     def __init__(self, engine: AsyncEngine, *, retry: Retry | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.connections = Connections(engine)
-        self.dialect, self.engine = self.connections.dialect, engine
+        self.dialect, self.engine = self.connections.dialect, self.connections.engine
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None

@@ -80,6 +80,8 @@ class Dialect:
     """Whether writers of one process take turns, because the database has one writer at a time."""
     deletes_lists: ClassVar[bool] = True
     """Whether a DELETE takes a list of keys and locks them in order; elsewhere it is run for each key in turn."""
+    in_autocommit: ClassVar[bool] = False
+    """Whether the driver is left in autocommit, and :meth:`begin` begins each transaction."""
     embedded: ClassVar[bool] = False
     """Whether opening a storage brings the schema up by itself, no deployment being there to do it."""
 

@@ -27,6 +27,7 @@ class SQLite(OnConflict):
     driver_modules = frozenset({"sqlite3", "aiosqlite"})
     insert = Insert
     serial_writes = True
+    in_autocommit = True
     embedded = True
     upgrades_in_one_transaction = True
     script_begins = ".bail on"  # the shell goes on after an error

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, literal_column, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from axon_storage import SessionRow, SqlRepository, TraceRow
+from axon_storage import EventRow, SessionRow, SqlRepository, TraceRow
 from axon_storage.dialects import of_scheme
 from tests.samples import sample
 
@@ -89,6 +89,35 @@ async def test_a_block_is_undone_after_a_host_has_set_autocommit_in_sql(make: Ma
             await block.save_session(sample(SessionRow))
             raise KeyError
     assert await storage.load_sessions("name") == []
+
+
+EXECUTION_OPTIONS: dict[str, Any] = {
+    "stream_results": True,
+    "yield_per": 1,
+    "schema_translate_map": {None: "elsewhere"},
+    "preserve_rowcount": True,
+    "insertmanyvalues_page_size": 1,
+    "logging_token": "a host's",
+    "no_parameters": True,
+    "postgresql_deferrable": True,
+    "sqlite_raw_colnames": True,
+}
+
+
+@pytest.mark.parametrize("option", EXECUTION_OPTIONS)
+async def test_calls_do_the_same_whatever_execution_options_a_host_has_set(make: Make, option: str) -> None:
+    storage = SqlRepository(make(execution_options={option: EXECUTION_OPTIONS[option]}))
+    rows = [sample(EventRow, topic=topic) for topic in "abc"]
+    for row in rows:
+        await storage.append_event(row)
+    await storage.save_many(sample(SessionRow, key=key) for key in "abc")
+    async with storage.transaction() as block:
+        assert await block.delete_session("name", "b")
+    assert await storage.query_events(None, 9) == rows[::-1]
+    assert [each.row async for each in storage.iter_events()] == rows
+    assert [entry.key for entry in await storage.load_sessions("name")] == ["a", "c"]
+    assert await storage.tenant_ids() == ["default"]
+    assert await storage.is_healthy()
 
 
 def hosts_own_json(document: str) -> Any:

@@ -110,8 +110,12 @@ def test_engines_whose_transactions_cannot_be_kept_apart_are_refused() -> None:
     url = "sqlite+aiosqlite:///x.db"
     with pytest.raises(StorageConnectionError, match="one connection for all tasks"):
         SqlRepository(create_async_engine(url, poolclass=StaticPool))
-    with pytest.raises(StorageConnectionError, match="sets an isolation level"):
+    with pytest.raises(StorageConnectionError, match="sets isolation_level"):
         SqlRepository(create_async_engine(url).execution_options(isolation_level="AUTOCOMMIT"))
+    with pytest.raises(StorageConnectionError, match="skips the rollbacks that undo a block"):
+        SqlRepository(create_async_engine(url, skip_autocommit_rollback=True))
+    with pytest.raises(StorageConnectionError, match="sets postgresql_readonly"):
+        SqlRepository(create_async_engine("postgresql+asyncpg://h/d", execution_options={"postgresql_readonly": True}))
 
 
 def test_a_memory_engine_is_refused() -> None:
