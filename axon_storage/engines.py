@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, StaticPoo
 
 from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
 from axon_storage.errors import StorageConnectionError
+from axon_storage.forks import leave_to_parent
 
 _PREPARED = "axon_storage_prepared"
 _MAY_GO_ALONE = "axon_storage_may_go_alone"
@@ -115,6 +116,7 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
     for name, listener in _listeners(dialect).items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)
+    leave_to_parent(inner)
     if dialect.session_isolation is not None:
         _keep_isolation(inner, dialect.session_isolation)
     return dialect

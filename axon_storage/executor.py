@@ -141,9 +141,11 @@ class Executor:
         return translating(self.dialect, operation, group=group)
 
     async def close(self) -> None:
-        """Refuse new work, wait for the work under way, give up the connections."""
+        """Refuse new work, wait for the work under way, give up the connections; in a forked child refuse, no more."""
         self.check_outside()
         self._closed = True
+        if self.is_inherited():
+            return
         if self._under_way:
             self._idle.clear()
             await self._idle.wait()
@@ -234,6 +236,10 @@ class Executor:
         if asyncio.current_task() in self._under_way:
             message = "this task is inside a transaction of the storage, whose end the closing would wait for"
             raise QueryError(message, operation="close")
+
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that used this storage: connections and tasks are its."""
+        return self._home is not None and self._home[0] != _process.number
 
     def check_home(self, operation: str | None = None) -> asyncio.AbstractEventLoop:
         """Give the running event loop; raise where this storage is closed, or of another process or event loop."""

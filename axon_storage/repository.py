@@ -113,6 +113,9 @@ class SqlRepository(StorageBackend):
 
     async def _close(self) -> None:
         self._executor.check_outside()
+        if self._executor.is_inherited():  # what is under way is the parent's, and ends there
+            await self._executor.close()
+            return
         await self._group.close()
         await self._executor.close()
         if self._probes:

@@ -1,10 +1,6 @@
 """Wrong use is a clear error, and no driver's."""
 
-import asyncio
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,34 +38,3 @@ async def test_an_error_of_the_hosts_that_is_its_own_cause_passes_through_a_tran
             async with storage.transaction():
                 raise own from own
     assert raised.value is own
-
-
-# from Python 3.12 on, and rightly: the child does nothing but meet the error
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-async def test_a_storage_that_went_through_a_fork_is_told_in_the_child_and_goes_on_in_the_parent(url: str) -> None:
-    async with open_storage(url, migrate=False) as storage:
-        await storage.save_trace(sample(TraceRow))
-        assert "this storage belongs to another process: open one after the fork" in await _in_child(
-            storage.load_daemons
-        )
-        assert await storage.load_traces(1) == [sample(TraceRow)]
-
-
-async def _in_child(call: Callable[[], Any]) -> str:
-    """Fork, make a call in the child, and give the error that it met there."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:  # and never back into the test run, whose connections are the parent's
-        answer = "nothing"
-        try:
-            asyncio.run(call())
-        except BaseException as error:
-            answer = str(error)
-        finally:
-            os.write(writing, answer.encode())
-            os._exit(0)
-    os.close(writing)
-    told: bytes = await asyncio.to_thread(os.read, reading, 10_000)
-    await asyncio.to_thread(os.waitpid, child, 0)
-    os.close(reading)
-    return told.decode()

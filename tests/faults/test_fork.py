@@ -1,0 +1,95 @@
+"""A storage that went through a fork: the child is told, and whatever the child does, the parent goes on."""
+
+import asyncio
+import gc
+import os
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from axon_storage import SessionRow, StorageDispatcher, TraceRow, open_storage
+from tests.faults.conftest import NETWORKED
+from tests.samples import sample
+
+Use = Callable[[StorageDispatcher], Awaitable[object]]
+
+# from Python 3.12 on, and rightly: the child does nothing but what is under test
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+@pytest.fixture(params=["sqlite", *NETWORKED])
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def _calls(storage: StorageDispatcher) -> None:
+    await storage.load_daemons()
+
+
+async def _closes(storage: StorageDispatcher) -> None:
+    await storage.close()
+    gc.collect()  # which must not find the parent's connections
+
+
+async def _saves_and_closes(storage: StorageDispatcher) -> None:
+    await storage.save_session(sample(SessionRow, key="the child's"))
+    await _closes(storage)
+
+
+async def test_the_child_is_told_and_the_parent_goes_on(url: str) -> None:
+    async with open_storage(url, migrate=False) as storage:
+        await storage.save_trace(sample(TraceRow))
+        assert "this storage belongs to another process: open one after the fork" in await _in_child(_calls, storage)
+        assert await storage.load_traces(1) == [sample(TraceRow)]
+
+
+async def test_the_child_closes_the_storage_and_the_parent_goes_on(url: str) -> None:
+    async with open_storage(url, migrate=False) as storage:
+        await asyncio.gather(*(storage.load_traces(1) for _ in range(3)))
+        assert await _in_child(_closes, storage) == "nothing"
+        await _every_connection_works(storage)
+
+
+async def test_the_child_closes_the_storage_while_the_parent_is_inside_a_call(url: str) -> None:
+    async with open_storage(url, migrate=False) as storage, storage.transaction() as block:
+        await block.save_trace(sample(TraceRow))
+        others = [asyncio.create_task(storage.save_session(sample(SessionRow, key=key))) for key in "abc"]
+        await asyncio.sleep(0)  # they have begun
+        assert await _in_child(_closes, storage) == "nothing"
+        assert await block.load_traces(1) == [sample(TraceRow)]
+    await asyncio.gather(*others)
+
+
+async def test_the_child_uses_a_storage_that_was_only_opened_and_the_parent_goes_on(url: str) -> None:
+    async with open_storage(url, migrate=False) as storage:
+        assert await _in_child(_saves_and_closes, storage) == "nothing"
+        await _every_connection_works(storage)
+        assert sample(SessionRow, key="the child's") in await storage.load_sessions("name")
+
+
+async def _every_connection_works(storage: StorageDispatcher) -> None:
+    """Use the connections of the pool, none of which a block, unlike a call, would do without."""
+    for number in range(4):
+        async with storage.transaction() as block:
+            await block.save_session(sample(SessionRow, key=str(number)))
+    assert [entry.key for entry in await storage.load_sessions("name")][:4] == ["0", "1", "2", "3"]
+
+
+async def _in_child(use: Use, storage: StorageDispatcher) -> str:
+    """Fork, use the storage in the child, and give the error that it met there."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:  # and never back into the test run, whose connections are the parent's
+        answer = "nothing"
+        try:
+            asyncio.run(asyncio.wait_for(use(storage), 20))
+        except BaseException as error:
+            answer = repr(error)
+        finally:
+            os.write(writing, answer.encode())
+            os._exit(0)
+    os.close(writing)
+    told: bytes = await asyncio.to_thread(os.read, reading, 10_000)
+    await asyncio.to_thread(os.waitpid, child, 0)
+    os.close(reading)
+    return told.decode()
