@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.engine.characteristics import IsolationLevelCharacteristic
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, StaticPool
 
@@ -223,6 +223,8 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         # at checkout, since an engine that was in use before has connections that never saw "connect"
+        if dialect.is_lost(connection):
+            raise DisconnectionError  # the pool makes another; a block's first statement would have failed
         dialect.restore(connection)
         if _PREPARED not in record.info:
             dialect.prepare(connection)

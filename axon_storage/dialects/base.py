@@ -238,6 +238,11 @@ class Dialect:
     def prepare(self, connection: DBAPIConnection) -> None:
         """Set what a new connection needs; raise :class:`Unfit` where that cannot be set."""
 
+    def is_lost(self, connection: DBAPIConnection) -> bool:
+        """Whether a connection is known, without a round trip, to have been closed by the server."""
+        del connection
+        return False
+
     def restore(self, connection: DBAPIConnection) -> None:
         """Set, at each checkout, what the last user may have changed; without a round trip where nothing was."""
 

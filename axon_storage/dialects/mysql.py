@@ -1,6 +1,8 @@
 """MySQL and MariaDB through aiomysql or asyncmy: one dialect, two sets of collations."""
 
 import re
+import select as system
+from asyncio import BaseTransport
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
@@ -26,6 +28,9 @@ _SESSION = "sql_select_limit = 18446744073709551615, completion_type = 0"
 # a server's greeting says with this bit that it has TLS
 _TLS_CAPABILITY = 1 << 11
 _NO_TLS = "2026"
+
+# where the system has it, as Linux does; elsewhere the first statement finds out
+_HUNG_UP = getattr(system, "POLLRDHUP", None)
 
 # what SQLAlchemy writes for MySQL 8.0.20 and later, and the drivers' own batching does not recognise
 _ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new [^%]*)", re.DOTALL)
@@ -162,6 +167,12 @@ class MySQL(Dialect):
         if packet < _SMALLEST_PACKET:
             raise Unfit(f"max_allowed_packet is {packet} bytes, and must be at least {_SMALLEST_PACKET}")
 
+    def is_lost(self, connection: DBAPIConnection) -> bool:
+        driver: Any = connection.driver_connection
+        if hasattr(driver, "_transport"):  # asyncmy's
+            return driver._transport is None or _is_hung_up(driver._transport)
+        return driver._writer is None or _is_hung_up(driver._writer.transport)
+
     def restore(self, connection: DBAPIConnection) -> None:
         # the server's last answer told the driver whether it is on, so nothing is sent where it is off
         if connection.get_autocommit():
@@ -215,6 +226,21 @@ def _deployment_lock(connection: Connection) -> str:
     """The lock's name: locks are the server's, and a name may have 64 characters, as many as a database's."""
     database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
     return f"axon_storage:{sha256(str(database).encode()).hexdigest()[:40]}"
+
+
+def _is_hung_up(transport: BaseTransport) -> bool:
+    """Whether the server has closed its side of a connection, by what the operating system knows.
+
+    The drivers look when they read the next answer, and the server's last word, that the connection was idle for too
+    long (4031), hides the end from asyncio's own reader.
+    """
+    if transport.is_closing():
+        return True
+    if _HUNG_UP is None:
+        return False
+    watch = system.poll()
+    watch.register(transport.get_extra_info("socket"), _HUNG_UP)
+    return bool(watch.poll(0))
 
 
 def _insisting_on_tls(aiomysql: Any) -> Callable[..., Awaitable[Any]]:

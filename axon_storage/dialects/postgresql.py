@@ -159,6 +159,9 @@ class PostgreSQL(OnConflict):
         if encoding != "UTF8":
             raise Unfit(f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8")
 
+    def is_lost(self, connection: DBAPIConnection) -> bool:
+        return bool(connection.driver_connection.is_closed())
+
     def take_deployment_lock(self, connection: Connection) -> bool:
         backend = connection.execute(select(func.pg_backend_pid())).scalar_one()
         driver: Any = connection.connection.driver_connection
