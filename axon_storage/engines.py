@@ -97,7 +97,11 @@ def script_url(url: str | URL) -> URL:
 
 
 def prepare_engine(engine: AsyncEngine) -> Dialect:
-    """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be."""
+    """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be.
+
+    Its sessions change for its maker too: on MySQL, MariaDB and Oracle they are at READ COMMITTED, not in autocommit,
+    unless a connection is given another isolation level; on SQLite a transaction begins with its first statement.
+    """
     inner = engine.sync_engine
     _check_every_at(engine.url)
     try:
