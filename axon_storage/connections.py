@@ -22,7 +22,8 @@ class Connections:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.dialect = prepare_engine(engine)
-        self.engine = with_own_options(engine)
+        self.engine, self._owner = with_own_options(engine), engine.sync_engine
+        self._has_connected = False
         self._reads, self._writes = self.options(writes=False), self.options(writes=True)
 
     def options(self, *, writes: bool) -> dict[str, Any]:
@@ -35,17 +36,18 @@ class Connections:
         What a driver makes of an address or option that it cannot use is a StorageConnectionError.
         """
         wait.what = "a connection"
-        # a database with one writer at a time needs no further connection: its writers take turns before they connect
-        separate = group and not self.dialect.serial_writes
+        # A database with one writer at a time needs no further connection: its writers take turns before they connect.
+        # And an engine's first connection must be its pool's: with that, SQLAlchemy learns what it has to know.
+        separate = group and self._has_connected and not self.dialect.serial_writes
         engine = self.engine.sync_engine
         try:
-            connection = connect_for_group(engine, self.dialect) if separate else engine.connect()
+            connection = connect_for_group(engine, self._owner, self.dialect) if separate else engine.connect()
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, OSError):  # as an unacceptable certificate is
                 raise
             reason = str(error).partition("\n")[0][:80]
             raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
-        wait.what = "the database"
+        wait.what, self._has_connected = "the database", True
         return connection
 
     def begin(self, connection: Connection, *, writes: bool, group: bool = False) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, StaticPoo
 
 from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
 from axon_storage.errors import StorageConnectionError
-from axon_storage.forks import leave_to_parent
+from axon_storage.forks import keep, leave_to_parent
 
 _PREPARED = "axon_storage_prepared"
 _MAY_GO_ALONE = "axon_storage_may_go_alone"
@@ -138,13 +138,13 @@ def engine_like(engine: AsyncEngine) -> AsyncEngine:
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
 
 
-def connect_for_group(engine: Engine, dialect: Dialect) -> Connection:
+def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connection:
     """Give a connection that only group commits use, whose statements wait for a lock only briefly.
 
-    They come from a pool beside the engine's, made like it, so that open transactions cannot take them all. The pool
-    is disposed of with the engine.
+    They come from a pool beside that of ``owner``, made like it, so that open transactions cannot take them all. The
+    pool is disposed of with ``owner``. ``engine``: ``owner``, or the same with other execution options.
     """
-    connection = Connection(engine, _group_pool(engine).connect())
+    connection = Connection(engine, _group_pool(owner).connect())
     if _WAITS_BRIEFLY not in connection.info and may_go_alone(connection):
         try:
             for statement in dialect.brief_lock_waits:
@@ -171,8 +171,10 @@ def _group_pool(engine: Engine) -> Pool:
 
         def dispose(_engine: Engine) -> None:
             _group_pools.pop(engine, None)
-            if process == os.getpid():  # else the connections are the parent process's
+            if process == os.getpid():
                 pool.dispose()
+            else:
+                keep(pool)
 
         event.listen(engine, "engine_disposed", dispose, once=True)
     return _group_pools[engine]

@@ -15,11 +15,18 @@ def leave_to_parent(engine: Engine) -> None:
     _engines.add(engine)
 
 
+def keep(pool: Pool) -> None:
+    """Keep a pool of the parent's from being collected in the child.
+
+    Drivers would close its connections, and asyncio would take them out of the parent's event loop, whose epoll the
+    child shares.
+    """
+    _inherited.append(pool)
+
+
 def _in_child() -> None:
-    # The old pools are kept. Were they collected, drivers would close their connections, and asyncio would take them
-    # out of the parent's event loop, whose epoll the child shares.
     for engine in _engines:
-        _inherited.append(engine.pool)
+        keep(engine.pool)
         engine.dispose(close=False)
 
 
