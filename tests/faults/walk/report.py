@@ -1,0 +1,94 @@
+"""Runs walks one after the other, counts what they do and break, and tells of those that break something."""
+
+import json
+import time
+from collections import Counter
+
+from tests.faults.walk.program import Program
+from tests.faults.walk.runs import Outcome, Walk, make_walk, run
+from tests.faults.walk.shrinking import Shrinker
+
+_TOLD = 5
+"""Violations of a run that are printed."""
+
+
+class Report:
+    """Of all runs on one database."""
+
+    def __init__(self, target: str, *, shrinks: bool = True) -> None:
+        self._target, self._shrinks = target, shrinks
+        self._runs = self._calls = self._reads = 0
+        self._began = time.monotonic()
+        self._ends: Counter[str] = Counter()
+        self._broken: Counter[str] = Counter()
+        self._kinds: dict[str, tuple[int, list[int]]] = {}
+        """For each kind of walk how many runs it had, and the seeds of those that broke promises."""
+        self.failures: list[str] = []
+        """What each run that broke a promise printed."""
+
+    async def run_seed(self, url: str, seed: int, calls: int, processes: int = 1) -> None:
+        """Make a walk from a seed, and run it."""
+        await self.run(url, make_walk(seed, calls, processes))
+
+    async def run(self, url: str, walk: Walk) -> None:
+        """Run a walk; where it breaks a promise, make it smaller, and print it."""
+        outcome = await run(walk, url)
+        self._count(outcome, walk)
+        if outcome.violations:
+            told = "\n".join([f"seed {walk[0].seed}, {_options(walk)}:", *_lines(outcome)])
+            print(told, flush=True)  # noqa: T201  # told with -rP
+            if self._shrinks:
+                told += await self._smallest(url, walk, outcome)
+            self.failures.append(told)
+
+    def _count(self, outcome: Outcome, walk: Walk) -> None:
+        self._runs += 1
+        self._calls += outcome.calls
+        self._reads += outcome.reads
+        self._ends += outcome.ends
+        self._broken.update(sorted(outcome.promises))
+        kind = _kind(walk[0])
+        runs, seeds = self._kinds.get(kind, (0, []))
+        self._kinds[kind] = runs + 1, seeds + [walk[0].seed] * bool(outcome.violations)
+
+    async def _smallest(self, url: str, walk: Walk, outcome: Outcome) -> str:
+        """Tell the smallest walk that still breaks one of the same promises, as `--replay` takes it."""
+        shrinker = Shrinker(url, outcome.promises)
+        smallest = await shrinker.shrink(walk)
+        steps = sum(len(program.places()) for program in smallest)
+        data = json.dumps([json.loads(program.to_json()) for program in smallest])
+        told = f"\nsmallest after {shrinker.runs} runs, {steps} steps, for --replay:\n{data}"
+        print(told, flush=True)  # noqa: T201  # as above
+        return told
+
+    def summary(self) -> str:
+        """Tell what was done, and how many runs broke each promise."""
+        broken = ", ".join(f"{promise} in {count}" for promise, count in sorted(self._broken.items()))
+        return "\n".join(
+            [
+                f"{self._target}: {self._runs} runs, {self._calls} calls, {self._reads} reads, {dict(self._ends)}, "
+                f"{time.monotonic() - self._began:.0f} s; broken: {broken or 'nothing'}",
+                *(
+                    f"  {kind}: {len(seeds)} of {runs} runs broke promises, seeds {seeds}"
+                    for kind, (runs, seeds) in sorted(self._kinds.items())
+                ),
+            ]
+        )
+
+
+def _kind(program: Program) -> str:
+    blocks = sum(step.kind == "block" for task in program.tasks for step in task)
+    return f"group commit {'on' if program.group_commit else 'off'}, {'with' if blocks else 'without'} blocks"
+
+
+def _options(walk: Walk) -> str:
+    return "; ".join(
+        f"pool {program.pool_size}+{program.max_overflow}, {_kind(program)}"
+        f"{' in key order' if program.sorted_blocks else ''}, {len(program.tasks)} tasks"
+        for program in walk
+    )
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    lines = [f"  {violation.promise}: {violation.text}" for violation in outcome.violations]
+    return [*lines[:_TOLD], *([f"  and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else [])]

@@ -1,0 +1,70 @@
+"""Makes a walk that breaks a promise smaller, as long as it still breaks it."""
+
+import time
+from dataclasses import dataclass, field
+
+from tests.faults.walk.runs import Walk, run
+
+Place = tuple[int, int, int]
+"""A step: its process, its task, and its place there."""
+
+
+@dataclass
+class Shrinker:
+    """Leaves out ever smaller parts of a walk (delta debugging).
+
+    A smaller walk is run up to ``repeats`` times, since it depends on timing what a run meets. The search ends after
+    ``most_runs`` runs, or ``seconds``.
+    """
+
+    url: str
+    promises: set[str]
+    repeats: int = 3
+    most_runs: int = 120
+    seconds: float = 90.0
+    runs: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    async def shrink(self, walk: Walk) -> Walk:
+        """Give the smallest walk that was found to break one of the promises."""
+        kept, parts = _places(walk), 2
+        while len(kept) > 1 and not self._is_over():
+            smaller = await self._smaller(walk, kept, parts)
+            if smaller is not None:
+                kept, parts = smaller, max(parts - 1, 2)
+            elif parts >= len(kept):
+                break
+            else:
+                parts = min(2 * parts, len(kept))
+        return _only(walk, kept)
+
+    async def _smaller(self, walk: Walk, kept: list[Place], parts: int) -> list[Place] | None:
+        """Leave out one of so many parts; None where each of them is needed."""
+        size = -(-len(kept) // parts)
+        for first in range(0, len(kept), size):
+            rest = kept[:first] + kept[first + size :]
+            if rest and await self._breaks(_only(walk, rest)):
+                return rest
+        return None
+
+    async def _breaks(self, walk: Walk) -> bool:
+        for _ in range(self.repeats):
+            if self._is_over():
+                return False
+            self.runs += 1
+            if self.promises & (await run(walk, self.url)).promises:
+                return True
+        return False
+
+    def _is_over(self) -> bool:
+        return self.runs >= self.most_runs or time.monotonic() - self._began > self.seconds
+
+
+def _places(walk: Walk) -> list[Place]:
+    return [(process, task, at) for process, program in enumerate(walk) for task, at in program.places()]
+
+
+def _only(walk: Walk, kept: list[Place]) -> Walk:
+    return [
+        program.only([(task, at) for of, task, at in kept if of == process]) for process, program in enumerate(walk)
+    ]
