@@ -167,9 +167,9 @@ class Model:
     def _objection_to_all(
         self, effects: Iterable[Effect], start: float, end: float, shown: Set[Transaction] = frozenset()
     ) -> tuple[str, str] | None:
-        """None where one of the writes can be shown, else why the one that started last before the end cannot."""
+        """None where one of the writes can be shown, else why the last of those that started before cannot."""
         objection: tuple[str, str] | None = ("P1", "nobody wrote that")
-        for effect in sorted(effects, key=lambda effect: (effect.start < end, effect.start)):
+        for effect in sorted(effects, key=lambda effect: (effect.start < end, effect.of.end)):
             objection = self._objection(effect, start, end, shown)
             if objection is None:
                 break
@@ -190,7 +190,8 @@ class Model:
             return "P3" if late else "P1", f"{effect} was over: an earlier read showed something else"
         for other in self._effects[effect.row]:
             if other.of in shown and effect.before(other):
-                return "P4", f"{effect} is older than {other}, which shows in another row"
+                broken = "P2" if effect.before(other) == "P2" else "P4"
+                return broken, f"{effect} is older than {other}, which shows in another row"
         return None
 
     def _wrong_counts(self) -> Iterator[Violation]:

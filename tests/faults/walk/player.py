@@ -54,7 +54,7 @@ class Player:
         self._owner = SqlRepository(self.engine, group_commit=program.group_commit, operation_timeout=SECONDS)
         self._storage: StorageBackend = self._owner.for_tenant(tenant)
         self.ledger = Ledger()
-        self._calls, self._hung = 0, False
+        self._calls, self._hung, self._stalled = 0, False, False
 
     async def play(self) -> None:
         """Make all calls, read what is there when they have ended and a second later, and close."""
@@ -68,7 +68,7 @@ class Player:
         for step in steps:
             if step.pause:
                 await asyncio.sleep(step.pause)
-            if self._hung:  # what follows would only wait for it too
+            if self._hung or self._stalled:  # what follows would only wait too
                 return
             await self._step(step)
 
@@ -141,6 +141,7 @@ class Player:
             self._object("P5", f"{step}: {type(error).__name__}: {error}")
         took = (time.monotonic_ns() - call.start) / 1e9
         if step.timeout is None and self._program.sorted_blocks and took > SECONDS * 0.95:
+            self._stalled = True
             self._object("P6", f"{step} waited for {took:.0f} s, and no block is held for a second: {error}")
 
     @contextmanager

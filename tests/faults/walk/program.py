@@ -45,8 +45,8 @@ class Step:
 class Program:
     """What one process does: the options of its storage, and the steps of each of its tasks.
 
-    ``sorted_blocks``: blocks write their rows in key order, as the package does, so that deadlocks are rare. This is so
-    in all processes of a walk, or in none.
+    ``sorted_blocks``: blocks write their rows in key order, as the package does, so that deadlocks are rare. This and
+    ``group_commit`` are the same in all processes of a walk.
     """
 
     seed: int
@@ -102,7 +102,8 @@ def in_order(row: str) -> tuple[int, int, str]:
 def generate(seed: int, calls: int, *, process: int = 0, processes: int = 1) -> Program:
     """Make the program of one process; its tasks make ``calls`` calls in all, readers not counted."""
     dice, common = random.Random(f"{seed} {process}"), random.Random(seed)  # noqa: S311  # repeatable
-    maker = _Maker(dice, _rows(process, processes), sorted_blocks=common.random() < 0.6)
+    group_commit, sorted_blocks, blocks = (common.random() < chance for chance in (0.75, 0.6, 0.7))
+    maker = _Maker(dice, _rows(process, processes), sorted_blocks=sorted_blocks, blocks=blocks)
     writers = dice.randint(4, 12)
     tasks = [tuple(maker.step() for _ in range(-(-calls // writers))) for _ in range(writers)]
     tasks += [tuple(maker.read(0.01) for _ in range(calls // 8)) for _ in range(dice.randint(1, 2))]
@@ -110,8 +111,8 @@ def generate(seed: int, calls: int, *, process: int = 0, processes: int = 1) -> 
         seed=seed,
         pool_size=dice.randint(1, 5),
         max_overflow=dice.choice([0, 0, 3]),
-        group_commit=dice.random() < 0.75,
-        sorted_blocks=maker.sorted_blocks,
+        group_commit=group_commit,
+        sorted_blocks=sorted_blocks,
         tasks=tuple(tasks),
     )
 
@@ -129,12 +130,10 @@ def _rows(process: int, processes: int) -> list[str]:
 class _Maker:
     """Makes steps, by chances that are the same for a whole program."""
 
-    def __init__(self, dice: random.Random, rows: list[str], *, sorted_blocks: bool) -> None:
-        self._dice, self._rows, self.sorted_blocks = dice, rows, sorted_blocks
+    def __init__(self, dice: random.Random, rows: list[str], *, sorted_blocks: bool, blocks: bool) -> None:
+        self._dice, self._rows, self._sorted_blocks = dice, rows, sorted_blocks
         self._gives_up = dice.choice([0.0, 0.1, 0.25])
-        self._weights = dict(CALLS)
-        if dice.random() < 0.3:
-            self._weights["block"] = 0
+        self._weights = CALLS if blocks else {**CALLS, "block": 0}
 
     def step(self) -> Step:
         dice = self._dice
@@ -178,7 +177,7 @@ class _Maker:
 
     def _block(self) -> Step:
         rows = self._some(3)
-        if self.sorted_blocks:
+        if self._sorted_blocks:
             rows.sort(key=in_order)
         writes = tuple((self._dice.choice(["save", "save", "save", "delete"]), row) for row in rows)
         holds = [self._dice.choice([0.0, self._dice.uniform(0, 0.01)]) for _ in writes]

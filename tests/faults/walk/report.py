@@ -90,5 +90,8 @@ def _options(walk: Walk) -> str:
 
 
 def _lines(outcome: Outcome) -> list[str]:
-    lines = [f"  {violation.promise}: {violation.text}" for violation in outcome.violations]
+    # one of each promise first, since a call that hangs is told by all that wait for it
+    firsts = list({violation.promise: violation for violation in reversed(outcome.violations)}.values())
+    rest = [violation for violation in outcome.violations if violation not in firsts]
+    lines = [f"  {violation.promise}: {violation.text}" for violation in [*firsts, *rest]]
     return [*lines[:_TOLD], *([f"  and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else [])]
