@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import json
 import tempfile
+import time
+from math import inf
 from pathlib import Path
 
 from tests.databases import Databases
 from tests.faults.walk.program import Program
 from tests.faults.walk.report import Report
-from tests.faults.walk.runs import Walk, prepare
+from tests.faults.walk.runs import Walk, make_walk, prepare
 from tests.servers import Servers
 
 TARGETS = ("sqlite", "postgresql", "mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy")
@@ -21,6 +23,7 @@ def main() -> None:
     parser.add_argument("--target", choices=TARGETS, default="sqlite")
     parser.add_argument("--seed", type=int, default=1, help="of the first run; each further run adds 1")
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=inf, help="no further run begins after so many")
     parser.add_argument("--calls", type=int, default=300, help="in each run, of all processes together")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--replay", type=Path, help="a file with the line that a failed run printed")
@@ -35,19 +38,19 @@ def main() -> None:
 
 
 async def _walk(options: argparse.Namespace, databases: Databases) -> None:
+    end = time.monotonic() + options.seconds
     report = Report(options.target, shrinks=not options.no_shrink)
     url = await databases.empty(options.target)
     try:
         await prepare(url)
-        if options.replay:
-            for _ in range(options.runs):
-                await report.run(url, _read(options.replay))
-        else:
-            for seed in range(options.seed, options.seed + options.runs):
-                await report.run_seed(url, seed, options.calls, options.processes)
+        for seed in range(options.seed, options.seed + options.runs):
+            replayed = options.replay and _read(options.replay)
+            await report.run(url, replayed or make_walk(seed, options.calls, options.processes))
+            if time.monotonic() > end:
+                break
     finally:
+        print(report.summary(), flush=True)  # noqa: T201  # a command's output
         await databases.close()
-    print(report.summary())  # noqa: T201  # a command's output
 
 
 def _read(file: Path) -> Walk:

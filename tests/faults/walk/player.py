@@ -244,9 +244,9 @@ class Player:
     async def _read(self, step: Step) -> None:
         try:
             await read(self._storage, self._process, self.ledger, step.writes[0][1])
-        except StorageError as error:
-            if not error.transient:
-                self._object("P5", f"{step}: {error}")
+        except Exception as error:  # whatever it is, it is told
+            if not isinstance(error, StorageError) or not error.transient:
+                self._object("P5", f"{step}: {type(error).__name__}: {error}")
 
 
 async def _all_free(engine: AsyncEngine) -> None:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 
 from tests.faults.walk.program import Program
-from tests.faults.walk.runs import Outcome, Walk, make_walk, run
+from tests.faults.walk.runs import Outcome, Walk, run
 from tests.faults.walk.shrinking import Shrinker
 
 _TOLD = 5
@@ -25,10 +25,6 @@ class Report:
         """For each kind of walk how many runs it had, and the seeds of those that broke promises."""
         self.failures: list[str] = []
         """What each run that broke a promise printed."""
-
-    async def run_seed(self, url: str, seed: int, calls: int, processes: int = 1) -> None:
-        """Make a walk from a seed, and run it."""
-        await self.run(url, make_walk(seed, calls, processes))
 
     async def run(self, url: str, walk: Walk) -> None:
         """Run a walk; where it breaks a promise, make it smaller, and print it."""

@@ -13,7 +13,7 @@ import pytest
 
 from tests.databases import Databases
 from tests.faults.walk.report import Report
-from tests.faults.walk.runs import prepare
+from tests.faults.walk.runs import make_walk, prepare
 
 FULL = "AXON_FAULTS" in os.environ
 SECONDS = float(os.environ.get("AXON_WALK_SECONDS", "60")) if FULL else 3.0
@@ -34,7 +34,7 @@ async def test_a_random_walk_breaks_no_promise(databases: Databases, target: str
     await prepare(url)
     report, end = Report(target), time.monotonic() + SECONDS
     for seed in count(SEED):
-        await report.run_seed(url, seed, CALLS, processes)
+        await report.run(url, make_walk(seed, CALLS, processes))
         if report.failures or time.monotonic() > end:
             break
     print(report.summary())  # noqa: T201  # told with -rP
