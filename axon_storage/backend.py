@@ -27,7 +27,7 @@ from axon_storage.rows import (
     ScheduleRow,
     SessionRow,
     TraceRow,
-    check_field,
+    check_values,
 )
 from axon_storage.tenancy import check_tenant, current_tenant
 
@@ -375,7 +375,7 @@ class StorageBackend(ABC):
     async def _delete(self, operation: str, row_type: type[Row], *prefix: Any, last: Iterable[Any]) -> int:
         with named(operation):
             fields = checked_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
-            keys = [check_field(row_type, row_type.KEY[-1], value) for value in last]
+            keys = check_values(row_type, row_type.KEY[-1], last)
             call = Delete(operation=operation, tenant=self._tenant(), row_type=row_type, prefix=fields, last=keys)
         return await self._run(call)
 

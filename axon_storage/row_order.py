@@ -41,6 +41,10 @@ class RowOrder(Generic[W]):
 
     def remove(self, write: W) -> list[W]:
         """Take out a write that has ended or was given up; give those that now wait for no other."""
+        if not write.before and not write.after:
+            for row in write.rows:
+                del self._last[row]
+            return []
         free = []
         for row in write.rows:
             earlier, later = write.before.pop(row, None), write.after.pop(row, None)

@@ -329,9 +329,15 @@ def _checks_of(row_type: type[Row]) -> list[tuple[str, Callable[[Any], Any], boo
 
 def check_field(row_type: type[Row], name: str, value: Any) -> Any:
     """Give one field's value to store or search for, refused as in a row."""
-    kind = next(field.kind for field in fields_of(row_type) if field.name == name)
+    return check_values(row_type, name, [value])[0]
+
+
+def check_values(row_type: type[Row], name: str, values: Iterable[Any]) -> list[Any]:
+    """Give values of one field, each as :func:`check_field` does."""
+    check = next(field.kind.check for field in fields_of(row_type) if field.name == name)
+    given = list(values)  # an error of the caller's iterable is the caller's
     try:
-        return kind.check(value)
+        return [check(value) for value in given]
     except ValueError as refused:
         raise refusal(f"{row_type.TABLE}.{name}", refused) from None
 

@@ -98,7 +98,9 @@ class Writer:
         return Write(call.operation, None, places, len(stores), sum([stored.size for stored in stores]), stores)
 
     def _delete(self, call: calls.Delete) -> Write[int]:
-        last = sorted(set(call.last), key=_in_stored_order)
+        as_stored = {_in_stored_order(key): key for key in call.last}
+        order = sorted(as_stored)
+        last = [as_stored[key] for key in order]
         chunks = [last[start : start + BATCH_ROWS] for start in range(0, len(last), BATCH_ROWS)]
         parameters = {"tenant_id": call.tenant, **call.prefix}
         batches: list[Values | list[Values]] = (
@@ -107,9 +109,9 @@ class Writer:
             else [[parameters | {"last": key} for key in chunk] for chunk in chunks]
         )
         head = (call.tenant, *map(_in_stored_order, call.prefix.values()))
-        places = {(call.row_type.TABLE, (*head, _in_stored_order(key))) for key in last}
+        places = {(call.row_type.TABLE, (*head, key)) for key in order}
         statement = statements.remove(self.dialect, call.row_type)
-        first = (ROW_TYPES.index(call.row_type), *head, *map(_in_stored_order, last[:1]))
+        first = (ROW_TYPES.index(call.row_type), *head, *order[:1])
         removal = Removed(first, statement, batches)
         return Write(call.operation, 0, places, len(places), len(places) * ROW_BYTES, removal=removal)
 
