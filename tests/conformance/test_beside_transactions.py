@@ -227,6 +227,16 @@ async def test_a_batch_that_meets_a_locked_row_commits_its_other_writes(engine: 
     assert {key: await value_of(storage, str(key)) for key in range(10)} == {key: str(30 + key) for key in range(10)}
 
 
+async def test_a_read_beside_a_batch_may_be_what_an_engine_first_connects_for(url: str) -> None:
+    for turn in range(12):
+        async with storage_with(url) as storage:
+            calls = start(*(save(storage, str(number)) for number in range(20)))
+            await asyncio.sleep(0)
+            calls[0].cancel()  # the one that is alone, and connects first
+            await asyncio.sleep(0.0005 * turn)
+            await asyncio.gather(*(storage.load_daemons() for _ in range(3)), *calls[1:])
+
+
 # Wrong use.
 
 OUTSIDE: dict[str, Callable[[SqlRepository], Awaitable[Any]]] = {
