@@ -123,15 +123,17 @@ async def finished(work: Awaitable[T], wait: Wait) -> T:
     The cancellation is noted on ``wait``, whose bound raises it. After the grace the work is cancelled, and its outcome
     is unknown.
     """
-    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
     timer: asyncio.TimerHandle | None = None
-    while True:
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.done():
-                if timer is not None:
-                    timer.cancel()
-                raise
-            wait.outlived_cancellation = True
-            timer = timer or loop.call_later(GRACE_SECONDS, task.cancel)
+    try:
+        while True:
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if task.cancelled():
+                    raise
+                wait.outlived_cancellation = True
+                timer = timer or asyncio.get_running_loop().call_later(GRACE_SECONDS, task.cancel)
+    finally:
+        if timer is not None:
+            timer.cancel()

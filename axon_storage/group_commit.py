@@ -257,7 +257,8 @@ class GroupCommit:
         now = asyncio.get_running_loop().time()
         # each caller's own time-out gives the batch up before
         seconds = max([queued.deadline for queued in writes]) - now + GRACE_SECONDS
-        lock_first = self._transactions > 0 and not batch.alone
+        beside = self._transactions > 0
+        lock_first = not batch.alone and self._executor.dialect.locks_rows_first(beside_transaction=beside)
         work = self._writer.together([queued.write for queued in writes], lock_first=lock_first)
         return await self._executor.run("group commit", work, seconds=seconds, wait=batch.wait, group=not batch.alone)
 

@@ -128,10 +128,9 @@ class Writer:
     def together(self, writes: Sequence[Write[Any]], *, lock_first: bool = False) -> Work[list[Any]]:
         """The work of several writes and its answers; what is deleted is not saved by a later one of them.
 
-        ``lock_first``: where the database needs a statement for that, it does not wait for a locked row while it holds
-        others.
+        ``lock_first``: with a statement that locks the rows, and fails at once where one is locked.
         """
-        locks = _keys(writes) if lock_first and self.dialect.locks_rows_first else {}
+        locks = _keys(writes) if lock_first else {}
         batches = list(self._batches(stored for write in writes for stored in write.stores))
         removals = [(number, write.removal) for number, write in enumerate(writes) if write.removal is not None]
         removals.sort(key=lambda numbered: numbered[1].first)

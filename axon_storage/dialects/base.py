@@ -1,7 +1,9 @@
 """What can differ between databases: class attributes first, a few methods second; one subclass a database."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from ssl import SSLCertVerificationError, SSLContext
 from typing import Any, ClassVar, NamedTuple
 
@@ -120,9 +122,6 @@ class Dialect:
     brief_lock_waits_local: ClassVar[Sequence[str]] = ()
     """Statements that do so for one transaction, where a pooler gives each transaction another session."""
 
-    locks_rows_first: ClassVar[bool] = False
-    """Whether a group commit locks its rows before it writes them, since only that can be told not to wait."""
-
     lost_race_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes after which a save's statement may be run again in its transaction, which is as it was before it."""
 
@@ -209,6 +208,14 @@ class Dialect:
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         """Delete the rows that meet the conditions, taking them in key order where that can be said."""
         return delete(table).where(*conditions)
+
+    def locks_rows_first(self, *, beside_transaction: bool) -> bool:
+        """Whether a group commit locks its rows before it writes them, since only that can be told not to wait.
+
+        ``beside_transaction``: a transaction() of the same storage is open.
+        """
+        del beside_transaction
+        return False
 
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
         """Lock those rows that are there; fail at once where one is locked. ``keys``: sorted, as they are stored."""
@@ -328,6 +335,25 @@ class Dialect:
 def replaced(table: Table) -> list[str]:
     """The columns that a later save of the same key replaces."""
     return [column.name for column in table.c if not column.primary_key and WRITTEN_ONCE not in column.info]
+
+
+def any_key(
+    names: Sequence[str], keys: Sequence[tuple[Any, ...]], placeholder: Callable[[int], str]
+) -> tuple[str, tuple[Any, ...]]:
+    """Give a condition that holds for the rows of sorted keys, and its parameters, numbered from 1.
+
+    As text: SQLAlchemy takes longer to expand long lists than a server takes to find the rows.
+    """
+    conditions: list[str] = []
+    parameters: list[Any] = []
+    for prefix, of_prefix in groupby(keys, key=itemgetter(slice(-1))):
+        lasts = [key[-1] for key in of_prefix]
+        first = len(parameters) + 1
+        holders = [placeholder(first + number) for number in range(len(prefix) + len(lasts))]
+        equal = [f"{name} = {holder}" for name, holder in zip(names, holders, strict=False)][: len(prefix)]
+        conditions.append(f"({' AND '.join(equal)} AND {names[-1]} IN ({', '.join(holders[len(prefix) :])}))")
+        parameters += [*prefix, *lasts]
+    return " OR ".join(conditions), tuple(parameters)
 
 
 def execute(connection: DBAPIConnection, statement: str) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
 
-from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, execute, replaced
+from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, any_key, execute, replaced
 
 _CHARSET = "AL32UTF8"
 _LOCK_TABLE = "axon_storage_lock"
@@ -63,6 +63,7 @@ class Oracle(Dialect):
         {"ORA-00060", "ORA-08177", "ORA-00054", "ORA-30006", "ORA-02049", "ORA-04020", "ORA-04021", "ORA-00001"}
         | {"ORA-16000", "ORA-01555", "ORA-25402", "ORA-25408"}
     )
+    lock_timeout_codes = frozenset({"ORA-00054"})
     # A MERGE that found no row and met it when it inserted; what failed was that row, not the transaction.
     lost_race_codes = frozenset({"ORA-00001"})
 
@@ -99,6 +100,17 @@ class Oracle(Dialect):
 
     def insert_once(self, table: Table) -> Executable:
         return _Merge(table)
+
+    def locks_rows_first(self, *, beside_transaction: bool) -> bool:
+        del beside_transaction
+        return True  # there is no other way
+
+    def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+        stored = [tuple([escaped(value) if isinstance(value, str) else value for value in key]) for key in keys]
+        condition, parameters = any_key([column.name for column in table.primary_key], stored, ":k{}".format)
+        statement = f"SELECT tenant_id FROM {table.name} WHERE {condition} FOR UPDATE NOWAIT"  # noqa: S608  # ours
+        named = {f"k{number}": value for number, value in enumerate(parameters, 1)}
+        connection.exec_driver_sql(statement, named).all()
 
     def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
         # SQLAlchemy gives this type to CLOBs. As a CLOB each value costs round trips of its own, so short ones go as

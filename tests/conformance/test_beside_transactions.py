@@ -27,7 +27,9 @@ from tests.samples import sample
 pytestmark = pytest.mark.timeout(120)
 
 held_up_on_sqlite = pytest.mark.not_on("sqlite", "a transaction that writes holds up every other")
-no_brief_lock_wait = pytest.mark.not_on("oracle", "a statement that writes cannot be told to wait only briefly")
+no_brief_lock_wait = pytest.mark.not_on(
+    "oracle", "a row that is not committed cannot be locked, so a batch waits for it"
+)
 
 
 def save(storage: StorageBackend, key: str, value: str = "") -> Awaitable[None]:
@@ -85,6 +87,7 @@ async def test_writes_of_one_row_take_effect_in_the_order_of_their_calls(
         assert {key: await value_of(storage, key) for key in last} == last
 
 
+@pytest.mark.not_on("oracle", "the double goes on with a statement that waits for a lock when its client is gone")
 @pytest.mark.parametrize("ends", ["cancelled", "timed out"])
 @pytest.mark.parametrize("group_commit", [True, False])
 async def test_a_write_that_was_given_up_is_not_stored_over_a_later_one(

@@ -132,14 +132,14 @@ async def test_an_append_that_is_there_already_stays_as_it_is(repository: SqlRep
 
 
 async def test_rows_of_several_tenants_go_together_and_stay_apart(
-    repository: SqlRepository, engine: AsyncEngine
+    repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:
     tenants = [f"tenant {number}" for number in range(9)]
     with statements(engine) as seen:
         await asyncio.gather(
             *(repository.for_tenant(name).save_session(sample(SessionRow, name, value=name)) for name in tenants)
         )
-    assert len(seen) == 2
+    assert len(seen) == (3 if target.startswith("oracle") else 2)  # which locks the rows first
     for name in tenants:
         assert [entry.value for entry in await repository.for_tenant(name).load_sessions("name")] == [name]
 
@@ -181,7 +181,7 @@ async def test_callers_that_give_up_harm_no_neighbour(repository: SqlRepository,
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1::2])
     assert await sources(repository) == sorted(map(str, range(0, CALLS, 2)))  # they were forgotten in the queue
-    assert len(seen) <= 2
+    assert len(seen) <= 3
     assert (repository._group.ready.rows, repository._group.ready.bytes) == (0, 0)
 
 
@@ -237,7 +237,18 @@ async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_al
 
 
 @held_up_on_sqlite
-@pytest.mark.parametrize("how", ["evicts", "appends"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "evicts",
+        pytest.param(
+            "appends",
+            marks=pytest.mark.not_on(
+                "oracle", "a row that is not committed cannot be locked, so the batch waits for it"
+            ),
+        ),
+    ],
+)
 async def test_a_row_that_a_block_holds_without_a_save_is_waited_for_alone_too(
     repository: SqlRepository, how: str
 ) -> None:

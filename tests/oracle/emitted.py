@@ -1,5 +1,6 @@
 """Every statement that is sent to an Oracle: by opening, by each public method, by the schema's migrations."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
         await store(storage, sample(row_type))
         await load(storage, row_type)
     await storage.save_many([sample(row_type) for row_type in ROW_TYPES] * 2)
+    await asyncio.gather(*(store(storage, sample(row_type)) for row_type in ROW_TYPES * 2))  # which go together
     async with storage.transaction() as block:
         await block.load_traces(3, 2)
     await storage.load_traces(3, 2)
