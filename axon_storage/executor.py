@@ -193,9 +193,9 @@ class Executor:
             return
         wait.what, wait.committing = COMMIT, True
         try:
-            if wait.own_task:
+            if wait.own_task or not self.dialect.commit_outlives_cancellation:
                 commit(connection)
-            else:  # its caller's task, which the caller may cancel
+            else:  # the task is the caller's, who may cancel it
                 await_only(finished(greenlet_spawn(commit, connection), wait))
         finally:
             wait.committing = False

@@ -243,6 +243,8 @@ class GroupCommit:
             for queued, answer in zip(writes, answers, strict=True):
                 queued.answer(answer)
                 self._end(queued)
+            if len(writes) == len(batch.writes):
+                batch.writes.clear()  # before the callers make new ones, which spares garbage collections
 
     def _may_be_sent(self, queued: QueuedWrite, batch: Batch) -> bool:
         """Whether a write's caller still waits, and the earlier writes of its rows have ended or go along."""
@@ -284,7 +286,7 @@ class GroupCommit:
         for queued in reversed(batch.writes):
             if queued.carrier is batch and not queued.ended:
                 self._leave(queued, batch, cancelled=task.cancelled())
-        batch.writes.clear()  # which refer to the batch: the garbage collector need not find that out
+        batch.writes.clear()  # they refer to the batch
         batch.over.set()
         self._change.set()
         self._dispatch()

@@ -1,9 +1,13 @@
 """The order in which writes of one row take effect: each waits for the earlier ones, in the order of their calls."""
 
-from collections.abc import Set
-from typing import Generic, Self, TypeVar
+from collections.abc import Mapping, Set
+from types import MappingProxyType
+from typing import Any, Generic, Self, TypeVar
 
 from axon_storage.writes import Place
+
+NO_WRITES: Mapping[Place, Any] = MappingProxyType({})
+"""The neighbours of a write that has none: a dict less for the garbage collector to count."""
 
 
 class OrderedWrite:
@@ -15,8 +19,8 @@ class OrderedWrite:
     __slots__ = ("after", "before", "rows")
 
     rows: Set[Place]
-    before: dict[Place, Self]
-    after: dict[Place, Self]
+    before: Mapping[Place, Self]
+    after: Mapping[Place, Self]
 
 
 W = TypeVar("W", bound=OrderedWrite)
@@ -36,7 +40,8 @@ class RowOrder(Generic[W]):
         for row in write.rows:
             earlier = self._last.get(row)
             if earlier is not None:
-                write.before[row], earlier.after[row] = earlier, write
+                write.before = _linked(write.before, row, earlier)
+                earlier.after = _linked(earlier.after, row, write)
             self._last[row] = write
 
     def remove(self, write: W) -> list[W]:
@@ -47,20 +52,24 @@ class RowOrder(Generic[W]):
             return []
         free = []
         for row in write.rows:
-            earlier, later = write.before.pop(row, None), write.after.pop(row, None)
+            earlier, later = write.before.get(row), write.after.get(row)
             if earlier is not None:
-                _link(earlier.after, row, later)
+                earlier.after = _linked(earlier.after, row, later)
             if later is None:
-                _link(self._last, row, earlier)
+                _linked(self._last, row, earlier)
             else:
-                _link(later.before, row, earlier)
+                later.before = _linked(later.before, row, earlier)
                 if not later.before:
                     free.append(later)
+        write.before = write.after = NO_WRITES
         return free
 
 
-def _link(links: dict[Place, W], row: Place, write: W | None) -> None:
+def _linked(links: Mapping[Place, W], row: Place, write: W | None) -> dict[Place, W]:
+    """Give links, in place where they are a dict, with another write for a row, or none."""
+    linked = links if isinstance(links, dict) else {}
     if write is None:
-        del links[row]
+        del linked[row]
     else:
-        links[row] = write
+        linked[row] = write
+    return linked

@@ -8,7 +8,7 @@ from typing import Any
 
 from axon_storage.deadline import Wait
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.row_order import OrderedWrite
+from axon_storage.row_order import NO_WRITES, OrderedWrite
 from axon_storage.translation import LockTimeoutError
 from axon_storage.writes import BATCH_BYTES, BATCH_ROWS, Write
 
@@ -29,7 +29,7 @@ class QueuedWrite(OrderedWrite):
     __slots__ = ("carrier", "deadline", "due", "ended", "expired", "future", "queue", "seconds", "write")
 
     def __init__(self, write: Write[Any], seconds: float, deadline: float) -> None:
-        self.rows, self.before, self.after = write.places, {}, {}
+        self.rows, self.before, self.after = write.places, NO_WRITES, NO_WRITES
         self.write, self.seconds, self.deadline = write, seconds, deadline
         self.future: asyncio.Future[Any] | None = None
         self.queue: Queue | None = None

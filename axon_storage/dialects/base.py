@@ -115,6 +115,8 @@ class Dialect:
     transient_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes after which the whole transaction may succeed when run again."""
 
+    commit_outlives_cancellation: ClassVar[bool] = False
+    """Whether the driver, cancelled in a COMMIT, closes its connection without waiting for the server to end it."""
     lock_timeout_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes that say a lock was not free in time."""
     brief_lock_waits: ClassVar[Sequence[str]] = ()

@@ -77,6 +77,7 @@ class MySQL(Dialect):
         | {"2002", "2003", "2006", "2013", "2014", "2055"}
     )
 
+    commit_outlives_cancellation = True
     lock_timeout_codes = frozenset({"1205", "3572"})
     brief_lock_waits = ("SET SESSION innodb_lock_wait_timeout = 1",)  # whole seconds, at least one
 

@@ -63,6 +63,7 @@ class Oracle(Dialect):
         {"ORA-00060", "ORA-08177", "ORA-00054", "ORA-30006", "ORA-02049", "ORA-04020", "ORA-04021", "ORA-00001"}
         | {"ORA-16000", "ORA-01555", "ORA-25402", "ORA-25408"}
     )
+    commit_outlives_cancellation = True
     lock_timeout_codes = frozenset({"ORA-00054"})
     # A MERGE that found no row and met it when it inserted; what failed was that row, not the transaction.
     lost_race_codes = frozenset({"ORA-00001"})
