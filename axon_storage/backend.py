@@ -270,7 +270,9 @@ class StorageBackend(ABC):
     def transaction(self) -> AbstractAsyncContextManager["StorageBackend"]:
         """Open a transaction: its target has these same methods, all committed at the block's end or none.
 
-        It is never retried: a failure with ``error.transient`` set ends the block, and the caller may run it again.
+        It is never run again: a failure with ``error.transient`` set ends the block, and the caller may run it again.
+        Only the opening and the first call are, since until that call has ended nothing has been done. The task that
+        opened it writes through its target alone until the block ends; past it, a write is a :class:`QueryError`.
         """
 
     async def tenant_ids(self) -> list[str]:

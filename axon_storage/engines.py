@@ -50,9 +50,10 @@ def create_engine(
     """Make an engine that is fit from the start, from a plain URL such as ``postgresql://user@host/name``.
 
     The pool keeps ``pool_size`` connections and opens ``max_overflow`` more when those are busy; a call waits
-    ``pool_timeout`` seconds for one. Connecting may take ``connect_timeout`` seconds. ``sslmode`` (or ``ssl_mode``,
-    ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert`` (``ssl_cert``) and ``sslkey`` (``ssl_key``) in the URL mean the
-    same on every driver. A URL that will not do is a :class:`StorageConnectionError`.
+    ``pool_timeout`` seconds for one. Group commits open up to two more, except on SQLite. Connecting may take
+    ``connect_timeout`` seconds. ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``
+    (``ssl_cert``) and ``sslkey`` (``ssl_key``) in the URL mean the same on every driver. A URL that cannot be used is
+    a :class:`StorageConnectionError`.
     """
     parsed = _parsed(url)
     try:
