@@ -218,6 +218,28 @@ async def test_the_writers_of_a_locked_row_take_no_room_and_no_time_from_others(
 
 
 @held_up_on_sqlite
+@pytest.mark.parametrize("group_commit", [True, False])
+async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine, *, group_commit: bool) -> None:
+    storage, elsewhere = SqlRepository(engine, group_commit=group_commit), SqlRepository(engine)
+    async with asyncio.timeout(60), elsewhere.transaction() as holder:
+        await save(holder, "locked")
+        [first] = start(save(storage, "locked"))
+        await asyncio.sleep(0)
+        with operation_timeout(0.2):
+            with pytest.raises(StorageConnectionError, match=r"not done .* for an earlier write of the same row$"):
+                await save(storage, "locked")
+            if group_commit:
+                storage._group.blocked.max_rows = 1
+                [second] = start(save(storage, "locked"))
+                await asyncio.sleep(0)
+                with pytest.raises(StorageConnectionError, match=r"not done .* for room in the queue$"):
+                    await save(storage, "locked")
+                await asyncio.wait({second})
+    await first
+    assert (storage._group.blocked.rows, storage._group.blocked.bytes) == (0, 0)
+
+
+@held_up_on_sqlite
 @no_brief_lock_wait
 async def test_a_batch_that_meets_a_locked_row_commits_its_other_writes(engine: AsyncEngine) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)

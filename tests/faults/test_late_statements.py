@@ -10,7 +10,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from axon_storage import SessionRow, SqlRepository, create_engine, schema
+from axon_storage import (
+    SessionRow,
+    SqlRepository,
+    StorageConnectionError,
+    create_engine,
+    deadline,
+    operation_timeout,
+    schema,
+)
 from tests.faults.private import server
 from tests.samples import sample
 
@@ -84,3 +92,28 @@ async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str)
                 found = await storage.get_session("name", "name")
                 assert found is not None
                 assert found.value == "second"
+
+
+async def test_a_commit_whose_answer_was_lost_comes_before_a_later_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "GRACE_SECONDS", 0.3)
+    with server("postgresql") as (_, url):
+        await schema.upgrade(url)
+        engine = create_engine(url, pool_size=1)
+        async with SqlRepository(engine) as storage, SqlRepository(create_engine(url)) as elsewhere:
+            async with engine.connect() as connection:
+                backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            try:
+                with operation_timeout(0.3), pytest.raises(StorageConnectionError, match="may have been carried out"):
+                    async with storage.transaction() as transaction:
+                        await transaction.save_session(sample(SessionRow, value="first"))
+                        os.kill(backend, signal.SIGSTOP)
+                later = asyncio.create_task(elsewhere.save_session(sample(SessionRow, value="second")))
+                await asyncio.sleep(0.5)
+                assert not later.done()  # the row is locked until the server comes to the COMMIT
+            finally:
+                os.kill(backend, signal.SIGCONT)
+            await later
+            await asyncio.sleep(0.3)
+            found = await elsewhere.get_session("name", "name")
+            assert found is not None
+            assert found.value == "second"
