@@ -29,7 +29,7 @@ Rules:
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -58,8 +58,8 @@ class GroupCommit:
         self._executor, self._writer, self._enabled = executor, writer, together
         self._most_batches = 1 if executor.dialect.serial_writes else 2
         self.ready, self.blocked = Queue(), Queue()
-        self._free: deque[QueuedWrite] = deque()
-        """The queued writes that are not blocked."""
+        self._free: OrderedDict[QueuedWrite, None] = OrderedDict()
+        """The queued writes that are not blocked, in their order; one that is given up is taken out."""
         self._deadlines = Deadlines(self._expire)
         self._order: RowOrder[QueuedWrite] = RowOrder()
         self._accepted = self._transactions = 0
@@ -133,7 +133,7 @@ class GroupCommit:
         queue.enter(queued)
         self._deadlines.add(queued, loop)
         if not queued.before:
-            self._free.append(queued)
+            self._free[queued] = None
             self._dispatch_soon()
         return queued.future
 
@@ -160,6 +160,7 @@ class GroupCommit:
         queued.ended = True
         if queued.queue is not None:
             queued.queue.leave(queued)
+            self._free.pop(queued, None)
         if not queued.rows:
             return
         for later in self._order.remove(queued):
@@ -170,7 +171,7 @@ class GroupCommit:
             if queued.future is not None and not queued.future.done():
                 queued.future.set_result(None)
         elif queued.queue is not None:  # else it waits for room
-            self._free.append(queued)
+            self._free[queued] = None
 
     # Choosing the next batch.
 
@@ -195,10 +196,12 @@ class GroupCommit:
     def _next_batch(self) -> Batch:
         """Take the free writes, then those that are blocked by none but these."""
         batch, most = Batch(alone=False), self._limit()
-        while self._free and len(batch.writes) < most and batch.has_room(self._free[0].write):
-            queued = self._free.popleft()
-            if not queued.ended:
-                batch.add(queued)
+        while self._free and len(batch.writes) < most:
+            queued, _ = self._free.popitem(last=False)
+            if not batch.has_room(queued.write):
+                self._put_first(queued)
+                break
+            batch.add(queued)
         for queued in batch.writes:
             for later in queued.after.values():
                 if later.queue is not None and batch.has_room(later.write) and _goes_along(later, batch):
@@ -276,7 +279,11 @@ class GroupCommit:
             self.blocked.enter(queued)
         else:
             self.ready.enter(queued)
-            self._free.appendleft(queued)
+            self._put_first(queued)
+
+    def _put_first(self, queued: QueuedWrite) -> None:
+        self._free[queued] = None
+        self._free.move_to_end(queued, last=False)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """Clean up after a batch, also one that was given up, or cancelled before it began."""
