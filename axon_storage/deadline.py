@@ -121,22 +121,26 @@ class _Bound:
 async def finished(work: Awaitable[T], wait: Wait) -> T:
     """Await work that must not be cut off half-way, for at most :data:`GRACE_SECONDS` after a cancellation.
 
-    The cancellation is noted on ``wait``, whose bound raises it. After the grace the work is cancelled, and its outcome
-    is unknown.
+    The cancellation is noted on ``wait``, whose bound raises it. After the grace the work is cancelled, again each
+    second until it ends, and its outcome is unknown.
     """
     task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
-    timer: asyncio.TimerHandle | None = None
     while not task.done():
         ended = loop.create_future()  # not shield(), which takes three times as long
         task.add_done_callback(partial(_wake, ended))
         try:
             await ended
         except asyncio.CancelledError:
-            wait.outlived_cancellation = True
-            timer = timer or loop.call_later(GRACE_SECONDS, task.cancel)
-    if timer is not None:
-        timer.cancel()
+            if not wait.outlived_cancellation:
+                wait.outlived_cancellation = True
+                loop.call_later(GRACE_SECONDS, _cancel, task)
     return task.result()
+
+
+def _cancel(task: "asyncio.Future[Any]") -> None:
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(_AGAIN_SECONDS, _cancel, task)
 
 
 def _wake(ended: "asyncio.Future[None]", _task: "asyncio.Future[Any]") -> None:
