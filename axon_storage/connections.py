@@ -22,7 +22,7 @@ class Connections:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.dialect = prepare_engine(engine)
-        self.engine, self._owner = with_own_options(engine), engine.sync_engine
+        self.engine, self.owner = with_own_options(engine), engine
         self._has_connected = False
         self._reads, self._writes = self.options(writes=False), self.options(writes=True)
 
@@ -41,7 +41,9 @@ class Connections:
         separate = group and self._has_connected and not self.dialect.serial_writes
         engine = self.engine.sync_engine
         try:
-            connection = connect_for_group(engine, self._owner, self.dialect) if separate else engine.connect()
+            connection = (
+                connect_for_group(engine, self.owner.sync_engine, self.dialect) if separate else engine.connect()
+            )
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, OSError):  # as an unacceptable certificate is
                 raise

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -36,9 +37,9 @@ def current_timeout(default: float) -> float:
 
 
 def check_timeout(seconds: float) -> float:
-    """Give back a number of seconds above 0; anything else is a ValueError."""
-    if not seconds > 0:
-        raise ValueError("a timeout must be more than 0 seconds")
+    """Give back a finite number of seconds above 0; anything else is a ValueError."""
+    if not 0 < seconds < inf:
+        raise ValueError("a timeout must be more than 0 seconds, and finite")
     return seconds
 
 
@@ -52,6 +53,8 @@ class Wait:
         self.what, self.own_task = what, own_task
         self.committing = False
         """Whether a COMMIT is under way, which the bound lets end for :data:`GRACE_SECONDS`."""
+        self.grace_is_over = False
+        """Whether it has had that time."""
         self.outlived_cancellation = False
         """Whether a cancellation came while :func:`finished` waited; the bound raises it at its end."""
         self._bound: _Bound | None = None
@@ -89,7 +92,7 @@ class _Bound:
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine runs in a task
-        self._task, self._before, self._cancelled, self._waited = task, task.cancelling(), 0, False
+        self._task, self._before, self._cancelled = task, task.cancelling(), 0
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(self._seconds, self.expire)
         self._wait.hold(self)
@@ -97,8 +100,8 @@ class _Bound:
     def expire(self) -> None:
         """Cancel the block, and again after a second if it has not ended; a COMMIT that is under way may end first."""
         self._timer.cancel()
-        if self._wait.committing and not self._waited:
-            self._waited = True
+        if self._wait.committing and not self._wait.grace_is_over:
+            self._wait.grace_is_over = True
             self._timer = self._loop.call_later(GRACE_SECONDS, self.expire)
             return
         self._cancelled += 1
@@ -131,7 +134,9 @@ async def finished(work: Awaitable[T], wait: Wait) -> T:
         try:
             await ended
         except asyncio.CancelledError:
-            if not wait.outlived_cancellation:
+            if wait.grace_is_over:
+                task.cancel()
+            elif not wait.outlived_cancellation:
                 wait.outlived_cancellation = True
                 loop.call_later(GRACE_SECONDS, _cancel, task)
     return task.result()

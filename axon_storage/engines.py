@@ -26,7 +26,8 @@ _MAY_GO_ALONE = "axon_storage_may_go_alone"
 _CLEAN = "axon_storage_clean"
 _WAITS_BRIEFLY = "axon_storage_waits_briefly"
 
-_group_pools: "WeakKeyDictionary[Engine, Pool]" = WeakKeyDictionary()
+_group_pools: "WeakKeyDictionary[Engine, tuple[int, Pool]]" = WeakKeyDictionary()
+"""Of each engine, with the process that made it."""
 
 _WITHOUT_SERVER = re.compile(r"[\w+]+:///")
 _USERS_PART = re.compile(r"^[\w+]+://([^:/]*(:[^@]*)?@)?")  # as SQLAlchemy reads it
@@ -118,7 +119,7 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
         raise StorageConnectionError(f"the engine sets {option} for every connection: make one without")
     if dialect.in_autocommit and cast("DefaultDialect", inner.dialect).skip_autocommit_rollback:
         raise StorageConnectionError("the engine skips the rollbacks that undo a block: no skip_autocommit_rollback")
-    for name, listener in _listeners(dialect).items():
+    for name, listener in {**_listeners(dialect), "engine_disposed": _dispose_of_group_pool}.items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)
     leave_to_parent(inner)
@@ -167,18 +168,18 @@ def begin_for_group(connection: Connection, dialect: Dialect) -> None:
 
 def _group_pool(engine: Engine) -> Pool:
     if engine not in _group_pools:
-        pool = _group_pools[engine] = engine.pool.recreate()
-        process = os.getpid()
+        _group_pools[engine] = os.getpid(), engine.pool.recreate()
+    return _group_pools[engine][1]
 
-        def dispose(_engine: Engine) -> None:
-            _group_pools.pop(engine, None)
-            if process == os.getpid():
-                pool.dispose()
-            else:
-                keep(pool)
 
-        event.listen(engine, "engine_disposed", dispose, once=True)
-    return _group_pools[engine]
+def _dispose_of_group_pool(engine: Engine) -> None:
+    process, pool = _group_pools.pop(engine, (0, None))
+    if pool is None:
+        return
+    if process == os.getpid():
+        pool.dispose()
+    else:
+        keep(pool)
 
 
 def may_go_alone(connection: Connection) -> bool:

@@ -151,7 +151,7 @@ class Executor:
             await self._idle.wait()
         # a server that no longer answers is left without a farewell
         with suppress(StorageConnectionError), Wait().at_most(GRACE_SECONDS):
-            await self.engine.dispose()
+            await self.connections.owner.dispose()
 
     async def _try(self, operation: str, work: Work[T], wait: Wait, *, group: bool) -> T:
         with self.translating(operation, group=group), self.counted():

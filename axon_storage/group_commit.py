@@ -22,8 +22,9 @@ Rules:
 3. Writes of one row from this process, outside of transaction(), take effect in the order of their calls: a write is
    sent when the earlier ones of its rows have ended, or goes along with them.
 4. A batch waits for a lock only as long as the dialect's brief lock time-out. Then it is halved, down to the write of
-   the locked row, which goes alone. So a locked row delays its own writers. Those that are blocked are not looked at
-   until the write before them has ended.
+   the locked row, which goes alone. So a locked row delays its own writers. Two such writes wait in the database; the
+   others are tried again every tenth of a second, a few at a time, and hold no connection meanwhile. Writes that are
+   blocked are not looked at until the write before them has ended.
 5. What is queued is counted and bounded; further callers wait for room. Blocked writes have a bound of their own, so
    that the writers of a locked row take no room from others.
 """
@@ -48,7 +49,18 @@ T = TypeVar("T")
 MIN_SECOND_BATCH = 16
 """Queued writes that are worth a second transaction beside one that is under way."""
 
-ITS_TURN, EARLIER_WRITE, ROOM = "its turn", "an earlier write of the same row", "room in the queue"
+MOST_ALONE = 2
+"""Writes of locked rows that wait in the database, each on a connection of the pool."""
+
+AGAIN_SECONDS = 0.1
+"""After which some of the others are tried again."""
+
+ITS_TURN, EARLIER_WRITE, LOCK, ROOM = (
+    "its turn",
+    "an earlier write of the same row",
+    "the lock of its row",
+    "room in the queue",
+)
 
 
 class GroupCommit:
@@ -60,6 +72,9 @@ class GroupCommit:
         self.ready, self.blocked = Queue(), Queue()
         self._free: OrderedDict[QueuedWrite, None] = OrderedDict()
         """The queued writes that are not blocked, in their order; one that is given up is taken out."""
+        self._locked: OrderedDict[QueuedWrite, None] = OrderedDict()
+        """The queued writes whose row was locked, to be tried again."""
+        self._again: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(self._expire)
         self._order: RowOrder[QueuedWrite] = RowOrder()
         self._accepted = self._transactions = 0
@@ -84,7 +99,8 @@ class GroupCommit:
             else:
                 queue = self.blocked if queued.before else self.ready
                 if queue.is_full:
-                    await self._executor.within(write.operation, queue.room(), waiting_for=ROOM)
+                    await self._executor.within(write.operation, queue.room(queued), waiting_for=ROOM)
+                    queue = self.blocked if queued.before else self.ready
                 answer = await self._enqueue(queued, queue, loop)
         except asyncio.CancelledError:
             await self._given_up(queued)
@@ -147,7 +163,7 @@ class GroupCommit:
     def _expire(self, queued: QueuedWrite) -> None:
         """Time out a write that waits; have the batch given up that carries it."""
         if (batch := queued.carrier) is None:
-            queued.time_out(EARLIER_WRITE if queued.before else ITS_TURN)
+            queued.time_out(EARLIER_WRITE if queued.before else LOCK if queued in self._locked else ITS_TURN)
             self._end(queued)
         elif not queued.ended:
             queued.expired = True
@@ -161,6 +177,7 @@ class GroupCommit:
         if queued.queue is not None:
             queued.queue.leave(queued)
             self._free.pop(queued, None)
+            self._locked.pop(queued, None)
         if not queued.rows:
             return
         for later in self._order.remove(queued):
@@ -170,8 +187,11 @@ class GroupCommit:
         if not self._enabled:
             if queued.future is not None and not queued.future.done():
                 queued.future.set_result(None)
-        elif queued.queue is not None:  # else it waits for room
+        elif queued.queue is not None:
             self._free[queued] = None
+            self._dispatch_soon()
+        elif queued.turn is not None and not queued.turn.done():  # it waits for room behind other rows' writes
+            queued.turn.set_result(None)
 
     # Choosing the next batch.
 
@@ -233,6 +253,7 @@ class GroupCommit:
         except Exception as error:  # whatever it is, every caller gets it
             if batch.given_up:
                 return
+            batch.met_lock = batch.met_lock or isinstance(error, LockTimeoutError)
             if isinstance(error, QueryError) and len(writes) > 1:
                 await self._commit(batch, writes[: len(writes) // 2])
                 await self._commit(batch, writes[len(writes) // 2 :])
@@ -262,15 +283,36 @@ class GroupCommit:
         now = asyncio.get_running_loop().time()
         # each caller's own time-out gives the batch up before
         seconds = max([queued.deadline for queued in writes]) - now + GRACE_SECONDS
-        beside = self._transactions > 0
-        lock_first = not batch.alone and self._executor.dialect.locks_rows_first(beside_transaction=beside)
+        contended = self._transactions > 0 or batch.met_lock
+        lock_first = not batch.alone and self._executor.dialect.locks_rows_first(contended=contended)
         work = self._writer.together([queued.write for queued in writes], lock_first=lock_first)
         return await self._executor.run("group commit", work, seconds=seconds, wait=batch.wait, group=not batch.alone)
 
     def _send_alone(self, queued: QueuedWrite) -> None:
-        batch = Batch(alone=True)
-        batch.add(queued)
-        self._start(batch)
+        """Have the write of a locked row wait in the database; beyond a few, have it tried again in a while."""
+        if sum([batch.alone for batch in self._batches.values()]) < MOST_ALONE:
+            batch = Batch(alone=True)
+            batch.add(queued)
+            self._start(batch)
+            return
+        queued.carrier = None
+        self.blocked.enter(queued)
+        self._locked[queued] = None
+        self._try_again_soon()
+
+    def _try_again_soon(self) -> None:
+        if self._locked and self._again is None:
+            self._again = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._try_again)
+
+    def _try_again(self) -> None:
+        self._again = None
+        for _number in range(min(len(self._locked), MIN_SECOND_BATCH)):
+            queued, _ = self._locked.popitem(last=False)
+            self.blocked.leave(queued)
+            self.ready.enter(queued)
+            self._free[queued] = None
+        self._try_again_soon()
+        self._dispatch_soon()
 
     def _requeue(self, queued: QueuedWrite) -> None:
         """Put a write back where it was, before those that came later."""

@@ -104,6 +104,7 @@ class OpenTransaction:
             await finished(self._turn.acquire(), wait)
         finally:
             await self._roll_back(error)
+        self._turn.release()
 
     async def _open(self, wait: Wait) -> Connection:
         self._connection = await greenlet_spawn(self._connections.connect, wait)

@@ -26,7 +26,7 @@ class QueuedWrite(OrderedWrite):
     has committed, failed, or was given up.
     """
 
-    __slots__ = ("carrier", "deadline", "due", "ended", "expired", "future", "queue", "seconds", "write")
+    __slots__ = ("carrier", "deadline", "due", "ended", "expired", "future", "queue", "seconds", "turn", "write")
 
     def __init__(self, write: Write[Any], seconds: float, deadline: float) -> None:
         self.rows, self.before, self.after = write.places, NO_WRITES, NO_WRITES
@@ -35,6 +35,7 @@ class QueuedWrite(OrderedWrite):
         self.queue: Queue | None = None
         self.carrier: Batch | None = None
         self.due: set[QueuedWrite] | None = None
+        self.turn: asyncio.Future[None] | None = None
         self.expired = self.ended = False
 
     @property
@@ -79,9 +80,9 @@ class Queue:
         """Whether a further caller has to wait."""
         return self.rows >= self.max_rows or self.bytes >= self.max_bytes or bool(self._callers)
 
-    async def room(self) -> None:
-        """Wait for room, to be taken at once with :meth:`enter`."""
-        turn = asyncio.get_running_loop().create_future()
+    async def room(self, write: QueuedWrite) -> None:
+        """Wait for room, to be taken at once with :meth:`enter`, or until the write's ``turn`` is resolved."""
+        turn = write.turn = asyncio.get_running_loop().create_future()
         self._callers.append(turn)
         try:
             await turn
@@ -123,6 +124,7 @@ class Batch:
     rows: int = 0
     size: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    met_lock: bool = False
     given_up: bool = False
     timer: asyncio.TimerHandle | None = None
 

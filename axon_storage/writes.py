@@ -138,7 +138,8 @@ class Writer:
         def on(connection: Connection) -> list[Any]:
             answers = [write.answer for write in writes]
             for table, keys in locks.items():
-                self.dialect.lock_rows(connection, table, keys)
+                for start in range(0, len(keys), BATCH_ROWS):
+                    self.dialect.lock_rows(connection, table, keys[start : start + BATCH_ROWS])
             for statement, parameters in batches:
                 connections.save(self.dialect, connection, statement, parameters)
             for number, removal in removals:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import aiosqlite
 
@@ -24,9 +25,25 @@ class Connection(aiosqlite.Connection):
     _under_way = 0
     _cancelled = False
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    async def abandon(self) -> None:
+        """Roll back, also where a statement was interrupted before its last row was read.
+
+        While such a statement is active, SQLite interrupts the ROLLBACK too, and keeps the file's lock after the close.
+        """
+        await self._execute(self._end)
+
+    def _end(self) -> None:
+        for cursor in list(self._cursors):
+            cursor.close()
+        self._conn.rollback()
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._under_way and self._is_quick(fn):
-            return fn(*args, **kwargs)
+            return self._noted(fn(*args, **kwargs))
         step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
         self._under_way += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
         try:
@@ -34,7 +51,7 @@ class Connection(aiosqlite.Connection):
             result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # as it is
         except asyncio.CancelledError:
             self._cancelled = True
-            if self._connection is not None:
+            if self._connection is not None and isinstance(getattr(fn, "__self__", None), sqlite3.Cursor):
                 with suppress(sqlite3.ProgrammingError):  # closed meanwhile: there is nothing to interrupt
                     self._connection.interrupt()
             raise
@@ -42,6 +59,11 @@ class Connection(aiosqlite.Connection):
             self._under_way -= 1
             raise
         self._under_way -= 1
+        return self._noted(result)
+
+    def _noted(self, result: Any) -> Any:
+        if isinstance(result, sqlite3.Cursor):
+            self._cursors.add(result)
         return result
 
     def _is_quick(self, step: Callable[..., Any]) -> bool:

@@ -211,12 +211,12 @@ class Dialect:
         """Delete the rows that meet the conditions, taking them in key order where that can be said."""
         return delete(table).where(*conditions)
 
-    def locks_rows_first(self, *, beside_transaction: bool) -> bool:
+    def locks_rows_first(self, *, contended: bool) -> bool:
         """Whether a group commit locks its rows before it writes them, since only that can be told not to wait.
 
-        ``beside_transaction``: a transaction() of the same storage is open.
+        ``contended``: a transaction() of the same storage is open, or the batch has met a locked row.
         """
-        del beside_transaction
+        del contended
         return False
 
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:

@@ -102,8 +102,8 @@ class Oracle(Dialect):
     def insert_once(self, table: Table) -> Executable:
         return _Merge(table)
 
-    def locks_rows_first(self, *, beside_transaction: bool) -> bool:
-        del beside_transaction
+    def locks_rows_first(self, *, contended: bool) -> bool:
+        del contended
         return True  # there is no other way
 
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:

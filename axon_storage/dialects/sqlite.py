@@ -78,8 +78,12 @@ class SQLite(OnConflict):
     def abandon(self, connection: DBAPIConnection) -> None:
         # A cancelled call's cursor may outlive the close, and SQLite then keeps the transaction, and its lock, with it.
         # A further cancellation comes too late: the rollback is on its way.
+        driver: Any = connection.driver_connection
         with suppress(Exception, asyncio.CancelledError):
-            connection.rollback()
+            if hasattr(driver, "abandon"):  # a connection of ours; that of others is not interrupted
+                connection.run_async(lambda _: driver.abandon())
+            else:
+                connection.rollback()
 
     def begin(self, connection: Connection) -> None:
         options = connection.get_execution_options()

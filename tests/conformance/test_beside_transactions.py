@@ -1,6 +1,7 @@
 """Writes beside open transactions: their order, what they wait for, and that neither makes the other fail."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -237,6 +238,67 @@ async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine
                 await asyncio.wait({second})
     await first
     assert (storage._group.blocked.rows, storage._group.blocked.bytes) == (0, 0)
+
+
+@held_up_on_sqlite
+@no_brief_lock_wait
+async def test_the_writers_of_many_locked_rows_leave_connections_to_others(url: str) -> None:
+    async with storage_with(url, pool_size=3, max_overflow=2) as storage, asyncio.timeout(60):
+        async with storage.transaction() as holder:
+            for number in range(20):
+                await save(holder, f"{number:02}")
+            waiting = start(*(save(storage, f"{number:02}", "waited") for number in range(20)))
+            for _ in range(10):
+                assert await storage.load_daemons() == []
+                await asyncio.gather(*start(*(save(storage, f"free {number}") for number in range(5))))
+            assert not any(call.done() for call in waiting)
+        await asyncio.gather(*waiting)
+        assert {await value_of(storage, f"{number:02}") for number in range(20)} == {"waited"}
+
+
+@held_up_on_sqlite
+@no_brief_lock_wait
+async def test_a_write_goes_on_when_the_one_it_waited_for_has_timed_out(engine: AsyncEngine) -> None:
+    storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
+    async with asyncio.timeout(60), elsewhere.transaction() as holder:
+        await save(holder, "locked")
+        [locked] = start(save(storage, "locked"))
+        await asyncio.sleep(0)
+        with operation_timeout(0.3):
+            [both] = start(storage.save_many([sample(SessionRow, scope="s", key=key) for key in ("locked", "free")]))
+        await asyncio.sleep(0)
+        await save(storage, "free", "later")
+        assert isinstance(both.exception(), StorageConnectionError)
+        assert not locked.done()
+    await locked
+    assert await value_of(storage, "free") == "later"
+
+
+@held_up_on_sqlite
+@no_brief_lock_wait
+async def test_a_write_that_waits_for_room_behind_a_locked_rows_writers_goes_on_when_it_is_free(
+    engine: AsyncEngine,
+) -> None:
+    storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
+    storage._group.blocked.max_rows = 2
+    async with asyncio.timeout(60), elsewhere.transaction() as holder:
+        await save(holder, "locked")
+        locked = start(*(save(storage, "locked") for _ in range(4)))
+        free = start(*(save(storage, "free", str(number)) for number in range(4)))
+        await asyncio.gather(*free)
+        assert not any(call.done() for call in locked)
+    await asyncio.gather(*locked)
+    assert await value_of(storage, "free") == "3"
+
+
+@held_up_on_sqlite
+async def test_an_engine_that_its_host_disposes_of_leaves_no_connection_open(url: str) -> None:
+    async with storage_with(url) as storage:
+        for turn in range(3):
+            await asyncio.gather(*(save(storage, f"{turn} {number}") for number in range(50)))
+            await storage._executor.engine.dispose()
+            gc.collect()  # which warns of a connection that was not closed
+        assert len(await storage.load_sessions("s")) == 150
 
 
 @held_up_on_sqlite

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from axon_storage import EventRow, Row, SessionRow, SqlRepository, TraceRow, create_engine, operation_timeout
+from axon_storage import EventRow, Row, SessionRow, SqlRepository, TraceRow, create_engine, operation_timeout, schema
 from axon_storage.dialects.aiosqlite_connection import connect
 from tests.databases import Databases
 from tests.faults.conftest import NETWORKED
@@ -200,6 +200,30 @@ async def test_an_append_cancelled_while_it_waits_for_the_files_lock_is_not_stor
     await storage.close()
     assert call.cancelled()
     assert found == (0,)
+
+
+async def test_a_transaction_cancelled_between_any_two_steps_gives_up_the_files_lock(tmp_path: Path) -> None:
+    file = tmp_path / "agents.db"
+    engine = create_engine(f"sqlite:///{file}")
+    await schema.upgrade(engine)
+    async with SqlRepository(engine) as storage:
+        await storage.save_many([sample(SessionRow, key=str(number)) for number in range(50)])
+
+        async def reads() -> None:
+            async with storage.transaction() as transaction:
+                await transaction.save_session(sample(SessionRow))
+                await transaction.load_sessions("name")
+
+        for steps in range(1, 40):
+            call = asyncio.create_task(reads())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+                time.sleep(0.001)  # noqa: ASYNC251  # the file's thread ends its step, and the loop does not know yet
+            call.cancel()
+            await asyncio.wait({call})
+            another = sqlite3.connect(file, isolation_level=None, timeout=5)
+            another.execute("BEGIN IMMEDIATE")
+            another.close()
 
 
 async def test_a_cancellation_that_meets_the_closing_of_a_file_is_not_lost(tmp_path: Path) -> None:

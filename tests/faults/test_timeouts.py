@@ -83,7 +83,7 @@ async def test_the_limit_of_a_block_is_that_of_its_calls_and_tasks_alone(tmp_pat
             await storage.load_daemons()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 async def test_a_limit_of_nothing_is_refused(tmp_path: Path, seconds: float) -> None:
     with pytest.raises(ValueError, match="a timeout must be more than 0 seconds"), operation_timeout(seconds):
         pass

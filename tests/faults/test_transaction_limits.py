@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from axon_storage import (
     CacheRow,
     EventRow,
+    QueryError,
     SessionRow,
     SqlRepository,
     StorageBackend,
@@ -59,6 +60,15 @@ async def test_a_call_waits_for_the_earlier_ones_of_its_transaction_no_longer_th
             await asyncio.wait({earlier})
             assert earlier.exception() is not None  # it was ended for the rollback, whose connection it had
         assert await storage.load_daemons() == []
+
+
+async def test_a_transaction_that_has_failed_refuses_calls_at_once(tmp_path: Path) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
+        with pytest.raises(KeyError):
+            async with storage.transaction() as transaction:
+                raise KeyError
+        with pytest.raises(QueryError, match="this transaction is over"):
+            await transaction.load_daemons()
 
 
 async def _opens_in_time(storage: StorageBackend) -> None:
