@@ -153,7 +153,7 @@ async def test_a_block_cancelled_at_its_end_leaves_the_pool_clean(repository: Sq
         ending = asyncio.create_task(leave_a_call_behind())
         await asyncio.sleep(0.015)
         ending.cancel()
-        await asyncio.wait([ending, *calls])
+        await asyncio.gather(ending, *calls, return_exceptions=True)
         await repository.save_trace(sample(TraceRow))
         assert await repository.load_traces(9) == [sample(TraceRow)]
     assert len(await repository.query_events(None, 99_999)) % 2000 == 0
