@@ -37,12 +37,14 @@ class RowOrder(Generic[W]):
 
     def add(self, write: W) -> None:
         """Put a write behind all others of its rows."""
-        for row in write.rows:
-            earlier = self._last.get(row)
-            if earlier is not None:
-                write.before = _linked(write.before, row, earlier)
-                earlier.after = _linked(earlier.after, row, write)
-            self._last[row] = write
+        if len(write.rows) == 1 or not self._last.keys().isdisjoint(write.rows):
+            for row in write.rows:
+                if (earlier := self._last.get(row)) is not None:
+                    write.before = _linked(write.before, row, earlier)
+                    earlier.after = _linked(earlier.after, row, write)
+                self._last[row] = write
+        else:
+            self._last.update(dict.fromkeys(write.rows, write))
 
     def remove(self, write: W) -> list[W]:
         """Take out a write that has ended or was given up; give those that now wait for no other."""
