@@ -235,7 +235,7 @@ async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine
                 await asyncio.sleep(0)
                 with pytest.raises(StorageConnectionError, match=r"not done .* for room in the queue$"):
                     await save(storage, "locked")
-                await asyncio.wait({second})
+                await asyncio.gather(second, return_exceptions=True)
     await first
     assert (storage._group.blocked.rows, storage._group.blocked.bytes) == (0, 0)
 
