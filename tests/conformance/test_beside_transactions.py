@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
@@ -238,6 +239,19 @@ async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine
                 await asyncio.gather(second, return_exceptions=True)
     await first
     assert (storage._group.blocked.rows, storage._group.blocked.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("target", ["postgresql"])
+async def test_behind_a_pooler_too_a_batch_does_not_wait_for_a_locked_row(url: str) -> None:
+    caches_off = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
+    pooled = make_url(url).update_query_dict(caches_off).render_as_string(hide_password=False)
+    async with storage_with(pooled) as storage, storage_with(url) as elsewhere, asyncio.timeout(60):
+        async with elsewhere.transaction() as holder:
+            await save(holder, "5")
+            calls = start(*(save(storage, str(number)) for number in range(10)))
+            await asyncio.wait([call for number, call in enumerate(calls) if number != 5])
+            assert not calls[5].done()
+        await asyncio.gather(*calls)
 
 
 @held_up_on_sqlite
