@@ -153,7 +153,7 @@ class Oracle(Dialect):
         # transaction, and of one that began with a call that was cancelled, its answer unread, it does not.
         driver: Any = connection.driver_connection
         try:
-            connection.run_async(lambda _: asyncio.wait_for(driver.rollback(), _ROLLBACK_SECONDS))
+            connection.run_async(_roll_back)
         except BaseException as error:
             if driver.is_healthy():  # else nothing that it says gets through
                 driver.terminate()
@@ -226,6 +226,24 @@ def escaped(value: str) -> str:
 def unescaped(value: str) -> str:
     """Undo :func:`escaped`."""
     return value[1:] if value[:1] == "\x01" else value
+
+
+async def _roll_back(driver: Any) -> None:
+    """Roll back within :data:`_ROLLBACK_SECONDS`, or raise TimeoutError, CancelledError or the driver's error."""
+    # Not wait_for: cancelled too, it leaves the driver's error unread (3.11) or raises it in place of CancelledError.
+    rollback = asyncio.ensure_future(driver.rollback())
+    rollback.add_done_callback(
+        lambda ended: ended.cancelled() or ended.exception()
+    )  # an error that is read is not logged
+    try:
+        await asyncio.wait({rollback}, timeout=_ROLLBACK_SECONDS)
+    finally:
+        if not rollback.done():
+            rollback.cancel()
+            await asyncio.wait({rollback})
+    if rollback.cancelled():
+        raise TimeoutError
+    rollback.result()
 
 
 class _Merge(Insert):
