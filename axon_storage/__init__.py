@@ -1,9 +1,10 @@
 """The persistence layer for AI-agent servers: the same behaviour on every database."""
 
 from axon_storage.backend import StorageBackend
-from axon_storage.deadline import operation_timeout
 from axon_storage.dispatcher import StorageDispatcher, open_storage
-from axon_storage.engines import create_engine
+from axon_storage.engine.create import create_engine
+from axon_storage.engine.executor import Retry
+from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.errors import (
     NotFoundError,
     QueryError,
@@ -12,11 +13,9 @@ from axon_storage.errors import (
     StorageError,
     TenantMismatchError,
 )
-from axon_storage.executor import Retry
-from axon_storage.ids import new_id
 from axon_storage.memory import InMemoryBackend
-from axon_storage.repository import SqlRepository
-from axon_storage.rows import (
+from axon_storage.model.ids import new_id
+from axon_storage.model.rows import (
     AuditRow,
     AxonStoreRow,
     CacheRow,
@@ -31,6 +30,7 @@ from axon_storage.rows import (
     SessionRow,
     TraceRow,
 )
+from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
 
 __all__ = [

@@ -10,10 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from axon_storage.arguments import check_page, checked, checked_fields, named, period
-from axon_storage.calls import Append, Call, Delete, Evict, Get, InOrder, Newest, Page, Save, Scopes, Tenants
-from axon_storage.ids import check_id
-from axon_storage.rows import (
+from axon_storage.model.ids import check_id
+from axon_storage.model.requests import Append, Call, Delete, Evict, Get, InOrder, Newest, Page, Save, Scopes, Tenants
+from axon_storage.model.rows import (
     AuditRow,
     AxonStoreRow,
     CacheRow,
@@ -29,6 +28,7 @@ from axon_storage.rows import (
     TraceRow,
     check_values,
 )
+from axon_storage.model.validation import check_page, checked, checked_fields, named, period
 from axon_storage.tenancy import check_tenant, current_tenant
 
 T = TypeVar("T")

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Call
-from axon_storage.deadline import check_timeout
 from axon_storage.dialects import dialect_of
-from axon_storage.engines import create_engine
-from axon_storage.executor import DEFAULT_TIMEOUT, Retry
-from axon_storage.ids import Clock
+from axon_storage.engine.create import create_engine
+from axon_storage.engine.executor import DEFAULT_TIMEOUT, Retry
+from axon_storage.engine.timeouts import check_timeout
 from axon_storage.memory import InMemoryBackend
+from axon_storage.model.ids import Clock
+from axon_storage.model.requests import Call
 from axon_storage.repository import SqlRepository
 
 T = TypeVar("T")

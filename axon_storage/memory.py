@@ -6,8 +6,8 @@ from copy import copy
 from typing import TypeVar
 
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Call
 from axon_storage.errors import QueryError
+from axon_storage.model.requests import Call
 
 T = TypeVar("T")
 

@@ -10,16 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.calls import Call, Writing
-from axon_storage.deadline import GRACE_SECONDS, Wait
-from axon_storage.engines import engine_like
+from axon_storage.engine.create import engine_like
+from axon_storage.engine.executor import DEFAULT_TIMEOUT, Executor, Retry
+from axon_storage.engine.group_commit.scheduler import GroupCommit
+from axon_storage.engine.open_transaction import OpenTransaction, open_transaction
+from axon_storage.engine.timeouts import GRACE_SECONDS, Wait
 from axon_storage.errors import QueryError
-from axon_storage.executor import DEFAULT_TIMEOUT, Executor, Retry, Work
-from axon_storage.group_commit import GroupCommit
-from axon_storage.ids import Clock, IdSource, new_id
-from axon_storage.transaction import OpenTransaction, open_transaction
-from axon_storage.work import Planner
-from axon_storage.writes import Writer
+from axon_storage.model.ids import Clock, IdSource, new_id
+from axon_storage.model.requests import Call, Writing
+from axon_storage.sql.batches import Writer
+from axon_storage.sql.compiler import Planner
+from axon_storage.sql.unit_of_work import Work
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from axon_storage.errors import TenantMismatchError
-from axon_storage.values import TENANT, refusal
+from axon_storage.model.values import TENANT, refusal
 
 DEFAULT_TENANT = "default"
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axon_storage import EventRow, open_storage
-from axon_storage.tables import metadata
+from axon_storage.sql.tables import metadata
 from benchmarks import loop, report, rows
 from benchmarks.contenders import CONNECTIONS, Contender
 from benchmarks.contenders.axon import Axon

@@ -10,8 +10,8 @@ import orjson
 
 from axon_storage import EventRow, Row, SessionRow, TraceRow, new_id
 from axon_storage.dialects import WRITTEN_ONCE
-from axon_storage.rows import fields_of
-from axon_storage.tables import TABLES
+from axon_storage.model.rows import fields_of
+from axon_storage.sql.tables import TABLES
 
 Values = tuple[Any, ...]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from axon_storage import Row, SessionRow, StorageBackend, TraceRow, open_storage
-from axon_storage.rows import ROW_TYPES
+from axon_storage.model.rows import ROW_TYPES
 
 ROW_TYPE = {row_type.TABLE: row_type for row_type in ROW_TYPES}
 EVERYTHING = 10**9

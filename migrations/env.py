@@ -8,10 +8,10 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage.deployment import Patience, deploy
 from axon_storage.dialects import dialect_of
-from axon_storage.engines import create_engine, script_url
-from axon_storage.tables import VERSION_TABLE, metadata
+from axon_storage.engine.create import create_engine, script_url
+from axon_storage.schema.lock import Patience, deploy
+from axon_storage.sql.tables import VERSION_TABLE, metadata
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -5,8 +5,8 @@ Revision ${up_revision}, after ${down_revision | comma,n}.
 
 import sqlalchemy as sa
 
-from axon_storage import operations as op
-from axon_storage import types
+from axon_storage.schema import operations as op
+from axon_storage.sql import types
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

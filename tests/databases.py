@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine, schema
-from axon_storage.tables import metadata
+from axon_storage.sql.tables import metadata
 from tests.servers import NOT_EXERCISED, ORACLES, Servers, UnavailableError
 
 TARGETS = {

@@ -4,8 +4,8 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from axon_storage.rows import CacheRow, Row, fields_of
-from axon_storage.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
+from axon_storage.model.rows import CacheRow, Row, fields_of
+from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
 
 R = TypeVar("R", bound=Row)
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 WRITTEN_ONCE = "axon_storage_written_once"
@@ -328,6 +329,15 @@ class Dialect:
         """Whether a driver's error says that the server has no TLS."""
         del error
         return False
+
+    def driver_error(self, error: BaseException) -> BaseException:
+        """Return the driver's own error, without the wrappers of SQLAlchemy and of its asyncio adapter."""
+        inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        seen: list[BaseException] = []  # an error of the host application may be its own cause
+        while not self.is_driver_error(inner) and inner.__cause__ is not None and inner not in seen:
+            seen.append(inner)
+            inner = inner.__cause__
+        return inner
 
     def is_driver_error(self, error: BaseException) -> bool:
         """Whether an exception is the driver's own."""

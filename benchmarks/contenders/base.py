@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from axon_storage import EventRow, Row, SessionRow, TraceRow
-from axon_storage.rows import fields_of
+from axon_storage.model.rows import fields_of
 
 CONNECTIONS = 10
 """As many as asyncpg's pool has by itself; each contender may open so many."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import EventRow, Row, SessionRow, TraceRow, new_id
 from axon_storage.dialects import WRITTEN_ONCE
-from axon_storage.tables import TABLES
+from axon_storage.sql.tables import TABLES
 from benchmarks.contenders.base import CONNECTIONS, Contender
 from benchmarks.sql import read_columns
 

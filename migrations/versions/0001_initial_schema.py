@@ -5,8 +5,8 @@ Revision 0001, the first.
 
 import sqlalchemy as sa
 
-from axon_storage import operations as op
-from axon_storage import types
+from axon_storage.schema import operations as op
+from axon_storage.sql import types
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 Revision 0002, after 0001.
 """
 
-from axon_storage import operations as op
+from axon_storage.schema import operations as op
 
 revision = "0002"
 down_revision = "0001"

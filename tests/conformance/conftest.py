@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend
-from axon_storage.rows import ROW_TYPES, Row
+from axon_storage.model.rows import ROW_TYPES, Row
 from tests.databases import TARGETS, Databases
 from tests.samples import sample
 from tests.verbs import load

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import Row, SqlRepository
-from axon_storage.rows import ROW_TYPES
+from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
 from tests.verbs import delete, load, store
 

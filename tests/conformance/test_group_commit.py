@@ -20,10 +20,10 @@ from axon_storage import (
     StorageConnectionError,
     TraceRow,
     create_engine,
-    group_commit,
     new_id,
     operation_timeout,
 )
+from axon_storage.engine.group_commit import scheduler
 from tests.samples import sample
 
 CALLS = 64
@@ -306,14 +306,14 @@ async def _saves_and_waits_for(repository: SqlRepository, other: "asyncio.Task[A
 async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(
     repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, look = 0, group_commit.GroupCommit._next_batch
+    looks, look = 0, scheduler.GroupCommit._next_batch
 
-    def counted(group: group_commit.GroupCommit) -> Any:
+    def counted(group: scheduler.GroupCommit) -> Any:
         nonlocal looks
         looks += 1
         return look(group)
 
-    monkeypatch.setattr(group_commit.GroupCommit, "_next_batch", counted)
+    monkeypatch.setattr(scheduler.GroupCommit, "_next_batch", counted)
     async with asyncio.timeout(30), repository.transaction() as block:
         await block.save_session(sample(SessionRow))
         calls = [asyncio.create_task(repository.save_session(sample(SessionRow))) for _ in range(3)]

@@ -18,7 +18,7 @@ from axon_storage import (
     TraceRow,
     new_id,
 )
-from axon_storage.rows import ROW_TYPES
+from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
 from tests.verbs import load
 

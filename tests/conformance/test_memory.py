@@ -19,7 +19,7 @@ from axon_storage import (
     new_id,
     open_storage,
 )
-from axon_storage.rows import ROW_TYPES
+from axon_storage.model.rows import ROW_TYPES
 from tests.conformance.test_refusals import FIELD_REFUSALS, JSON_REFUSALS
 from tests.samples import sample
 from tests.verbs import KEYED, LOGS, delete, load, store

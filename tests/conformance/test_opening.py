@@ -27,7 +27,7 @@ from axon_storage import (
     schema,
 )
 from axon_storage.dialects import of_scheme
-from axon_storage.tables import VERSION_TABLE
+from axon_storage.sql.tables import VERSION_TABLE
 from tests.databases import Databases
 from tests.samples import sample
 

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import AuditRow, CostRow, EventRow, Row, SqlRepository, StorageBackend, TraceRow, new_id
-from axon_storage.ids import moment_of
-from axon_storage.tables import event_history
+from axon_storage.model.ids import moment_of
+from axon_storage.sql.tables import event_history
 from tests.samples import sample
 from tests.verbs import LOGS, load, store
 

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import AuditRow, CacheRow, CostRow, EventRow, Row, SessionRow, SqlRepository, TraceRow
 from axon_storage.dialects import dialect_of
-from axon_storage.engines import create_engine
+from axon_storage.engine.create import create_engine
 from axon_storage.schema import upgrade
-from axon_storage.statements import evict, get, newest, next_scope, next_tenant, page, remove
-from axon_storage.tables import CREATED_ID, TABLES
+from axon_storage.sql.statements import evict, get, newest, next_scope, next_tenant, page, remove
+from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.databases import Databases
 from tests.plans import Cost, cost
 from tests.samples import sample

@@ -15,7 +15,7 @@ from axon_storage import (
     StorageBackend,
     TraceRow,
 )
-from axon_storage.rows import ROW_TYPES, fields_of
+from axon_storage.model.rows import ROW_TYPES, fields_of
 from tests.samples import sample
 from tests.verbs import load, store
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axon_storage import CacheRow, CostRow, EventRow, Row, SessionRow, StorageBackend, TraceRow
-from axon_storage.rows import ROW_TYPES
+from axon_storage.model.rows import ROW_TYPES
 from tests.samples import LARGEST, rows, sample
 from tests.verbs import KEYED, delete, load, store
 

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from axon_storage import CacheRow, DaemonRow, Row, SerializationError, SessionRow, StorageBackend, TraceRow
-from axon_storage.rows import check_row
+from axon_storage.model.rows import check_row
 from tests.samples import sample
 from tests.verbs import KEYED, NAMED, delete, load, store
 

@@ -16,7 +16,7 @@ from axon_storage import (
     TraceRow,
     tenant_scope,
 )
-from axon_storage.rows import ROW_TYPES, Row
+from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.tenancy import current_tenant
 from tests.samples import sample
 from tests.verbs import KEYED, delete, load, store

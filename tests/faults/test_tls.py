@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 from axon_storage import StorageConnectionError, create_engine
-from axon_storage.executor import Executor, Work
+from axon_storage.engine.executor import Executor
+from axon_storage.sql.unit_of_work import Work
 from tests.faults.private import server
 from tests.servers.process import account, own
 

@@ -19,7 +19,7 @@ from functools import partial
 from sqlalchemy import Engine, event
 
 from axon_storage import schema
-from axon_storage.deployment import Patience
+from axon_storage.schema.lock import Patience
 
 CROWD = 8
 _FAILED = 99

@@ -21,9 +21,9 @@ from axon_storage import (
     create_engine,
     schema,
 )
-from axon_storage.rows import ROW_TYPES
-from axon_storage.tables import TABLES, VERSION_TABLE, event_history, metadata
-from axon_storage.types import UInt32
+from axon_storage.model.rows import ROW_TYPES
+from axon_storage.sql.tables import TABLES, VERSION_TABLE, event_history, metadata
+from axon_storage.sql.types import UInt32
 from tests.databases import Databases
 from tests.samples import LARGEST, sample
 from tests.verbs import load

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from axon_storage import StorageConnectionError, StorageError, create_engine, schema
-from axon_storage.deployment import Patience, _identity
 from axon_storage.dialects import dialect_of
+from axon_storage.schema.lock import Patience, _identity
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Met
 from sqlalchemy.dialects import mysql, postgresql
 
 from axon_storage import create_engine, schema
-from axon_storage.tables import metadata
-from axon_storage.types import Identifier, Moment, UInt32
+from axon_storage.sql.tables import metadata
+from axon_storage.sql.types import Identifier, Moment, UInt32
 from tests.databases import Databases
 
 Change = Callable[[dict[str, Column[Any]], list[Any]], None]

@@ -13,12 +13,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, MetaData, Table, inspect, text
 from sqlalchemy.engine import Connection
 
-from axon_storage import StorageConnectionError, create_engine, open_storage, operations, schema
-from axon_storage.deployment import Patience
+from axon_storage import StorageConnectionError, create_engine, open_storage, schema
 from axon_storage.dialects import dialect_of
-from axon_storage.drift import differences
-from axon_storage.tables import VERSION_TABLE, metadata
-from axon_storage.types import Identifier
+from axon_storage.schema import operations
+from axon_storage.schema.drift import differences
+from axon_storage.schema.lock import Patience
+from axon_storage.sql.tables import VERSION_TABLE, metadata
+from axon_storage.sql.types import Identifier
 
 LOCK_TABLE = "axon_storage_lock"  # on Oracle
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from axon_storage import SqlRepository, create_engine, schema
-from axon_storage.ids import moment_of, new_id
-from axon_storage.rows import ROW_TYPES, Row, check_row
-from axon_storage.tables import CREATED_ID, TABLES
+from axon_storage.model.ids import moment_of, new_id
+from axon_storage.model.rows import ROW_TYPES, Row, check_row
+from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.conformance.conftest import everything
 from tests.samples import LARGEST, sample
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend, schema
 from axon_storage.dialects import execute
-from axon_storage.rows import ROW_TYPES
+from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
 from tests.verbs import KEYED, delete, load, store
 

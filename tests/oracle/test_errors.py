@@ -18,8 +18,9 @@ from axon_storage import (
     TraceRow,
     create_engine,
 )
-from axon_storage.executor import Executor, Work
+from axon_storage.engine.executor import Executor
 from axon_storage.schema import upgrade
+from axon_storage.sql.unit_of_work import Work
 from tests.databases import Databases
 from tests.samples import sample
 

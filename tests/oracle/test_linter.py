@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import CLOB, Column, Index, Integer, MetaData, String, Table
 
-from axon_storage.tables import metadata
+from axon_storage.sql.tables import metadata
 from tests.oracle.linter import lint_metadata, lint_sql
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from axon_storage import SqlRepository, StorageBackend, create_engine
-from axon_storage.tables import metadata
+from axon_storage.sql.tables import metadata
 from tests.databases import Databases, do_without
 from tests.oracle.emitted import WITHOUT_STATEMENTS, call_every_method, listening
 from tests.oracle.linter import lint_sql

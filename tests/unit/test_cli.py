@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from axon_storage import schema
 from axon_storage.cli import app
-from axon_storage.tables import VERSION_TABLE
+from axon_storage.sql.tables import VERSION_TABLE
 
 HEAD = schema.head()
 

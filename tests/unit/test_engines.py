@@ -11,7 +11,7 @@ from sqlalchemy.pool import StaticPool
 
 from axon_storage import SqlRepository, StorageConnectionError, create_engine
 from axon_storage.dialects import DIALECTS, Tls, of_scheme
-from axon_storage.engines import _without_tls, script_url
+from axon_storage.engine.create import _without_tls, script_url
 
 SCHEMES = [scheme for dialect in DIALECTS for scheme in dialect.schemes]
 

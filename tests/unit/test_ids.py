@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axon_storage import new_id
-from axon_storage.ids import EPOCH, IdSource, moment_of
+from axon_storage.model.ids import EPOCH, IdSource, moment_of
 
 
 def test_ids_are_uuid7_of_now() -> None:

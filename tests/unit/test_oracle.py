@@ -14,10 +14,10 @@ from sqlalchemy.schema import CreateTable
 from axon_storage import CacheRow, EventRow, Row, SessionRow, StorageConnectionError, TraceRow, create_engine
 from axon_storage.dialects import dialect_of
 from axon_storage.dialects.oracle import escaped, unescaped
-from axon_storage.engines import _without_tls
-from axon_storage.rows import ROW_TYPES
-from axon_storage.statements import evict, get, in_order, newest, next_scope, next_tenant, remove, save
-from axon_storage.tables import TABLES
+from axon_storage.engine.create import _without_tls
+from axon_storage.model.rows import ROW_TYPES
+from axon_storage.sql.statements import evict, get, in_order, newest, next_scope, next_tenant, remove, save
+from axon_storage.sql.tables import TABLES
 from tests.samples import characters
 
 INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped

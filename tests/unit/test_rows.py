@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axon_storage import CacheRow, CostRow, Row, SerializationError, SessionRow, TraceRow
-from axon_storage.rows import ROW_TYPES, fields_of
-from axon_storage.tables import TABLES
-from axon_storage.types import Flag, Float64, Identifier, Int32, JsonDocument, LongText, UInt32, UInt64
-from axon_storage.values import Boolean, Integer, Json, Kind, Nullable, Real, Text
-from axon_storage.values import Identifier as IdentifierKind
+from axon_storage.model.rows import ROW_TYPES, fields_of
+from axon_storage.model.values import Boolean, Integer, Json, Kind, Nullable, Real, Text
+from axon_storage.model.values import Identifier as IdentifierKind
+from axon_storage.sql.tables import TABLES
+from axon_storage.sql.types import Flag, Float64, Identifier, Int32, JsonDocument, LongText, UInt32, UInt64
 from tests.samples import rows, sample
 
 # What a table has beside its row's fields.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
-from axon_storage.writes import Place
+from axon_storage.sql.batches import Place
 
 NO_WRITES: Mapping[Place, Any] = MappingProxyType({})
 """The neighbours of a write that has none: a dict less for the garbage collector to count."""

@@ -3,9 +3,9 @@
 from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
-from axon_storage import rows
 from axon_storage.dialects import WRITTEN_ONCE
-from axon_storage.types import (
+from axon_storage.model import rows
+from axon_storage.sql.types import (
     Flag,
     Float64,
     Identifier,

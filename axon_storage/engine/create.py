@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, StaticPool
 
 from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
+from axon_storage.engine.forks import keep, leave_to_parent
 from axon_storage.errors import StorageConnectionError
-from axon_storage.forks import keep, leave_to_parent
 
 _PREPARED = "axon_storage_prepared"
 _MAY_GO_ALONE = "axon_storage_may_go_alone"

@@ -36,13 +36,13 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
-from axon_storage.deadline import GRACE_SECONDS
+from axon_storage.engine.executor import CLOSED, Executor
+from axon_storage.engine.group_commit.queue import Batch, Deadlines, Queue, QueuedWrite
+from axon_storage.engine.group_commit.row_order import RowOrder
+from axon_storage.engine.timeouts import GRACE_SECONDS
+from axon_storage.engine.translation import LockTimeoutError
 from axon_storage.errors import QueryError, StorageConnectionError
-from axon_storage.executor import CLOSED, Executor
-from axon_storage.row_order import RowOrder
-from axon_storage.translation import LockTimeoutError
-from axon_storage.write_queue import Batch, Deadlines, Queue, QueuedWrite
-from axon_storage.writes import BATCH_ROWS, Write, Writer
+from axon_storage.sql.batches import BATCH_ROWS, Write, Writer
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from axon_storage import schema
-from axon_storage.deployment import Patience
 from axon_storage.errors import StorageError
+from axon_storage.schema.lock import Patience
 
 T = TypeVar("T")
 

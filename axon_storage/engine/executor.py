@@ -8,17 +8,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from axon_storage.connections import Connections, commit, give_back
-from axon_storage.deadline import GRACE_SECONDS, Wait, check_timeout, current_timeout, finished
-from axon_storage.engines import may_go_alone
+from axon_storage.engine.connections import Connections, commit, give_back
+from axon_storage.engine.create import may_go_alone
+from axon_storage.engine.timeouts import GRACE_SECONDS, Wait, check_timeout, current_timeout, finished
+from axon_storage.engine.translation import BusyError, LockTimeoutError, translating
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.translation import BusyError, LockTimeoutError, translating
+from axon_storage.sql.unit_of_work import Work
 
 CLOSED = "this storage is closed"
 
@@ -63,21 +64,6 @@ class Retry:
         if self.attempts < 1:
             raise ValueError("there must be at least one attempt")
         check_timeout(self.deadline)
-
-
-@dataclass(frozen=True, slots=True)
-class Work(Generic[T]):
-    """What is to be done in one transaction, and may be done again from the start.
-
-    ``on``: does it, in a greenlet of SQLAlchemy's. ``writes``: whether it does, or only reads. ``single``: each of its
-    statements is all or nothing by itself, and does no harm where it is run late: where a connection is lost, the
-    server may come to it after the same was tried again on another, and more was written since. A database with
-    ``single_options`` goes without the transaction then.
-    """
-
-    on: Callable[[Connection], T]
-    writes: bool
-    single: bool = False
 
 
 class Executor:

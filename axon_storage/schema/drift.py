@@ -7,7 +7,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 from sqlalchemy.engine.reflection import Inspector
 
 from axon_storage.dialects import Dialect, dialect_of
-from axon_storage.tables import metadata
+from axon_storage.sql.tables import metadata
 
 Facts = dict[str, str]
 """What is said of each place, such as ``sessions.key``."""

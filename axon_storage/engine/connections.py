@@ -3,18 +3,13 @@
 import asyncio
 from typing import Any
 
-from sqlalchemy import Connection, Executable
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.deadline import Wait
-from axon_storage.dialects import Dialect
-from axon_storage.engines import begin_for_group, connect_for_group, note_clean, prepare_engine, with_own_options
+from axon_storage.engine.create import begin_for_group, connect_for_group, note_clean, prepare_engine, with_own_options
+from axon_storage.engine.timeouts import Wait
 from axon_storage.errors import StorageConnectionError
-from axon_storage.translation import driver_error
-
-_RACES = 10
 
 
 class Connections:
@@ -63,7 +58,7 @@ class Connections:
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
         """Undo; give up a connection that the error speaks of, such as one to a server that is read-only now."""
-        cause = driver_error(self.dialect, error)
+        cause = self.dialect.driver_error(error)
         if self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection:
             connection.invalidate()
         connection.rollback()
@@ -78,16 +73,3 @@ def commit(connection: Connection) -> None:
 async def give_back(connection: Connection) -> None:
     """Return a connection to its pool. A cancellation does not interrupt the rollback that this may send."""
     await asyncio.shield(asyncio.ensure_future(greenlet_spawn(connection.close)))
-
-
-def save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
-    """Run a save's statement, again after a lost race that leaves its transaction as it was."""
-    for _ in range(_RACES):
-        try:
-            connection.execute(statement, parameters)
-        except DBAPIError as error:
-            if dialect.code(driver_error(dialect, error)) not in dialect.lost_race_codes:
-                raise
-        else:
-            return
-    connection.execute(statement, parameters)

@@ -12,10 +12,10 @@ from sqlalchemy import Column, Connection, Table, inspect, text
 
 from axon_storage.dialects import dialect_of
 from axon_storage.errors import SerializationError, StorageConnectionError
-from axon_storage.rows import Row, check_row, fields_of
-from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
-from axon_storage.types import JsonDocument, UInt32, UInt64
-from axon_storage.values import Json, parse_json
+from axon_storage.model.rows import Row, check_row, fields_of
+from axon_storage.model.values import Json, parse_json
+from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
+from axon_storage.sql.types import JsonDocument, UInt32, UInt64
 
 _OLD = "axonserver_"
 _PAGE = 1_000

@@ -9,10 +9,11 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.connections import commit, give_back
-from axon_storage.deadline import GRACE_SECONDS, Wait, finished
+from axon_storage.engine.connections import commit, give_back
+from axon_storage.engine.executor import COMMIT, Executor, in_transaction
+from axon_storage.engine.timeouts import GRACE_SECONDS, Wait, finished
 from axon_storage.errors import QueryError, StorageError
-from axon_storage.executor import COMMIT, Executor, Work, in_transaction
+from axon_storage.sql.unit_of_work import Work
 
 T = TypeVar("T")
 

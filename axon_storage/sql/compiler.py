@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable
 
-from axon_storage import statements
-from axon_storage.calls import Call, Evict, Get, InOrder, Newest, Page, Scopes, Tenants
 from axon_storage.dialects import Dialect
 from axon_storage.errors import SerializationError
-from axon_storage.executor import Work
-from axon_storage.ids import Clock, current_moment, moment_of
-from axon_storage.rows import Recorded, Row, maker_of
-from axon_storage.tables import EXPIRES_AT, TABLES
+from axon_storage.model.ids import Clock, current_moment, moment_of
+from axon_storage.model.requests import Call, Evict, Get, InOrder, Newest, Page, Scopes, Tenants
+from axon_storage.model.rows import Recorded, Row, maker_of
+from axon_storage.sql import statements
+from axon_storage.sql.tables import EXPIRES_AT, TABLES
+from axon_storage.sql.unit_of_work import Work
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)

@@ -16,9 +16,9 @@ from sqlalchemy import (
 )
 
 from axon_storage.dialects import Dialect
-from axon_storage.once import once
-from axon_storage.rows import Row, fields_of
-from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
+from axon_storage.model.cached import once
+from axon_storage.model.rows import Row, fields_of
+from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 Names = tuple[str, ...]
 

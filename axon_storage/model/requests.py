@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from axon_storage.ids import new_id
-from axon_storage.rows import CheckedRow, Recorded, Row
+from axon_storage.model.ids import new_id
+from axon_storage.model.rows import CheckedRow, Recorded, Row
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)

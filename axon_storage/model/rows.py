@@ -13,8 +13,8 @@ from uuid import UUID
 import orjson
 
 from axon_storage.errors import SerializationError
-from axon_storage.once import once
-from axon_storage.values import (
+from axon_storage.model.cached import once
+from axon_storage.model.values import (
     F64,
     I32,
     MAX_ROW_BYTES,

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage.dialects import Dialect, dialect_of
-from axon_storage.engines import engine_like
+from axon_storage.engine.create import engine_like
+from axon_storage.engine.executor import Executor
 from axon_storage.errors import StorageConnectionError
-from axon_storage.executor import Executor
 
 T = TypeVar("T")
 

@@ -50,7 +50,7 @@ class translating:  # noqa: N801  # reads as the word it is in a with statement
             return StorageConnectionError(str(error)), None
         if isinstance(error, PoolTimeoutError):
             return BusyError("no connection of the pool came free in time", transient=True), None
-        cause = driver_error(self._dialect, error)
+        cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
             return self._of_driver(error, cause), cause
         if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: nobody wraps these
@@ -68,16 +68,6 @@ class translating:  # noqa: N801  # reads as the word it is in a with statement
             kind = LockTimeoutError
         message = f"[{fault.code}] {fault.message}" if fault.code else fault.message
         return kind(message, transient=fault.transient)
-
-
-def driver_error(dialect: Dialect, error: BaseException) -> BaseException:
-    """Give the driver's own error beneath SQLAlchemy's wrapper and its adapter's."""
-    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    seen: list[BaseException] = []  # a host's error may be its own cause
-    while not dialect.is_driver_error(inner) and inner.__cause__ is not None and inner not in seen:
-        seen.append(inner)
-        inner = inner.__cause__
-    return inner
 
 
 def _cancellations() -> int:

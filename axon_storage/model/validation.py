@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from axon_storage.errors import SerializationError, StorageError, TenantMismatchError
-from axon_storage.ids import first_id
-from axon_storage.rows import ROW_TYPES, CheckedRow, Row, check_field, check_row
+from axon_storage.model.ids import first_id
+from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row, check_field, check_row
 
 _LONGEST_PAGE = 2**63 - 1
 

@@ -7,14 +7,16 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Delete, Executable, Table
+from sqlalchemy.exc import DBAPIError
 
-from axon_storage import calls, connections, statements
-from axon_storage.calls import Append, Save, Writing
 from axon_storage.dialects import Dialect
-from axon_storage.executor import Work
-from axon_storage.ids import EPOCH, Clock, IdSource, current_moment, moment_of
-from axon_storage.rows import ROW_TYPES, CheckedRow, Row
-from axon_storage.tables import CREATED_ID, EXPIRES_AT, TABLES
+from axon_storage.model import requests as calls
+from axon_storage.model.ids import EPOCH, Clock, IdSource, current_moment, moment_of
+from axon_storage.model.requests import Append, Save, Writing
+from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row
+from axon_storage.sql import statements
+from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
+from axon_storage.sql.unit_of_work import Work
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -25,6 +27,7 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 2**20
 ROW_BYTES = 1_000  # what a row takes beside its text and JSON, roughly
 
+_RACES = 10
 _NOWHERE: Set[Place] = frozenset()
 _WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
 _WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TABLES[row_type].c)
@@ -141,7 +144,7 @@ class Writer:
                 for start in range(0, len(keys), BATCH_ROWS):
                     self.dialect.lock_rows(connection, table, keys[start : start + BATCH_ROWS])
             for statement, parameters in batches:
-                connections.save(self.dialect, connection, statement, parameters)
+                _save(self.dialect, connection, statement, parameters)
             for number, removal in removals:
                 answers[number] = removal.on(connection)
             return answers
@@ -185,6 +188,19 @@ class Writer:
                     yield statements.save(self.dialect, row_type), rows[0]
                 else:
                     yield statements.save_batch(self.dialect, row_type), self.dialect.batch_parameters(rows)
+
+
+def _save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
+    """Run a save's statement, again after a lost race that leaves its transaction as it was."""
+    for _ in range(_RACES):
+        try:
+            connection.execute(statement, parameters)
+        except DBAPIError as error:
+            if dialect.code(dialect.driver_error(error)) not in dialect.lost_race_codes:
+                raise
+        else:
+            return
+    connection.execute(statement, parameters)
 
 
 def _folded(first: Stored, last: Stored) -> Stored:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from axon_storage.deadline import Wait
+from axon_storage.engine.group_commit.row_order import NO_WRITES, OrderedWrite
+from axon_storage.engine.timeouts import Wait
+from axon_storage.engine.translation import LockTimeoutError
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.row_order import NO_WRITES, OrderedWrite
-from axon_storage.translation import LockTimeoutError
-from axon_storage.writes import BATCH_BYTES, BATCH_ROWS, Write
+from axon_storage.sql.batches import BATCH_BYTES, BATCH_ROWS, Write
 
 GIVE_UP_SECONDS = 0.1
 """How long a batch may go on after one of its callers gave up."""

@@ -18,13 +18,14 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, String, column, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from axon_storage import adoption, drift
-from axon_storage.deployment import Patience, deploy
 from axon_storage.dialects import dialect_of
-from axon_storage.engines import create_engine
+from axon_storage.engine.create import create_engine
+from axon_storage.engine.executor import Executor
 from axon_storage.errors import StorageConnectionError
-from axon_storage.executor import Executor, Work
-from axon_storage.tables import VERSION_TABLE
+from axon_storage.schema import adoption, drift
+from axon_storage.schema.lock import Patience, deploy
+from axon_storage.sql.tables import VERSION_TABLE
+from axon_storage.sql.unit_of_work import Work
 
 T = TypeVar("T")
 
@@ -242,7 +243,7 @@ def _config(connection: Connection | None = None) -> Config:
 
 def _location() -> Path:
     """In a wheel the migrations are inside the package, in a checkout beside it."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / "migrations"
     return inside if inside.exists() else package.parent / "migrations"
 

@@ -1,0 +1,1 @@
+"""Engines, transactions, retries, time-outs and group commit: how SQL is sent."""

@@ -1,0 +1,1 @@
+"""Rows, their values and the requests that carry them: what is checked before anything is sent."""

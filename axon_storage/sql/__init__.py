@@ -1,0 +1,1 @@
+"""Tables, column types and statements: how a request becomes SQL."""
