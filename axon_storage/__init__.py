@@ -6,6 +6,7 @@ from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Retry
 from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.errors import (
+    InvalidArgumentError,
     NotFoundError,
     QueryError,
     SerializationError,
@@ -30,6 +31,7 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
+from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
 
@@ -43,6 +45,7 @@ __all__ = [
     "EventRow",
     "HibernationRow",
     "InMemoryBackend",
+    "InvalidArgumentError",
     "NotFoundError",
     "QueryError",
     "Recorded",
@@ -59,6 +62,7 @@ __all__ = [
     "TenantMismatchError",
     "TraceRow",
     "create_engine",
+    "id_range",
     "new_id",
     "open_storage",
     "operation_timeout",

@@ -7,7 +7,8 @@
     ├── QueryError               query error: the database refused a statement
     ├── SerializationError       serialization error: a value outside the domain, refused before anything was sent
     ├── NotFoundError            not found: what the caller asked for is not there
-    └── TenantMismatchError      tenant mismatch: a row of one tenant given to another, or no tenant at all
+    ├── TenantMismatchError      tenant mismatch: a row of one tenant given to another, or no tenant at all
+    └── InvalidArgumentError     invalid argument: an argument out of its range; also a ValueError
 """
 
 from typing import ClassVar
@@ -61,3 +62,9 @@ class TenantMismatchError(StorageError):
     """A row that belongs to another tenant than the call, or a call without the tenant it must have."""
 
     prefix = "tenant mismatch"
+
+
+class InvalidArgumentError(StorageError, ValueError):
+    """An argument that is not a value of a row, such as a limit or an id, is out of its range; nothing was sent."""
+
+    prefix = "invalid argument"

@@ -1,38 +1,68 @@
-"""The backend that keeps nothing: writes succeed, loads are empty."""
+"""InMemoryBackend: keeps nothing, for a server whose own memory is enough."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import QueryError
-from axon_storage.model.requests import Call
+from axon_storage.model.ids import new_id
+from axon_storage.model.requests import (
+    Append,
+    Delete,
+    EvictExpired,
+    Get,
+    ListByKey,
+    ListNewest,
+    ListPage,
+    ListScopes,
+    ListTenants,
+    Request,
+    Save,
+)
 
 T = TypeVar("T")
 
 
 class InMemoryBackend(StorageBackend):
-    """A no-op, for a server whose own memory is enough; rows are checked as a real backend checks them."""
+    """Stores nothing: writes succeed, lists are empty, deletes find no row.
 
-    _in_block = False
+    Rows are checked as by a real backend, so that a test against this one finds values that a database would refuse.
+    """
 
     def __init__(self, *, require_tenant: bool = False) -> None:
-        self._require_tenant = require_tenant
+        super().__init__(require_tenant=require_tenant)
+        self._in_transaction = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        if self._in_block:
+        if self._in_transaction:
             raise QueryError("a transaction inside a transaction", operation="transaction")
-        block = copy(self)
-        block._in_block = True
-        yield block
+        inner = copy(self)
+        inner._in_transaction = True
+        yield inner
 
     async def is_healthy(self) -> bool:
         return True
 
-    async def _run(self, call: Call[T]) -> T:
-        return call.on_nothing()
+    async def execute(self, request: Request[T]) -> T:
+        result: Any
+        match request:
+            case Append():
+                result = request.id or new_id()
+            case Save() | Get():
+                result = None
+            case Delete() | EvictExpired():
+                result = 0
+            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants():
+                result = []
+            case _:
+                raise NotImplementedError(type(request).__name__)
+        return cast("T", result)  # match does not narrow T
+
+    def _describe(self) -> list[str]:
+        return ["transaction"] if self._in_transaction else []
 
     async def _close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""

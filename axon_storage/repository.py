@@ -1,11 +1,11 @@
-"""SqlRepository: the one backend for every database, and its transaction."""
+"""SqlRepository: the backend for every SQL database."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
@@ -13,27 +13,28 @@ from axon_storage.backend import StorageBackend
 from axon_storage.engine.create import engine_like
 from axon_storage.engine.executor import DEFAULT_TIMEOUT, Executor, Retry
 from axon_storage.engine.group_commit.scheduler import GroupCommit
-from axon_storage.engine.open_transaction import OpenTransaction, open_transaction
+from axon_storage.engine.open_transaction import open_transaction
 from axon_storage.engine.timeouts import GRACE_SECONDS, Wait
 from axon_storage.errors import QueryError
-from axon_storage.model.ids import Clock, IdSource, new_id
-from axon_storage.model.requests import Call, Writing
-from axon_storage.sql.batches import Writer
-from axon_storage.sql.compiler import Planner
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.model.ids import Clock
+from axon_storage.model.requests import Request, WriteRequest
+from axon_storage.sql.compiler import Compiler
+from axon_storage.transaction import Transaction
 
 T = TypeVar("T")
 
 _HEALTH_SECONDS = 4.5
 
+_SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
+"""The options of a URL that ``repr`` shows, since they name the database; any other may hold a secret."""
+
 
 class SqlRepository(StorageBackend):
-    """Stores in SQLite, PostgreSQL, MySQL, MariaDB or Oracle, through any engine of a supported async driver.
+    """Stores rows in SQLite, PostgreSQL, MySQL, MariaDB or Oracle.
 
-    The engine is made fit by events on it, and disposed of by :meth:`close`. ``clock`` gives nanoseconds since 1970;
-    it dates the appends and the cache's expiry. ``require_tenant`` refuses calls that name no tenant. ``retry`` bounds
-    how often a call is tried again, ``operation_timeout`` the seconds it may take in all. ``group_commit`` lets saves,
-    appends and deletes that wait at the same moment go together, in one transaction.
+    ``engine``: any engine of a supported async driver. The repository adds event listeners to it that set up each
+    connection, and disposes of it in :meth:`close`. The other options are those of
+    :class:`axon_storage.opening.OpenOptions`; ``retry`` is :class:`Retry`'s two options in one object.
     """
 
     def __init__(
@@ -46,46 +47,59 @@ class SqlRepository(StorageBackend):
         operation_timeout: float = DEFAULT_TIMEOUT,
         group_commit: bool = True,
     ) -> None:
+        super().__init__(require_tenant=require_tenant)
         self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
-        ids = new_id if clock is None else IdSource(clock)
-        self._writer = Writer(self._executor.dialect, clock or time.time_ns, ids)
-        self._planner = Planner(self._executor.dialect, clock or time.time_ns)
-        self._group = GroupCommit(self._executor, self._writer, together=group_commit)
-        self._require_tenant = require_tenant
+        self._compiler = Compiler(self._executor.dialect, clock)
+        self._group = GroupCommit(self._executor, self._compiler, enabled=group_commit)
+        self._database = _without_secrets(engine.url)
         self._probes: set[asyncio.Task[bool]] = set()
-        self._inside: set[asyncio.Task[object] | None] = set()
+        self._tasks_in_transaction: set[asyncio.Task[object] | None] = set()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine that the repository was given."""
+        return self._executor.connections.owner
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        self._check_outside("transaction")
+        self._refuse_outer_write("transaction")
         task = asyncio.current_task()
         with self._group.beside_transaction():
             async with open_transaction(self._executor) as opened:
-                self._inside.add(task)
+                self._tasks_in_transaction.add(task)
                 try:
-                    yield _Transaction(self, opened)
+                    yield Transaction(
+                        opened,
+                        self._compiler,
+                        is_healthy=self.is_healthy,
+                        database=self._database,
+                        tenant=self._tenant,
+                        require_tenant=self._require_tenant,
+                    )
                 finally:
-                    self._inside.discard(task)
-
-    def _check_outside(self, operation: str) -> None:
-        """Refuse a write of the task that is inside a transaction() of this storage, past that transaction.
-
-        On SQLite it would wait for the transaction's end, which waits for it. So it is refused everywhere.
-        """
-        if self._inside and asyncio.current_task() in self._inside:
-            message = "this task is inside a transaction() of this storage: use the transaction's own methods"
-            raise QueryError(message, operation=operation)
+                    self._tasks_in_transaction.discard(task)
 
     async def is_healthy(self) -> bool:
         probe = asyncio.create_task(self._probe())
         self._probes.add(probe)
         probe.add_done_callback(self._probes.discard)
         try:
-            # waited for from outside: closing a connection to a lost server takes its time after the cancellation
+            # Waited for from outside: after a cancellation, closing the connection to a lost server takes time.
             await asyncio.wait({probe}, timeout=_HEALTH_SECONDS)
         finally:
             probe.cancel()
         return probe.done() and not probe.cancelled() and probe.exception() is None and probe.result()
+
+    async def execute(self, request: Request[T]) -> T:
+        match request:
+            case WriteRequest():
+                self._refuse_outer_write(request.operation)
+                return await self._group.write(self._compiler.prepare(request))
+            case _:
+                unit = self._compiler.compile(request)
+                if unit.writes:
+                    self._refuse_outer_write(request.operation)
+                return await self._executor.run(request.operation, unit)
 
     async def _probe(self) -> bool:
         engine = engine_like(self._executor.engine)
@@ -96,25 +110,21 @@ class SqlRepository(StorageBackend):
             finally:
                 await engine.dispose()
 
-    async def _run(self, call: Call[T]) -> T:
-        if isinstance(call, Writing):
-            self._check_outside(call.operation)
-            answer: T = await self._group.write(self._writer.work_out(call))
-            return answer
-        work = self._planner.plan(call)
-        if work.writes:
-            self._check_outside(call.operation)
-        return await self._executor.run(call.operation, work)
+    def _refuse_outer_write(self, operation: str) -> None:
+        """Refuse a write through this storage by a task that is inside one of its ``transaction()`` blocks.
 
-    def work_of(self, call: Call[T]) -> Work[T]:
-        """Give the work of a call by itself."""
-        if isinstance(call, Writing):
-            return self._writer.alone(self._writer.work_out(call))
-        return self._planner.plan(call)
+        On SQLite the write would wait for the end of the block, which waits for the write. So every database refuses.
+        """
+        if self._tasks_in_transaction and asyncio.current_task() in self._tasks_in_transaction:
+            message = "this task is inside a transaction() of this storage: use the transaction's own methods"
+            raise QueryError(message, operation=operation)
+
+    def _describe(self) -> list[str]:
+        return [self._database, "closed" if self._executor.is_closed else "open"]
 
     async def _close(self) -> None:
-        self._executor.check_outside()
-        if self._executor.is_inherited():  # what is under way is the parent's, and ends there
+        self._executor.refuse_inside_transaction()
+        if self._executor.is_forked():  # the writes in progress are the parent process's
             await self._executor.close()
             return
         await self._group.close()
@@ -123,21 +133,5 @@ class SqlRepository(StorageBackend):
             await asyncio.wait(self._probes, timeout=GRACE_SECONDS)
 
 
-class _Transaction(StorageBackend):
-    """The storage's methods inside one transaction."""
-
-    def __init__(self, repository: SqlRepository, opened: OpenTransaction) -> None:
-        self._repository, self._opened = repository, opened
-        self._view_of, self._require_tenant = repository._view_of, repository._require_tenant
-
-    def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
-        raise QueryError("a transaction inside a transaction", operation="transaction")
-
-    async def is_healthy(self) -> bool:
-        return await self._repository.is_healthy()
-
-    async def _run(self, call: Call[T]) -> T:
-        return await self._opened.run(call.operation, self._repository.work_of(call))
-
-    async def _close(self) -> None:
-        """The block's end closes it."""
+def _without_secrets(url: URL) -> str:
+    return url.difference_update_query(url.query.keys() - _SHOWN_IN_URL).render_as_string(hide_password=True)

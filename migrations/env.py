@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine, script_url
-from axon_storage.schema.lock import Patience, deploy
+from axon_storage.schema.lock import MigrationTimeouts, deploy
 from axon_storage.sql.tables import VERSION_TABLE, metadata
 
 
@@ -45,7 +45,9 @@ async def _online() -> None:
     engine = create_engine(_url())
     try:
         if _changes():
-            await deploy(engine, "migrate", _run, Patience(), again=False)  # a step such as -1 would go too far
+            await deploy(
+                engine, "migrate", _run, MigrationTimeouts(), again=False
+            )  # a step such as -1 would go too far
         else:
             await _read(engine)
     finally:
@@ -67,7 +69,7 @@ def _changes() -> bool:
 
 
 def _offline() -> None:
-    url, patience = script_url(_url()), Patience()
+    url, patience = script_url(_url()), MigrationTimeouts()
     dialect = dialect_of(url.get_dialect()())
     context.configure(
         url=url,
@@ -82,7 +84,7 @@ def _offline() -> None:
     migration.dialect.insert_returning = False
     if dialect.script_begins:
         migration.impl.static_output(dialect.script_begins)
-    for setting in dialect.deployment_settings(patience.lock, patience.statement):
+    for setting in dialect.migration_settings(patience.lock, patience.statement):
         context.execute(setting)
     with context.begin_transaction():
         context.run_migrations()

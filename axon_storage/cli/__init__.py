@@ -11,7 +11,7 @@ from rich.table import Table
 
 from axon_storage import schema
 from axon_storage.errors import StorageError
-from axon_storage.schema.lock import Patience
+from axon_storage.schema.lock import MigrationTimeouts
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ Deployer = Annotated[float, typer.Option("--wait", help="Seconds to wait for ano
 Lock = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for a lock on a table.")]
 Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds a statement may take.")]
 
-_PATIENCE = Patience()
+_TIMEOUTS = MigrationTimeouts()
 
 
 @app.callback()
@@ -45,13 +45,13 @@ def _app() -> None:
 def upgrade(
     url: Url,
     revision: Revision = "head",
-    wait: Deployer = _PATIENCE.deployer,
-    lock: Lock = _PATIENCE.lock,
-    statement: Statement = _PATIENCE.statement,
+    wait: Deployer = _TIMEOUTS.deployer,
+    lock: Lock = _TIMEOUTS.lock,
+    statement: Statement = _TIMEOUTS.statement,
 ) -> None:
     """Bring the schema up to a revision."""
-    patience = Patience(deployer=wait, lock=lock, statement=statement)
-    _run(schema.upgrade(url, revision, patience=patience))
+    timeouts = MigrationTimeouts(deployer=wait, lock=lock, statement=statement)
+    _run(schema.upgrade(url, revision, timeouts=timeouts))
     _out.print(_where(_run(schema.current(url))))
 
 
@@ -59,13 +59,13 @@ def upgrade(
 def downgrade(
     url: Url,
     revision: Revision,
-    wait: Deployer = _PATIENCE.deployer,
-    lock: Lock = _PATIENCE.lock,
-    statement: Statement = _PATIENCE.statement,
+    wait: Deployer = _TIMEOUTS.deployer,
+    lock: Lock = _TIMEOUTS.lock,
+    statement: Statement = _TIMEOUTS.statement,
 ) -> None:
     """Bring the schema down to a revision; what only later ones keep is lost."""
-    patience = Patience(deployer=wait, lock=lock, statement=statement)
-    _run(schema.downgrade(url, revision, patience=patience))
+    timeouts = MigrationTimeouts(deployer=wait, lock=lock, statement=statement)
+    _run(schema.downgrade(url, revision, timeouts=timeouts))
     _out.print(_where(_run(schema.current(url))))
 
 

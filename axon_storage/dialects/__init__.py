@@ -2,7 +2,7 @@
 
 from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 
-from axon_storage.dialects.base import WRITTEN_ONCE, Dialect, Fault, Tls, Unfit, execute
+from axon_storage.dialects.base import WRITTEN_ONCE, Dialect, ErrorClass, Tls, UnsupportedServer, execute
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
@@ -12,9 +12,9 @@ __all__ = [
     "DIALECTS",
     "WRITTEN_ONCE",
     "Dialect",
-    "Fault",
+    "ErrorClass",
     "Tls",
-    "Unfit",
+    "UnsupportedServer",
     "dialect_of",
     "execute",
     "of_driver",

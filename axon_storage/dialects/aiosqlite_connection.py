@@ -22,14 +22,14 @@ class Connection(aiosqlite.Connection):
     it waits for the file's lock. What is stored is kept out of aiosqlite's log.
     """
 
-    _under_way = 0
+    _active = 0
     _cancelled = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
-    async def abandon(self) -> None:
+    async def discard(self) -> None:
         """Roll back, also where a statement was interrupted before its last row was read.
 
         While such a statement is active, SQLite interrupts the ROLLBACK too, and keeps the file's lock after the close.
@@ -42,10 +42,10 @@ class Connection(aiosqlite.Connection):
         self._conn.rollback()
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self._under_way and self._is_quick(fn):
+        if not self._active and self._is_quick(fn):
             return self._noted(fn(*args, **kwargs))
         step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
-        self._under_way += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
+        self._active += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
         try:
             # a function without arguments, since aiosqlite logs them at DEBUG, and they are what is stored
             result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # as it is
@@ -56,9 +56,9 @@ class Connection(aiosqlite.Connection):
                     self._connection.interrupt()
             raise
         except Exception:
-            self._under_way -= 1
+            self._active -= 1
             raise
-        self._under_way -= 1
+        self._active -= 1
         return self._noted(result)
 
     def _noted(self, result: Any) -> Any:

@@ -41,7 +41,7 @@ _TLS_REFUSED = "TLS cannot be had as the URL asks for it"
 _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
 
 
-class Fault(NamedTuple):
+class ErrorClass(NamedTuple):
     """What a driver's error means: its code, a short text, and whether trying again may help."""
 
     code: str
@@ -57,7 +57,7 @@ class Tls(NamedTuple):
     required: bool
 
 
-class Unfit(Exception):  # noqa: N818  # it never leaves the package: the executor makes a StorageConnectionError of it
+class UnsupportedServer(Exception):  # noqa: N818  # it never leaves the package: the executor makes a StorageConnectionError of it
     """A server or connection that cannot keep the contract and cannot be set to."""
 
 
@@ -77,7 +77,7 @@ class Dialect:
     """Whether the database takes ``''`` for NULL, so that strings must be stored escaped."""
     native_uuid: ClassVar[bool] = False
     """Whether ids are the database's own UUIDs; elsewhere they are 32 hexadecimal digits, which sort the same."""
-    zoned_moments: ClassVar[bool] = False
+    has_timestamps_with_time_zone: ClassVar[bool] = False
     """Whether moments are bound with their time zone; elsewhere as naive UTC."""
     serial_writes: ClassVar[bool] = False
     """Whether writers of one process take turns, because the database has one writer at a time."""
@@ -105,7 +105,7 @@ class Dialect:
     """Execution options of every transaction."""
     write_options: ClassVar[Mapping[str, Any]] = {}
     """Execution options of a transaction that writes, beside those."""
-    single_options: ClassVar[Mapping[str, Any]] = {}
+    autocommit_options: ClassVar[Mapping[str, Any]] = {}
     """Execution options of a single statement that goes without a transaction, where that saves round trips."""
 
     session_isolation: ClassVar[str | None] = None
@@ -158,19 +158,19 @@ class Dialect:
         """True or False."""
         return Boolean(create_constraint=False)
 
-    def moment(self) -> TypeEngine[Any]:
+    def timestamp(self) -> TypeEngine[Any]:
         """A UTC moment, exact to the microsecond."""
-        return DateTime(timezone=self.zoned_moments)
+        return DateTime(timezone=self.has_timestamps_with_time_zone)
 
     def row_id(self) -> TypeEngine[Any]:
         """A UUID."""
         return Uuid(native_uuid=self.native_uuid)
 
-    def spelled(self, kind: str) -> str:
+    def normalised_type(self, kind: str) -> str:
         """A column's type as SQLAlchemy wrote it or read it back, in one spelling of the two."""
         return kind
 
-    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         """What is amiss with a table and SQLAlchemy does not read back, each as a place and what is there."""
         del connection, table
         yield from ()
@@ -199,7 +199,7 @@ class Dialect:
         """What the batch's statement is given for several rows."""
         return rows
 
-    def among(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+    def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Whether a column's value is one of the list that a parameter gives."""
         return column.in_(bindparam(parameter, expanding=True))
 
@@ -230,9 +230,9 @@ class Dialect:
         raise NotImplementedError
 
     def check_url(self, url: URL) -> None:
-        """Raise :class:`Unfit` for a URL that cannot keep the contract."""
+        """Raise :class:`UnsupportedServer` for a URL that cannot keep the contract."""
 
-    def may_go_alone(self, arguments: Mapping[str, Any]) -> bool:
+    def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
         """Whether the driver's arguments for connecting say that a statement may go without a transaction.
 
         Each must find the session of the one before, and one that is cancelled must end.
@@ -245,18 +245,18 @@ class Dialect:
         del driver
         return {}
 
-    def prepare(self, connection: DBAPIConnection) -> None:
-        """Set what a new connection needs; raise :class:`Unfit` where that cannot be set."""
+    def on_connect(self, connection: DBAPIConnection) -> None:
+        """Set what a new connection needs; raise :class:`UnsupportedServer` where that cannot be set."""
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         """Whether a connection is known, without a round trip, to have been closed by the server."""
         del connection
         return False
 
-    def restore(self, connection: DBAPIConnection) -> None:
+    def on_checkout(self, connection: DBAPIConnection) -> None:
         """Set, at each checkout, what the last user may have changed; without a round trip where nothing was."""
 
-    def abandon(self, connection: DBAPIConnection) -> None:
+    def discard(self, connection: DBAPIConnection) -> None:
         """Let go of what a connection that is about to be given up may hold."""
 
     def begin(self, connection: Connection) -> None:
@@ -272,7 +272,7 @@ class Dialect:
 
     # Deployments.
 
-    def take_deployment_lock(self, connection: Connection) -> bool:
+    def acquire_schema_lock(self, connection: Connection) -> bool:
         """Try to take the lock that one deployer holds, until the connection is closed; never wait.
 
         True at once where the schema changes in one write transaction from the first look at it on.
@@ -280,14 +280,14 @@ class Dialect:
         del connection
         return True
 
-    def sign_deployment_lock(self, connection: Connection, who: str) -> None:
+    def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
         """Leave word who holds the lock, on another connection than its own, where the database cannot tell."""
 
-    def deployment_lock_holder(self, connection: Connection) -> str:
+    def schema_lock_holder(self, connection: Connection) -> str:
         """Who holds the lock, in words."""
         raise NotImplementedError
 
-    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+    def migration_settings(self, lock: float, statement: float) -> list[str]:
         """The statements that bound, for a session, the seconds it waits for a lock and those a statement takes."""
         raise NotImplementedError
 
@@ -302,12 +302,12 @@ class Dialect:
         """The error's code, or an empty string."""
         raise NotImplementedError
 
-    def fault(self, error: BaseException, *, invalidated: bool = False) -> Fault:
+    def classify_error(self, error: BaseException, *, invalidated: bool = False) -> ErrorClass:
         """Classify a driver's error by its code; ``invalidated`` says that the connection is known to be lost."""
         code = self.code(error)
         transient = invalidated or self._listed(code, self.transient_codes)
         connection = invalidated or self._listed(code, self.connection_codes)
-        return Fault(code, _short(error), connection, transient)
+        return ErrorClass(code, _short(error), connection, transient)
 
     def _listed(self, code: str, codes: frozenset[str]) -> bool:
         return code in codes

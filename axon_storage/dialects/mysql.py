@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls, Unfit, any_key, execute, replaced
+from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer, any_key, execute, replaced
 
 _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
@@ -87,17 +87,17 @@ class MySQL(Dialect):
     def long_text(self) -> TypeEngine[str]:
         return LONGTEXT(charset=_CHARSET, collation=self.collation)
 
-    def moment(self) -> TypeEngine[Any]:
+    def timestamp(self) -> TypeEngine[Any]:
         return DATETIME(fsp=6)
 
     def row_id(self) -> TypeEngine[Any]:
         return CHAR(32, charset="ascii", collation="ascii_bin")
 
-    def spelled(self, kind: str) -> str:
+    def normalised_type(self, kind: str) -> str:
         # MariaDB tells how wide an integer is shown, and BOOL is a synonym
         return re.sub(r"^(BIGINT|INTEGER)\(\d+\)", r"\1", kind).replace("TINYINT(1)", "BOOL")
 
-    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):
             yield f"{table}, {what}", state
 
@@ -152,7 +152,7 @@ class MySQL(Dialect):
         # bad handshake, MySQL's answer to a client that goes on to TLS all the same, and ours for a greeting without
         return self.is_driver_error(error) and self.code(error) in {"1043", _NO_TLS}
 
-    def prepare(self, connection: DBAPIConnection) -> None:
+    def on_connect(self, connection: DBAPIConnection) -> None:
         select = "SELECT @@sql_mode, @@character_set_client, @@max_allowed_packet"
         mode, charset, packet = execute(connection, select)
         # SQLAlchemy quotes as the server told it to at its first connection, which was before this
@@ -160,9 +160,9 @@ class MySQL(Dialect):
         execute(connection, f"SET SESSION sql_mode = '{_STRICT}{quotes}', {_SESSION}")
         execute(connection, f"SET SESSION TRANSACTION ISOLATION LEVEL {self.session_isolation}")
         if charset != _CHARSET:
-            raise Unfit(f"the connection's character set is {charset}: add charset={_CHARSET} to the URL")
+            raise UnsupportedServer(f"the connection's character set is {charset}: add charset={_CHARSET} to the URL")
         if packet < _SMALLEST_PACKET:
-            raise Unfit(f"max_allowed_packet is {packet} bytes, and must be at least {_SMALLEST_PACKET}")
+            raise UnsupportedServer(f"max_allowed_packet is {packet} bytes, and must be at least {_SMALLEST_PACKET}")
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         driver: Any = connection.driver_connection
@@ -170,7 +170,7 @@ class MySQL(Dialect):
             return driver._transport is None or _is_hung_up(driver._transport)
         return driver._writer is None or _is_hung_up(driver._writer.transport)
 
-    def restore(self, connection: DBAPIConnection) -> None:
+    def on_checkout(self, connection: DBAPIConnection) -> None:
         # the server's last answer told the driver whether it is on, so nothing is sent where it is off
         if connection.get_autocommit():
             connection.autocommit(False)
@@ -182,19 +182,19 @@ class MySQL(Dialect):
         cursor.execute(head + ", ".join([row] * len(parameters)) + tail, [value for row in parameters for value in row])
         return True
 
-    def take_deployment_lock(self, connection: Connection) -> bool:
-        taken = connection.execute(select(func.get_lock(_deployment_lock(connection), 0))).scalar_one()
+    def acquire_schema_lock(self, connection: Connection) -> bool:
+        taken = connection.execute(select(func.get_lock(_schema_lock_name(connection), 0))).scalar_one()
         connection.commit()
         return bool(taken)
 
-    def deployment_lock_holder(self, connection: Connection) -> str:
-        holder = connection.execute(select(func.is_used_lock(_deployment_lock(connection)))).scalar()
+    def schema_lock_holder(self, connection: Connection) -> str:
+        holder = connection.execute(select(func.is_used_lock(_schema_lock_name(connection)))).scalar()
         for process in connection.exec_driver_sql("SHOW PROCESSLIST").mappings():
             if process["Id"] == holder:
                 return f"{process['User']} from {process['Host']}, connection {holder}"
         return "it has just ended" if holder is None else f"connection {holder}"
 
-    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+    def migration_settings(self, lock: float, statement: float) -> list[str]:
         del statement  # MySQL bounds SELECT alone
         seconds = max(1, round(lock))
         return [f"SET SESSION lock_wait_timeout = {seconds}", f"SET SESSION innodb_lock_wait_timeout = {seconds}"]
@@ -219,11 +219,11 @@ class MariaDB(MySQL):
         del contended
         return False
 
-    def deployment_settings(self, lock: float, statement: float) -> list[str]:
-        return [*super().deployment_settings(lock, statement), f"SET SESSION max_statement_time = {statement}"]
+    def migration_settings(self, lock: float, statement: float) -> list[str]:
+        return [*super().migration_settings(lock, statement), f"SET SESSION max_statement_time = {statement}"]
 
 
-def _deployment_lock(connection: Connection) -> str:
+def _schema_lock_name(connection: Connection) -> str:
     """The lock's name: locks are the server's, and a name may have 64 characters, as many as a database's."""
     database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
     return f"axon_storage:{sha256(str(database).encode()).hexdigest()[:40]}"

@@ -20,5 +20,5 @@ class OnConflict(Dialect):
         return over
 
     def insert_once(self, table: Table) -> Executable:
-        once: Executable = self.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
-        return once
+        statement: Executable = self.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+        return statement

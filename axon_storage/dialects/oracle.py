@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
 
-from axon_storage.dialects.base import Dialect, Fault, Tls, Unfit, any_key, execute, replaced
+from axon_storage.dialects.base import Dialect, ErrorClass, Tls, UnsupportedServer, any_key, execute, replaced
 
 _CHARSET = "AL32UTF8"
 _LOCK_TABLE = "axon_storage_lock"
@@ -87,13 +87,13 @@ class Oracle(Dialect):
     def flag(self) -> TypeEngine[Any]:
         return _number(1)
 
-    def moment(self) -> TypeEngine[Any]:
+    def timestamp(self) -> TypeEngine[Any]:
         return TIMESTAMP()
 
     def row_id(self) -> TypeEngine[Any]:
         return CHAR(32)
 
-    def spelled(self, kind: str) -> str:
+    def normalised_type(self, kind: str) -> str:
         return kind.replace("VARCHAR2(", "VARCHAR(")
 
     def upsert(self, table: Table) -> Executable:
@@ -110,8 +110,8 @@ class Oracle(Dialect):
         stored = [tuple([escaped(value) if isinstance(value, str) else value for value in key]) for key in keys]
         condition, parameters = any_key([column.name for column in table.primary_key], stored, ":k{}".format)
         statement = f"SELECT tenant_id FROM {table.name} WHERE {condition} FOR UPDATE NOWAIT"  # noqa: S608  # ours
-        named = {f"k{number}": value for number, value in enumerate(parameters, 1)}
-        connection.exec_driver_sql(statement, named).all()
+        binds = {f"k{number}": value for number, value in enumerate(parameters, 1)}
+        connection.exec_driver_sql(statement, binds).all()
 
     def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
         # SQLAlchemy gives this type to CLOBs. As a CLOB each value costs round trips of its own, so short ones go as
@@ -125,30 +125,30 @@ class Oracle(Dialect):
 
     def check_url(self, url: URL) -> None:
         if url.database and "service_name" in url.query:
-            raise Unfit("the URL names a SID and a service: leave out one of them")
+            raise UnsupportedServer("the URL names a SID and a service: leave out one of them")
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         arguments: dict[str, Any] = {"tcp_connect_timeout": timeout}
         if tls is not None and tls.context is not None:
             if not tls.required:
-                raise Unfit("Oracle's driver has no TLS that may be left out: sslmode=require, or none")
+                raise UnsupportedServer("Oracle's driver has no TLS that may be left out: sslmode=require, or none")
             names = tls.context.check_hostname  # the driver turns the context's own check off
             arguments |= {"protocol": "tcps", "ssl_context": tls.context, "ssl_server_dn_match": names}
         return url, arguments
 
-    def prepare(self, connection: DBAPIConnection) -> None:
+    def on_connect(self, connection: DBAPIConnection) -> None:
         # by code point, whatever a logon trigger or the instance's parameters say
         execute(connection, "ALTER SESSION SET NLS_COMP = BINARY NLS_SORT = BINARY")
         charset = "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'"
         if (found := execute(connection, charset)[0]) != _CHARSET:
-            raise Unfit(
+            raise UnsupportedServer(
                 f"the database's character set is {found}, which cannot hold every character: it must be {_CHARSET}"
             )
 
-    def restore(self, connection: DBAPIConnection) -> None:
+    def on_checkout(self, connection: DBAPIConnection) -> None:
         connection.autocommit = False  # the driver's own; nothing is sent for it
 
-    def abandon(self, connection: DBAPIConnection) -> None:
+    def discard(self, connection: DBAPIConnection) -> None:
         # A session that ends in good order commits what it left open. The driver rolls back first where it knows of a
         # transaction, and of one that began with a call that was cancelled, its answer unread, it does not.
         driver: Any = connection.driver_connection
@@ -160,7 +160,7 @@ class Oracle(Dialect):
             if not isinstance(error, Exception):
                 raise
 
-    def take_deployment_lock(self, connection: Connection) -> bool:
+    def acquire_schema_lock(self, connection: Connection) -> bool:
         # a row of a table of its own, since DBMS_LOCK needs a grant
         query = f"SELECT id FROM {_LOCK_TABLE} WHERE id = 1 FOR UPDATE NOWAIT"  # noqa: S608  # ours
         try:
@@ -174,13 +174,13 @@ class Oracle(Dialect):
         self._make_lock_table(connection)
         return False
 
-    def sign_deployment_lock(self, connection: Connection, who: str) -> None:
+    def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
         connection.execute(text(f"UPDATE {_LOCK_TABLE} SET holder = :who WHERE id = 2"), {"who": who})  # noqa: S608  # ours
 
-    def deployment_lock_holder(self, connection: Connection) -> str:
+    def schema_lock_holder(self, connection: Connection) -> str:
         return str(connection.exec_driver_sql(f"SELECT holder FROM {_LOCK_TABLE} WHERE id = 2").scalar())  # noqa: S608  # ours
 
-    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+    def migration_settings(self, lock: float, statement: float) -> list[str]:
         del statement  # Oracle bounds a call in the driver alone
         return [f"ALTER SESSION SET ddl_lock_timeout = {max(1, round(lock))}"]
 
@@ -206,12 +206,12 @@ class Oracle(Dialect):
     def code(self, error: BaseException) -> str:
         return getattr(error.args[0], "full_code", "") if error.args else ""
 
-    def fault(self, error: BaseException, *, invalidated: bool = False) -> Fault:
+    def classify_error(self, error: BaseException, *, invalidated: bool = False) -> ErrorClass:
         reason = error
         while self.code(reason) == _CANNOT_CONNECT and reason.__cause__ is not None and self.code(reason.__cause__):
             reason = reason.__cause__
-        fault = super().fault(reason, invalidated=invalidated)
-        return fault if reason is error else fault._replace(connection=True)
+        error_class = super().classify_error(reason, invalidated=invalidated)
+        return error_class if reason is error else error_class._replace(connection=True)
 
 
 def _number(digits: int) -> TypeEngine[Any]:

@@ -28,7 +28,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Tls, Unfit
+from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.on_conflict import OnConflict
 
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
@@ -76,10 +76,10 @@ class PostgreSQL(OnConflict):
     has_axon_servers = True
     # psql goes on after an error, to the statement that says that all is done
     script_begins = "\\set ON_ERROR_STOP on"
-    zoned_moments = True
+    has_timestamps_with_time_zone = True
     # asked for with BEGIN, so that it costs no round trip and passes through a pooler
     transaction_options = {"isolation_level": "READ COMMITTED"}
-    single_options = {"isolation_level": "AUTOCOMMIT"}
+    autocommit_options = {"isolation_level": "AUTOCOMMIT"}
 
     # Classes of SQLSTATE (two characters) or whole ones, from PostgreSQL's appendix A:
     # connection exceptions, authorization, missing database, shutting down or starting up, too many connections.
@@ -105,7 +105,7 @@ class PostgreSQL(OnConflict):
     def json(self) -> TypeEngine[Any]:
         return _Json()
 
-    def unreflected(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
+    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):
             yield f"{table}, {what}, state", state
 
@@ -128,7 +128,7 @@ class PostgreSQL(OnConflict):
     def batch_parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    def among(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+    def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         # the same statement however long the list, which is so planned once
         return column == any_(bindparam(parameter, type_=ARRAY(column.type)))
 
@@ -150,28 +150,32 @@ class PostgreSQL(OnConflict):
         url = url.difference_update_query(_CACHES)
         return url, arguments
 
-    def may_go_alone(self, arguments: Mapping[str, Any]) -> bool:
+    def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
         # A pooler may give what is prepared and what is run two sessions, were there no transaction around both.
         return all(arguments.get(name) != 0 for name in _CACHES)
 
-    def prepare(self, connection: DBAPIConnection) -> None:
+    def on_connect(self, connection: DBAPIConnection) -> None:
         encoding = connection.driver_connection.get_settings().server_encoding
         if encoding != "UTF8":
-            raise Unfit(f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8")
+            raise UnsupportedServer(
+                f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8"
+            )
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         return bool(connection.driver_connection.is_closed())
 
-    def take_deployment_lock(self, connection: Connection) -> bool:
+    def acquire_schema_lock(self, connection: Connection) -> bool:
         backend = connection.execute(select(func.pg_backend_pid())).scalar_one()
         driver: Any = connection.connection.driver_connection
         if driver.get_server_pid() != backend:
-            raise Unfit("a pooler is in between, which would keep a deployer's lock: migrate on a direct connection")
+            raise UnsupportedServer(
+                "a pooler is in between, which would keep a deployer's lock: migrate on a direct connection"
+            )
         taken = connection.execute(select(func.pg_try_advisory_lock(_DEPLOYMENT_LOCK))).scalar_one()
         connection.commit()  # the session keeps the lock
         return bool(taken)
 
-    def deployment_lock_holder(self, connection: Connection) -> str:
+    def schema_lock_holder(self, connection: Connection) -> str:
         query = text(
             "SELECT a.usename, a.application_name, a.client_addr, a.pid, a.backend_start FROM pg_locks l "
             "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
@@ -185,7 +189,7 @@ class PostgreSQL(OnConflict):
         since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # another role may not see it
         return f"{user} {application} from {address or 'the host'}, backend {pid}{since}"
 
-    def deployment_settings(self, lock: float, statement: float) -> list[str]:
+    def migration_settings(self, lock: float, statement: float) -> list[str]:
         milliseconds = f"{lock * 1000:.0f}"
         return [
             f"SET lock_timeout = {milliseconds}",

@@ -7,7 +7,13 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.engine.create import begin_for_group, connect_for_group, note_clean, prepare_engine, with_own_options
+from axon_storage.engine.create import (
+    attach_events,
+    begin_for_group,
+    connect_for_group,
+    mark_clean,
+    without_host_options,
+)
 from axon_storage.engine.timeouts import Wait
 from axon_storage.errors import StorageConnectionError
 
@@ -16,8 +22,8 @@ class Connections:
     """Takes connections of an engine through a transaction. The methods run in a greenlet of SQLAlchemy's."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self.dialect = prepare_engine(engine)
-        self.engine, self.owner = with_own_options(engine), engine
+        self.dialect = attach_events(engine)
+        self.engine, self.owner = without_host_options(engine), engine
         self._has_connected = False
         self._reads, self._writes = self.options(writes=False), self.options(writes=True)
 
@@ -59,7 +65,7 @@ class Connections:
     def roll_back(self, connection: Connection, error: BaseException) -> None:
         """Undo; give up a connection that the error speaks of, such as one to a server that is read-only now."""
         cause = self.dialect.driver_error(error)
-        if self.dialect.is_driver_error(cause) and self.dialect.fault(cause).connection:
+        if self.dialect.is_driver_error(cause) and self.dialect.classify_error(cause).connection:
             connection.invalidate()
         connection.rollback()
 
@@ -67,9 +73,9 @@ class Connections:
 def commit(connection: Connection) -> None:
     """Commit, and note that nothing is left to roll back."""
     connection.commit()
-    note_clean(connection)
+    mark_clean(connection)
 
 
-async def give_back(connection: Connection) -> None:
+async def return_to_pool(connection: Connection) -> None:
     """Return a connection to its pool. A cancellation does not interrupt the rollback that this may send."""
     await asyncio.shield(asyncio.ensure_future(greenlet_spawn(connection.close)))

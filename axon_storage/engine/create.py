@@ -17,12 +17,12 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, StaticPool
 
-from axon_storage.dialects import Dialect, Tls, Unfit, of_driver, of_scheme
+from axon_storage.dialects import Dialect, Tls, UnsupportedServer, of_driver, of_scheme
 from axon_storage.engine.forks import keep, leave_to_parent
 from axon_storage.errors import StorageConnectionError
 
 _PREPARED = "axon_storage_prepared"
-_MAY_GO_ALONE = "axon_storage_may_go_alone"
+_CAN_AUTOCOMMIT = "axon_storage_may_go_alone"
 _CLEAN = "axon_storage_clean"
 _WAITS_BRIEFLY = "axon_storage_waits_briefly"
 
@@ -72,7 +72,7 @@ def create_engine(
             hide_parameters=True,
             pool_reset_on_return=None,  # _reset does it
         )
-    except (Unfit, ValueError) as refused:
+    except (UnsupportedServer, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
     except ArgumentError as refused:
         raise StorageConnectionError(f"the database URL will not do: {str(refused)[:80]}") from None
@@ -80,7 +80,7 @@ def create_engine(
         extra = dialect.extras[parsed.drivername.partition("+")[2]]
         hint = f'pip install "axon-storage[{extra}]"'
         raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
-    prepare_engine(engine)
+    attach_events(engine)
     event.listen(engine.sync_engine, "reset", _reset)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", _connecting_with_tls(dialect, required=tls.required))
@@ -98,7 +98,7 @@ def script_url(url: str | URL) -> URL:
     return URL.create("postgresql" if kind == "postgres" else kind)
 
 
-def prepare_engine(engine: AsyncEngine) -> Dialect:
+def attach_events(engine: AsyncEngine) -> Dialect:
     """Make an engine of a supported driver fit, by events on it, and give its dialect; refuse what cannot be.
 
     Its sessions change for its maker too: on MySQL, MariaDB and Oracle they are at READ COMMITTED, not in autocommit,
@@ -109,7 +109,7 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
     try:
         dialect = of_driver(inner.dialect)
         dialect.check_url(engine.url)
-    except (ValueError, Unfit) as refused:
+    except (ValueError, UnsupportedServer) as refused:
         raise StorageConnectionError(str(refused)) from None
     if isinstance(inner.pool, StaticPool):
         raise StorageConnectionError(
@@ -128,7 +128,7 @@ def prepare_engine(engine: AsyncEngine) -> Dialect:
     return dialect
 
 
-def with_own_options(engine: AsyncEngine) -> AsyncEngine:
+def without_host_options(engine: AsyncEngine) -> AsyncEngine:
     """The engine, or one on its pool, without those of its execution options that would change what our calls do."""
     given = engine.sync_engine.get_execution_options()
     own = {name: value for name, value in _OWN_OPTIONS.items() if name in given}
@@ -147,7 +147,7 @@ def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connec
     pool is disposed of with ``owner``. ``engine``: ``owner``, or the same with other execution options.
     """
     connection = Connection(engine, _group_pool(owner).connect())
-    if _WAITS_BRIEFLY not in connection.info and may_go_alone(connection):
+    if _WAITS_BRIEFLY not in connection.info and allows_autocommit(connection):
         try:
             for statement in dialect.brief_lock_waits:
                 connection.exec_driver_sql(statement)
@@ -182,12 +182,12 @@ def _dispose_of_group_pool(engine: Engine) -> None:
         keep(pool)
 
 
-def may_go_alone(connection: Connection) -> bool:
+def allows_autocommit(connection: Connection) -> bool:
     """Whether a statement on a connection may go without a transaction, as the dialect says."""
-    return _MAY_GO_ALONE in connection.info
+    return _CAN_AUTOCOMMIT in connection.info
 
 
-def note_clean(connection: Connection) -> None:
+def mark_clean(connection: Connection) -> None:
     """Note that a connection, about to be closed, has no open transaction: one of ours is not rolled back then."""
     connection.info[_CLEAN] = True
 
@@ -224,22 +224,22 @@ def _keep_isolation(engine: Engine, level: str) -> None:
 def _listeners(dialect: Dialect) -> dict[str, Any]:
     """One set a dialect, so that an engine given twice is prepared once."""
 
-    def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, named: dict[str, Any]) -> None:
+    def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, keywords: dict[str, Any]) -> None:
         # a connection made before this listener was there is not known to be direct
-        if dialect.may_go_alone(named):
-            record.info[_MAY_GO_ALONE] = True
+        if dialect.allows_autocommit(keywords):
+            record.info[_CAN_AUTOCOMMIT] = True
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         # at checkout, since an engine that was in use before has connections that never saw "connect"
         if dialect.is_lost(connection):
             raise DisconnectionError  # the pool makes another; a block's first statement would have failed
-        dialect.restore(connection)
+        dialect.on_checkout(connection)
         if _PREPARED not in record.info:
-            dialect.prepare(connection)
+            dialect.on_connect(connection)
             record.info[_PREPARED] = True
 
     def invalidate(connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:
-        dialect.abandon(connection)
+        dialect.discard(connection)
 
     def begin(connection: Connection) -> None:
         dialect.begin(connection)
@@ -256,7 +256,7 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
     listeners: dict[str, Any] = {"do_connect": do_connect, "checkout": checkout}
     # those of a dialect that does something: SQLAlchemy spends time on each event that anybody listens to
     optional: dict[str, tuple[str, Any]] = {
-        "invalidate": ("abandon", invalidate),
+        "invalidate": ("discard", invalidate),
         "begin": ("begin", begin),
         "do_executemany": ("executemany", do_executemany),
         "do_setinputsizes": ("bind_types", do_setinputsizes),
@@ -271,18 +271,18 @@ def _connecting_with_tls(dialect: Dialect, *, required: bool) -> Callable[..., D
     """Connects with TLS; where that is not to be had, says so, or connects in plain text if it is not required."""
 
     def connect(
-        driver: DefaultDialect, _record: ConnectionPoolEntry, positional: list[Any], named: dict[str, Any]
+        driver: DefaultDialect, _record: ConnectionPoolEntry, positional: list[Any], keywords: dict[str, Any]
     ) -> DBAPIConnection:
         insisting = dialect.tls_options(driver.loaded_dbapi) if required else {}
         try:
-            return driver.connect(*positional, **named, **insisting)
+            return driver.connect(*positional, **keywords, **insisting)
         except Exception as error:
             refusal = dialect.tls_refusal(error)
             if refusal is None:
                 raise
             if required:
-                raise Unfit(refusal) from error
-            return driver.connect(*positional, **{name: value for name, value in named.items() if name != "ssl"})
+                raise UnsupportedServer(refusal) from error
+            return driver.connect(*positional, **{name: value for name, value in keywords.items() if name != "ssl"})
 
     return connect
 
@@ -300,13 +300,13 @@ def _parsed(url: str | URL) -> URL:
 def _check_every_at(url: str | URL) -> None:
     """Refuse an '@' behind the user's part: it is the password's, whose rest would be taken for the host and shown."""
     if isinstance(url, URL):
-        places = [url.host or ""]
+        row_keys = [url.host or ""]
     elif _WITHOUT_SERVER.match(url):
         return
     else:
         place, _, query = _USERS_PART.sub("", url, count=1).partition("?")
-        places = [place, *(option.partition("=")[0] for option in query.split("&"))]
-    if any("@" in place for place in places):
+        row_keys = [place, *(option.partition("=")[0] for option in query.split("&"))]
+    if any("@" in place for place in row_keys):
         raise StorageConnectionError(
             "an '@' in the database URL is not escaped: write %40 for each one in the user name, password and database"
         )
@@ -314,18 +314,18 @@ def _check_every_at(url: str | URL) -> None:
 
 def _without_tls(url: URL) -> tuple[URL, Tls | None]:
     """Take the TLS parameters out of a URL, under any of their names, and make of them what they ask for."""
-    spelled = {
+    normalised_type = {
         "mode": ("sslmode", "ssl_mode", "ssl"),
         "ca": ("sslrootcert", "ssl_ca"),
         "cert": ("sslcert", "ssl_cert"),
         "key": ("sslkey", "ssl_key"),
     }
     given: dict[str, str] = {}
-    for meaning, names in spelled.items():
+    for meaning, names in normalised_type.items():
         for name in names:
             if name in url.query:
                 given[meaning] = str(url.query[name])
-    return url.difference_update_query([name for names in spelled.values() for name in names]), _tls(**given)
+    return url.difference_update_query([name for names in normalised_type.values() for name in names]), _tls(**given)
 
 
 def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None, key: str | None = None) -> Tls | None:

@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from axon_storage.engine.connections import Connections, commit, give_back
-from axon_storage.engine.create import may_go_alone
+from axon_storage.engine.connections import Connections, commit, return_to_pool
+from axon_storage.engine.create import allows_autocommit
 from axon_storage.engine.timeouts import GRACE_SECONDS, Wait, check_timeout, current_timeout, finished
-from axon_storage.engine.translation import BusyError, LockTimeoutError, translating
-from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.engine.translation import BusyError, LockTimeoutError, translate_errors
+from axon_storage.errors import InvalidArgumentError, QueryError, StorageConnectionError, StorageError
+from axon_storage.sql.unit_of_work import UnitOfWork
 
 CLOSED = "this storage is closed"
 
@@ -62,7 +62,7 @@ class Retry:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ValueError("there must be at least one attempt")
+            raise InvalidArgumentError("there must be at least one attempt")
         check_timeout(self.deadline)
 
 
@@ -74,15 +74,15 @@ class Executor:
         self.dialect, self.engine = self.connections.dialect, self.connections.engine
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
         self._turn = asyncio.Lock() if self.dialect.serial_writes else None
-        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._under_way: list[asyncio.Task[Any] | None] = []
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._active: list[asyncio.Task[Any] | None] = []
         self._idle = asyncio.Event()
         self._closed = False
 
     async def run(
         self,
         operation: str,
-        work: Work[T],
+        unit: UnitOfWork[T],
         *,
         seconds: float | None = None,
         wait: Wait | None = None,
@@ -96,19 +96,19 @@ class Executor:
         """
         wait = Wait() if wait is None else wait
         seconds = self.seconds_of_a_call() if seconds is None else seconds
-        with self.translating(operation), wait.at_most(seconds):
-            return await self.again_after_failures(lambda: self._try(operation, work, wait, group=group))
+        with self.translate_errors(operation), wait.at_most(seconds):
+            return await self.retry(lambda: self._try(operation, unit, wait, group=group))
 
-    async def within(self, operation: str, step: Awaitable[T], *, waiting_for: str) -> T:
+    async def with_timeout(self, operation: str, step: Awaitable[T], *, waiting_for: str) -> T:
         """Await something for as long as a call may take."""
-        with self.translating(operation), Wait(waiting_for).at_most(self.seconds_of_a_call()):
+        with self.translate_errors(operation), Wait(waiting_for).at_most(self.seconds_of_a_call()):
             return await step
 
     def seconds_of_a_call(self) -> float:
         """How long a call that is made now may take."""
         return current_timeout(self._timeout)
 
-    async def again_after_failures(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
+    async def retry(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
         """Make an attempt, and further ones, after ``pause`` seconds and more, while they end in transient failures."""
         end = time.monotonic() + self._retry.deadline
         for number in itertools.count(1):
@@ -122,50 +122,50 @@ class Executor:
             await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
         raise AssertionError("a count has no end")
 
-    def translating(self, operation: str, *, group: bool = False) -> translating:
+    def translate_errors(self, operation: str, *, group: bool = False) -> translate_errors:
         """A context in which every error of the driver becomes one of this package, naming the operation."""
-        return translating(self.dialect, operation, group=group)
+        return translate_errors(self.dialect, operation, group=group)
 
     async def close(self) -> None:
         """Refuse new work, wait for the work under way, give up the connections; in a forked child refuse, no more."""
-        self.check_outside()
+        self.refuse_inside_transaction()
         self._closed = True
-        if self.is_inherited():
+        if self.is_forked():
             return
-        if self._under_way:
+        if self._active:
             self._idle.clear()
             await self._idle.wait()
         # a server that no longer answers is left without a farewell
         with suppress(StorageConnectionError), Wait().at_most(GRACE_SECONDS):
             await self.connections.owner.dispose()
 
-    async def _try(self, operation: str, work: Work[T], wait: Wait, *, group: bool) -> T:
-        with self.translating(operation, group=group), self.counted():
-            if self._turn is None or not work.writes:
-                return await self._attempt(work, wait, group=group)
-            async with self.write_turn(wait):
-                return await self._attempt(work, wait, group=group)
+    async def _try(self, operation: str, unit: UnitOfWork[T], wait: Wait, *, group: bool) -> T:
+        with self.translate_errors(operation, group=group), self.tracked():
+            if self._turn is None or not unit.writes:
+                return await self._attempt(unit, wait, group=group)
+            async with self.write_lock(wait):
+                return await self._attempt(unit, wait, group=group)
 
-    async def _attempt(self, work: Work[T], wait: Wait, *, group: bool) -> T:
+    async def _attempt(self, unit: UnitOfWork[T], wait: Wait, *, group: bool) -> T:
         """Do work in one greenlet, from its connection's checkout to the return: each further one costs a call much."""
         taken: list[Connection] = []
         try:
-            return await greenlet_spawn(self._do, work, wait, taken, group)
+            return await greenlet_spawn(self._do, unit, wait, taken, group)
         except BaseException:
             for connection in taken:
-                await give_back(connection)
+                await return_to_pool(connection)
             raise
 
-    def _do(self, work: Work[T], wait: Wait, taken: list[Connection], group: bool) -> T:
+    def _do(self, unit: UnitOfWork[T], wait: Wait, taken: list[Connection], group: bool) -> T:
         connection = self.connections.connect(wait, group=group)
         taken.append(connection)
         try:
-            if work.single and self.dialect.single_options and may_go_alone(connection):
-                result = work.on(connection.execution_options(**self.dialect.single_options))
+            if unit.can_autocommit and self.dialect.autocommit_options and allows_autocommit(connection):
+                result = unit.run(connection.execution_options(**self.dialect.autocommit_options))
             else:
-                self.connections.begin(connection, writes=work.writes, group=group)
-                result = work.on(connection)
-                self._commit(connection, wait, writes=work.writes)
+                self.connections.begin(connection, writes=unit.writes, group=group)
+                result = unit.run(connection)
+                self._commit(connection, wait, writes=unit.writes)
         except BaseException as error:
             self.connections.roll_back(connection, error)
             raise
@@ -187,19 +187,19 @@ class Executor:
             wait.committing = False
 
     @contextmanager
-    def counted(self, operation: str | None = None) -> Iterator[None]:
+    def tracked(self, operation: str | None = None) -> Iterator[None]:
         """Count a task as under way, for the closing to wait for."""
-        self.check_home(operation)
-        self._under_way.append(task := asyncio.current_task())
+        self.check_owner(operation)
+        self._active.append(task := asyncio.current_task())
         try:
             yield
         finally:
-            self._under_way.remove(task)
-            if not self._under_way:
+            self._active.remove(task)
+            if not self._active:
                 self._idle.set()
 
     @asynccontextmanager
-    async def write_turn(self, wait: Wait) -> AsyncIterator[None]:
+    async def write_lock(self, wait: Wait) -> AsyncIterator[None]:
         """Hold the one turn to write that a database with serial writes has; any number at a time elsewhere."""
         if self._turn is None:
             yield
@@ -217,22 +217,27 @@ class Executor:
         finally:
             self._turn.release()
 
-    def check_outside(self) -> None:
+    def refuse_inside_transaction(self) -> None:
         """Raise where this task is inside a transaction of the storage, whose end the closing would wait for."""
-        if asyncio.current_task() in self._under_way:
+        if asyncio.current_task() in self._active:
             message = "this task is inside a transaction of the storage, whose end the closing would wait for"
             raise QueryError(message, operation="close")
 
-    def is_inherited(self) -> bool:
-        """Whether this process was forked from the one that used this storage: connections and tasks are its."""
-        return self._home is not None and self._home[0] != _process.number
+    @property
+    def is_closed(self) -> bool:
+        """Whether new work is refused."""
+        return self._closed
 
-    def check_home(self, operation: str | None = None) -> asyncio.AbstractEventLoop:
+    def is_forked(self) -> bool:
+        """Whether this process was forked from the one that used this storage: connections and tasks are its."""
+        return self._owner is not None and self._owner[0] != _process.number
+
+    def check_owner(self, operation: str | None = None) -> asyncio.AbstractEventLoop:
         """Give the running event loop; raise where this storage is closed, or of another process or event loop."""
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=operation)
         loop = asyncio.get_running_loop()
-        process, home = self._home = self._home or (_process.number, loop)
+        process, home = self._owner = self._owner or (_process.number, loop)
         if process != _process.number:
             message = "this storage belongs to another process: open one after the fork"
             raise StorageConnectionError(message, operation=operation)
@@ -242,6 +247,6 @@ class Executor:
         return loop
 
 
-async def in_transaction(connection: Connection, work: Work[T]) -> T:
+async def run_in_transaction(connection: Connection, unit: UnitOfWork[T]) -> T:
     """Do work in a transaction that is open."""
-    return await greenlet_spawn(work.on, connection)
+    return await greenlet_spawn(unit.run, connection)

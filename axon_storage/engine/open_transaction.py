@@ -9,11 +9,11 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.engine.connections import commit, give_back
-from axon_storage.engine.executor import COMMIT, Executor, in_transaction
+from axon_storage.engine.connections import commit, return_to_pool
+from axon_storage.engine.executor import COMMIT, Executor, run_in_transaction
 from axon_storage.engine.timeouts import GRACE_SECONDS, Wait, finished
 from axon_storage.errors import QueryError, StorageError
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.sql.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
@@ -37,10 +37,15 @@ class OpenTransaction:
         self._over = False
         self._call: Wait | None = None
 
-    async def run(self, operation: str, work: Work[T]) -> T:
+    @property
+    def is_over(self) -> bool:
+        """Whether the transaction has been committed or rolled back, or is about to be."""
+        return self._over
+
+    async def run(self, operation: str, unit: UnitOfWork[T]) -> T:
         """Run one call's work."""
         wait = Wait("the transaction's earlier calls")
-        with self._executor.translating(operation), wait.at_most(self._executor.seconds_of_a_call()):
+        with self._executor.translate_errors(operation), wait.at_most(self._executor.seconds_of_a_call()):
             async with self._turn:
                 if self._over:
                     raise QueryError("this transaction is over")
@@ -48,28 +53,28 @@ class OpenTransaction:
                     raise QueryError("an earlier call in this transaction failed") from self._failure
                 self._call, wait.what = wait, "the database"
                 try:
-                    return await self._run(operation, work, wait)
+                    return await self._run(operation, unit, wait)
                 except BaseException as failure:
                     self._failure = failure
                     raise
                 finally:
                     self._call = None
 
-    async def _run(self, operation: str, work: Work[T], wait: Wait) -> T:
+    async def _run(self, operation: str, unit: UnitOfWork[T], wait: Wait) -> T:
         if self._begun:
             assert self._connection is not None  # noqa: S101  # only a first call gives it back
-            return await in_transaction(self._connection, work)
+            return await run_in_transaction(self._connection, unit)
 
         async def attempt() -> T:
-            with self._executor.translating(operation):
+            with self._executor.translate_errors(operation):
                 connection = self._connection or await self._open(wait)
                 try:
-                    return await in_transaction(connection, work)
+                    return await run_in_transaction(connection, unit)
                 except BaseException as error:
                     await self._roll_back(error)
                     raise
 
-        result = await self._executor.again_after_failures(attempt)
+        result = await self._executor.retry(attempt)
         self._begun = True
         return result
 
@@ -77,10 +82,10 @@ class OpenTransaction:
         """Connect and begin."""
 
         async def attempt() -> None:
-            with self._executor.translating(OPERATION):
+            with self._executor.translate_errors(OPERATION):
                 await self._open(wait)
 
-        await self._executor.again_after_failures(attempt)
+        await self._executor.retry(attempt)
 
     async def commit(self, wait: Wait) -> None:
         """Commit, unless a call has failed."""
@@ -94,7 +99,7 @@ class OpenTransaction:
             wait.what, wait.committing = COMMIT, True
             await finished(greenlet_spawn(commit, self._connection), wait)
             connection, self._connection = self._connection, None
-            await give_back(connection)
+            await return_to_pool(connection)
 
     async def roll_back(self, error: BaseException, wait: Wait) -> None:
         """Roll back for an error that ended the transaction; a call that is under way is ended first."""
@@ -122,7 +127,7 @@ class OpenTransaction:
             try:
                 await greenlet_spawn(self._connections.roll_back, connection, error)
             finally:
-                await give_back(connection)
+                await return_to_pool(connection)
 
 
 @asynccontextmanager
@@ -132,11 +137,11 @@ async def open_transaction(executor: Executor) -> AsyncIterator[OpenTransaction]
     The opening and the COMMIT each take at most as long as a call, the rollback :data:`GRACE_SECONDS`.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(executor.counted(OPERATION))
+        stack.enter_context(executor.tracked(OPERATION))
         transaction, seconds = OpenTransaction(executor), executor.seconds_of_a_call()
 
         async def open_(wait: Wait) -> None:
-            await stack.enter_async_context(executor.write_turn(wait))
+            await stack.enter_async_context(executor.write_lock(wait))
             await transaction.open(wait)
 
         try:
@@ -152,5 +157,5 @@ async def open_transaction(executor: Executor) -> AsyncIterator[OpenTransaction]
 
 async def _bounded(executor: Executor, step: Callable[[Wait], Awaitable[None]], seconds: float) -> None:
     wait = Wait()
-    with executor.translating(OPERATION), wait.at_most(seconds):
+    with executor.translate_errors(OPERATION), wait.at_most(seconds):
         await step(wait)

@@ -9,7 +9,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, TypeVar
 
-from axon_storage.errors import StorageConnectionError
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _limit: ContextVar[float | None] = ContextVar("axon_storage_operation_timeout", 
 
 @contextmanager
 def operation_timeout(seconds: float) -> Iterator[None]:
-    """Give every call inside the block, and in tasks started there, this many seconds; 0 or less is a ValueError."""
+    """Give every call inside the block, and in tasks started there, this many seconds; 0 or less is an error."""
     token = _limit.set(check_timeout(seconds))
     try:
         yield
@@ -37,9 +37,9 @@ def current_timeout(default: float) -> float:
 
 
 def check_timeout(seconds: float) -> float:
-    """Give back a finite number of seconds above 0; anything else is a ValueError."""
+    """Return a finite number of seconds above 0; anything else is an InvalidArgumentError."""
     if not 0 < seconds < inf:
-        raise ValueError("a timeout must be more than 0 seconds, and finite")
+        raise InvalidArgumentError("a timeout must be more than 0 seconds, and finite")
     return seconds
 
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from axon_storage.dialects import Dialect, Unfit
+from axon_storage.dialects import Dialect, UnsupportedServer
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 
 
@@ -18,7 +18,7 @@ class LockTimeoutError(QueryError):
     """A group commit met a lock that did not become free within the short lock time-out of group commits."""
 
 
-class translating:  # noqa: N801  # reads as the word it is in a with statement
+class translate_errors:  # noqa: N801  # reads as the word it is in a with statement
     """A context in which every error of the driver becomes one of this package, naming the operation.
 
     With ``group``, a lock time-out becomes a :class:`LockTimeoutError`.
@@ -46,7 +46,7 @@ class translating:  # noqa: N801  # reads as the word it is in a with statement
 
     def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
         """Give the error of this package for one from below, and the driver's own to keep as its cause."""
-        if isinstance(error, Unfit):
+        if isinstance(error, UnsupportedServer):
             return StorageConnectionError(str(error)), None
         if isinstance(error, PoolTimeoutError):
             return BusyError("no connection of the pool came free in time", transient=True), None
@@ -62,12 +62,12 @@ class translating:  # noqa: N801  # reads as the word it is in a with statement
 
     def _of_driver(self, error: Exception, cause: BaseException) -> StorageError:
         invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
-        fault = self._dialect.fault(cause, invalidated=invalidated)
-        kind: type[StorageError] = StorageConnectionError if fault.connection else QueryError
-        if self._group and fault.code in self._dialect.lock_timeout_codes:
+        error_class = self._dialect.classify_error(cause, invalidated=invalidated)
+        kind: type[StorageError] = StorageConnectionError if error_class.connection else QueryError
+        if self._group and error_class.code in self._dialect.lock_timeout_codes:
             kind = LockTimeoutError
-        message = f"[{fault.code}] {fault.message}" if fault.code else fault.message
-        return kind(message, transient=fault.transient)
+        message = f"[{error_class.code}] {error_class.message}" if error_class.code else error_class.message
+        return kind(message, transient=error_class.transient)
 
 
 def _cancellations() -> int:

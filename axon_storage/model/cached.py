@@ -8,6 +8,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def once(function: Callable[P, T]) -> Callable[P, T]:
+def cached(function: Callable[P, T]) -> Callable[P, T]:
     """``functools.cache`` with the signature kept."""
     return cast("Callable[P, T]", cache(function))

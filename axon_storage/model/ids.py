@@ -9,6 +9,8 @@ from threading import Lock
 from typing import ClassVar
 from uuid import UUID
 
+from axon_storage.errors import InvalidArgumentError
+
 Clock = Callable[[], int]
 """Gives nanoseconds since 1970-01-01 UTC, as :func:`time.time_ns` does."""
 
@@ -20,7 +22,7 @@ _LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 # Tells ids apart and keeps nothing secret: the system's own source costs a call of the system for each id. Not the
 # module's generator, which a host may give a seed.
-_chance = random.Random()  # noqa: S311  # as said
+_random = random.Random()  # noqa: S311  # as said
 
 
 class IdSource:
@@ -43,14 +45,14 @@ class IdSource:
             self._last = moment = max(now, self._last + 1)
         millis, micros = divmod(moment, 1000)
         head = millis << 80 | 0x7 << 76 | micros << 66
-        chance = _chance.getrandbits(64)
+        chance = _random.getrandbits(64)
         return UUID(int=head | chance >> 62 << 64 | 0b10 << 62 | chance & _LOW_BITS)
 
 
 def _in_forked_child() -> None:
     """Start the child with a lock that nobody holds, and with random bits of its own from the system's source."""
     IdSource._lock = Lock()  # another thread of the parent may have held the old one, and does not exist here
-    _chance.seed()
+    _random.seed()
 
 
 if hasattr(os, "register_at_fork"):
@@ -61,7 +63,7 @@ new_id = IdSource()
 """Make a UUIDv7 later than every other this process has made."""
 
 
-def moment_of(row_id: UUID) -> datetime:
+def timestamp_of(row_id: UUID) -> datetime:
     """The UTC moment an id was made at, to the microsecond."""
     millis, micros = row_id.int >> 80, row_id.int >> 66 & 0x3FF
     return EPOCH + (millis * 1000 + min(micros, 999)) * _MICROSECOND
@@ -73,15 +75,15 @@ def first_id(moment: datetime) -> UUID:
     return UUID(int=millis << 80 | 0x7 << 76 | micros << 66)
 
 
-def current_moment(clock: Clock) -> datetime:
+def current_timestamp(clock: Clock) -> datetime:
     """The UTC moment a clock gives, to the microsecond."""
     return EPOCH + clock() // 1000 * _MICROSECOND
 
 
 def check_id(row_id: UUID) -> UUID:
-    """Give back a UUIDv7 up to the year 9999; anything else is a ValueError, since the id carries the order."""
+    """Return a UUIDv7 up to the year 9999; anything else is an InvalidArgumentError, since ids carry the order."""
     if not isinstance(row_id, UUID) or row_id.version != 7:
-        raise ValueError("id: not a UUIDv7; use new_id()")
+        raise InvalidArgumentError("id: not a UUIDv7; use new_id()")
     if (row_id.int >> 80) * 1000 > _LAST_MOMENT:
-        raise ValueError("id: a moment after the year 9999; use new_id()")
+        raise InvalidArgumentError("id: a moment after the year 9999; use new_id()")
     return row_id

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from axon_storage.errors import SerializationError
-from axon_storage.model.cached import once
+from axon_storage.model.cached import cached
 from axon_storage.model.values import (
     F64,
     I32,
@@ -285,14 +285,14 @@ class CheckedRow(NamedTuple):
     size: int
 
 
-@once
+@cached
 def fields_of(row_type: type[Row]) -> tuple[Field, ...]:
     """A row type's fields in order, each with its kind; worked out once."""
     hints = get_type_hints(row_type, include_extras=True)
     return tuple(Field(field.name, _kind_of(hints[field.name])) for field in fields(row_type))
 
 
-@once
+@cached
 def maker_of(row_type: type[R]) -> Callable[[Iterable[Any]], R]:
     """What makes a row of its fields' values, in their order; by its slots, in a third of the constructor's time."""
     slots = [getattr(row_type, field.name).__set__ for field in fields_of(row_type)]
@@ -321,7 +321,7 @@ def check_row(row: Row) -> CheckedRow:
     return CheckedRow(type(row), values, size)
 
 
-@once
+@cached
 def _checks_of(row_type: type[Row]) -> list[tuple[str, Callable[[Any], Any], bool]]:
     """Of each field its name, what checks it, and whether its bytes count."""
     return [(name, kind.check, kind.counts) for name, kind in fields_of(row_type)]

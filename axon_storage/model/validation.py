@@ -1,19 +1,19 @@
-"""From a method's arguments to checked ones, each refusal named after the method."""
+"""Checks of a method's arguments; each error names the argument."""
 
 from datetime import datetime
 from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-from axon_storage.errors import SerializationError, StorageError, TenantMismatchError
+from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError, TenantMismatchError
 from axon_storage.model.ids import first_id
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row, check_field, check_row
 
-_LONGEST_PAGE = 2**63 - 1
+_MAX_PAGE = 2**63 - 1
 
 
-class named:  # noqa: N801  # reads as the word it is in a with statement
-    """Names the operation in an error raised within; a class, since every call passes through it."""
+class operation_context:  # noqa: N801  # used as a function in a with statement; a class is faster than @contextmanager
+    """Context manager that adds the operation's name to a StorageError raised in the block."""
 
     __slots__ = ("_operation",)
 
@@ -21,43 +21,47 @@ class named:  # noqa: N801  # reads as the word it is in a with statement
         self._operation = operation
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Nothing to set up."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, StorageError) and error.operation is None:
             error.operation = self._operation
 
 
-def checked(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
-    """Give a row of a type (of any, with ``Row``) to store as a tenant's."""
-    # not isinstance: a subclass has no table, and would come back as its parent
+def validate_row(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
+    """Check a row of a type (of any type with ``Row``) that a tenant stores, and return its values."""
+    # Not isinstance: a subclass has no table, and would be read back as its base class.
     if type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
         raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
-    result = check_row(row)
+    checked = check_row(row)
     if row.tenant_id != tenant:
         raise TenantMismatchError(
             f"{row.TABLE}: the row belongs to {row.tenant_id[:40]!r}, the call to {tenant[:40]!r}"
         )
-    return result
+    return checked
 
 
-def checked_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
-    """Give the values of some of a row type's fields, to search for."""
+def validate_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
+    """Check values of fields to search for, and return them as they are stored."""
     return {name: check_field(row_type, name, value) for name, value in fields.items()}
 
 
-def check_page(*, low: int = 0, **numbers: int) -> None:
-    """Raise a ValueError where one of the numbers that bound a page is none, or too small or large."""
+def validate_page(*, low: int = 0, **numbers: int) -> None:
+    """Check the numbers that bound a page; one below ``low`` or above 2^63-1 is an InvalidArgumentError."""
     for name, value in numbers.items():
-        if type(value) is not int or not low <= value <= _LONGEST_PAGE:
-            raise ValueError(f"{name} must be an integer from {low} to 2^63-1")
+        if type(value) is not int or not low <= value <= _MAX_PAGE:
+            raise InvalidArgumentError(f"{name} must be an integer from {low} to 2^63-1")
 
 
-def period(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
-    """Give two ids, such that those between them are of moments from ``since`` to before ``until``."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and not (isinstance(moment, datetime) and moment.utcoffset() is not None):
-            raise ValueError(f"{name} must be a datetime with a time zone")
+def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
+    """Return two ids; the ids of rows from ``since`` (inclusive) to ``until`` (exclusive) lie strictly between them.
+
+    Ids carry their row's time, so this range selects rows by time through the index of their ids. None stands for no
+    bound. A datetime without a time zone is an :class:`InvalidArgumentError`.
+    """
+    for name, timestamp in (("since", since), ("until", until)):
+        if timestamp is not None and not (isinstance(timestamp, datetime) and timestamp.utcoffset() is not None):
+            raise InvalidArgumentError(f"{name} must be a datetime with a time zone")
     after = UUID(int=0) if since is None else UUID(int=first_id(since).int - 1)
     before = UUID(int=2**128 - 1) if until is None else first_id(until)
     return after, before

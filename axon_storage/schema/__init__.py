@@ -23,9 +23,9 @@ from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.errors import StorageConnectionError
 from axon_storage.schema import adoption, drift
-from axon_storage.schema.lock import Patience, deploy
+from axon_storage.schema.lock import MigrationTimeouts, deploy
 from axon_storage.sql.tables import VERSION_TABLE
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.sql.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
@@ -44,7 +44,9 @@ class Revision(NamedTuple):
     title: str
 
 
-async def upgrade(target: AsyncEngine | str, revision: str = "head", *, patience: Patience | None = None) -> None:
+async def upgrade(
+    target: AsyncEngine | str, revision: str = "head", *, timeouts: MigrationTimeouts | None = None
+) -> None:
     """Bring a database, given by its URL or its engine, up to a revision, by default this package's.
 
     One deployer at a time does so, on any number of hosts; the others wait and then find it done. What was cut off
@@ -62,25 +64,25 @@ async def upgrade(target: AsyncEngine | str, revision: str = "head", *, patience
             if to != head() or _is_behind(found):
                 command.upgrade(_config(connection), to)
 
-        await _change(engine, "upgrade", _towards(revision, step), patience)
+        await _change(engine, "upgrade", _towards(revision, step), timeouts)
 
 
-async def downgrade(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
+async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
     """Bring a database down to a revision (``base``: none at all); what only later revisions keep is lost."""
 
     def step(connection: Connection, to: str) -> None:
         command.downgrade(_config(connection), to)
 
-    await _change(target, "downgrade", _towards(revision, step), patience)
+    await _change(target, "downgrade", _towards(revision, step), timeouts)
 
 
-async def stamp(target: AsyncEngine | str, revision: str, *, patience: Patience | None = None) -> None:
+async def stamp(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
     """Say that a database is at a revision, and change nothing else."""
-    await _change(target, "stamp", lambda inner: command.stamp(_config(inner), revision, purge=True), patience)
+    await _change(target, "stamp", lambda inner: command.stamp(_config(inner), revision, purge=True), timeouts)
 
 
 async def adopt(
-    target: AsyncEngine | str, *, dry_run: bool = False, patience: Patience | None = None
+    target: AsyncEngine | str, *, dry_run: bool = False, timeouts: MigrationTimeouts | None = None
 ) -> adoption.Findings:
     """Turn an AxonServer's PostgreSQL tables into this package's, in one transaction, keeping every row and its order.
 
@@ -94,7 +96,7 @@ async def adopt(
                 return adoption.look(connection)
             return adoption.adopt(connection, lambda inner: command.stamp(_config(inner), "head"))
 
-    return await _change(target, "adopt", work, patience)
+    return await _change(target, "adopt", work, timeouts)
 
 
 async def current(target: AsyncEngine | str) -> str | None:
@@ -108,7 +110,7 @@ async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
 
     Settings of the server with which a commit may be lost are a warning in the log.
     """
-    found, weak = await Executor(engine).run("open", Work(_state, writes=False))
+    found, weak = await Executor(engine).run("open", UnitOfWork(_state, writes=False))
     if problem := _problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
     for setting in weak:
@@ -123,7 +125,7 @@ async def is_behind(connection: AsyncConnection) -> bool:
 async def differences(target: AsyncEngine | str) -> list[str]:
     """Give a line for each point in which a database's tables differ from this package's."""
     async with _engine(target) as engine:
-        return await Executor(engine).run("check", Work(drift.differences, writes=False))
+        return await Executor(engine).run("check", UnitOfWork(drift.differences, writes=False))
 
 
 def head() -> str:
@@ -158,17 +160,17 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
 
 
 async def _look(engine: AsyncEngine, operation: str) -> str | None:
-    return await Executor(engine).run(operation, Work(_current, writes=False))
+    return await Executor(engine).run(operation, UnitOfWork(_current, writes=False))
 
 
 async def _change(
-    target: AsyncEngine | str, operation: str, work: Callable[[Connection], T], patience: Patience | None
+    target: AsyncEngine | str, operation: str, work: Callable[[Connection], T], timeouts: MigrationTimeouts | None
 ) -> T:
     def told(connection: Connection) -> T:
         return _told(operation, lambda: work(connection))
 
     async with _engine(target) as engine, _alembic():
-        return await deploy(engine, operation, told, patience or Patience())
+        return await deploy(engine, operation, told, timeouts or MigrationTimeouts())
 
 
 def _towards(revision: str, step: Callable[[Connection, str], None]) -> Callable[[Connection], None]:

@@ -34,7 +34,7 @@ def differences(connection: Connection) -> list[str]:
 
 def _wanted(table: Table, dialect: Dialect, connection: Connection) -> Iterator[tuple[str, str]]:
     for column in table.c:
-        kind = dialect.spelled(column.type.compile(dialect=connection.dialect))
+        kind = dialect.normalised_type(column.type.compile(dialect=connection.dialect))
         yield f"{table.name}.{column.name}", _column(kind, nullable=bool(column.nullable))
     yield f"{table.name}, primary key", _listed(column.name for column in table.primary_key)
     for index in table.indexes:
@@ -55,11 +55,11 @@ def _found(name: str, dialect: Dialect, connection: Connection, database: Inspec
         yield f"{name}, check {check['name']}", str(check["sqltext"])
     for foreign in database.get_foreign_keys(name):
         yield f"{name}, foreign key {foreign['name']}", f"to {foreign['referred_table']}"
-    yield from dialect.unreflected(connection, name)
+    yield from dialect.extra_differences(connection, name)
 
 
 def _reflected(column: ReflectedColumn, dialect: Dialect, connection: Connection) -> str:
-    kind = dialect.spelled(column["type"].compile(dialect=connection.dialect))
+    kind = dialect.normalised_type(column["type"].compile(dialect=connection.dialect))
     return _column(kind, nullable=column["nullable"], default=column["default"])
 
 

@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class MigrationTimeouts:
     """How long a change of the schema waits, in seconds.
 
     ``deployer``: for another deployer to end. ``lock``: for each lock on a table, while all that a live server wants
@@ -43,7 +43,12 @@ class Patience:
 
 
 async def deploy(
-    engine: AsyncEngine, operation: str, work: Callable[[Connection], T], patience: Patience, *, again: bool = True
+    engine: AsyncEngine,
+    operation: str,
+    work: Callable[[Connection], T],
+    timeouts: MigrationTimeouts,
+    *,
+    again: bool = True,
 ) -> T:
     """Run work that changes the schema, on a connection without a transaction, while no other deployer does.
 
@@ -52,16 +57,16 @@ async def deploy(
     executor, keeper = Executor(engine_like(engine)), engine_like(engine)
 
     async def attempt() -> T:
-        with executor.translating(operation):
-            async with executor.engine.connect() as connection, _locked(connection, keeper, operation, patience):
-                for setting in executor.dialect.deployment_settings(patience.lock, patience.statement):
+        with executor.translate_errors(operation):
+            async with executor.engine.connect() as connection, _locked(connection, keeper, operation, timeouts):
+                for setting in executor.dialect.migration_settings(timeouts.lock, timeouts.statement):
                     await connection.exec_driver_sql(setting)
                 await connection.commit()
                 await connection.execution_options(**executor.connections.options(writes=True))
                 return await connection.run_sync(work)
 
     try:
-        return await (executor.again_after_failures(attempt, pause=patience.lock) if again else attempt())
+        return await (executor.retry(attempt, pause=timeouts.lock) if again else attempt())
     finally:
         await executor.engine.dispose()
         await keeper.dispose()
@@ -69,7 +74,7 @@ async def deploy(
 
 @asynccontextmanager
 async def _locked(
-    connection: AsyncConnection, keeper: AsyncEngine, operation: str, patience: Patience
+    connection: AsyncConnection, keeper: AsyncEngine, operation: str, timeouts: MigrationTimeouts
 ) -> AsyncIterator[None]:
     """Hold the lock, and then give up the connection that had it, which in a pool would keep it.
 
@@ -79,9 +84,9 @@ async def _locked(
     dialect = dialect_of(connection.dialect)
     async with keeper.connect() if dialect.deployment_lock_apart else nullcontext(connection) as holder:
         try:
-            await _take(holder, dialect, operation, patience.deployer)
+            await _take(holder, dialect, operation, timeouts.deployer)
             if dialect.deployment_lock_apart:
-                await connection.run_sync(dialect.sign_deployment_lock, _identity())
+                await connection.run_sync(dialect.record_schema_lock_holder, _identity())
                 await connection.commit()
             yield
         finally:
@@ -90,9 +95,9 @@ async def _locked(
 
 async def _take(connection: AsyncConnection, dialect: Dialect, operation: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not await connection.run_sync(dialect.take_deployment_lock):
+    while not await connection.run_sync(dialect.acquire_schema_lock):
         if time.monotonic() > deadline:
-            holder = await connection.run_sync(dialect.deployment_lock_holder)
+            holder = await connection.run_sync(dialect.schema_lock_holder)
             message = f"waited {seconds:g} s for another deployer: {holder}"
             raise StorageConnectionError(message, operation=operation)
         await asyncio.sleep(_POLL_SECONDS)

@@ -1,198 +1,66 @@
-"""What saves, appends and deletes send: worked out once, when the call is made, then sent alone or many together."""
+"""Batches: several prepared writes as one unit of work."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Generic, NamedTuple, TypeVar
-from uuid import UUID
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Delete, Executable, Table
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
-from axon_storage.model import requests as calls
-from axon_storage.model.ids import EPOCH, Clock, IdSource, current_moment, moment_of
-from axon_storage.model.requests import Append, Save, Writing
-from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row
+from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.sql import statements
-from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.sql.tables import CREATED_ID, TABLES
+from axon_storage.sql.unit_of_work import UnitOfWork
+from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite, RowKey, RowValues
 
 T = TypeVar("T")
-Values = dict[str, Any]
-Place = tuple[str, tuple[Any, ...]]
-"""A row's table and key, which sorts as the database sorts it."""
 
-BATCH_ROWS = 1_000
-BATCH_BYTES = 2**20
-ROW_BYTES = 1_000  # what a row takes beside its text and JSON, roughly
-
-_RACES = 10
-_NOWHERE: Set[Place] = frozenset()
-_WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
-_WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TABLES[row_type].c)
+_ATTEMPTS = 10
 
 
-class Stored(NamedTuple):
-    """A row with all its columns; ``place`` is its key, which sorts as the database sorts it, ``size`` in bytes."""
+def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
+    """Make a unit of work of one write."""
+    unit = batch(dialect, [write])
 
-    row_type: type[Row]
-    place: tuple[Any, ...]
-    values: Values
-    size: int
+    def run(connection: Connection) -> T:
+        results: list[T] = unit.run(connection)
+        return results[0]
 
-
-class Removed(NamedTuple):
-    """A delete's statement, with its parameters for each time that it is run; ``first`` sorts it among others."""
-
-    first: tuple[Any, ...]
-    statement: Delete
-    batches: list[Values | list[Values]]
-
-    def on(self, connection: Connection) -> int:
-        """Delete; give how many rows went."""
-        return sum([connection.execute(self.statement, batch).rowcount for batch in self.batches])
+    return UnitOfWork(run, writes=True, can_autocommit=unit.can_autocommit)
 
 
-@dataclass(slots=True)
-class Write(Generic[T]):
-    """One call's part of a transaction, and what the call answers: of a delete, how many rows went.
+def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
+    """Make a unit of work of several writes; its result is the list of theirs.
 
-    ``places``: the rows that others may write too; ``rows`` and ``size`` (bytes): of all rows.
+    All saves run before all deletes, so no write may save a row that an earlier one of the batch deletes. With
+    ``lock_first`` a statement locks the rows before, and fails at once if one of them is locked.
     """
+    locks = _rows_to_lock(writes) if lock_first else {}
+    saves = list(_save_statements(dialect, (row for write in writes for row in write.saves)))
+    deletes = [(number, write.delete) for number, write in enumerate(writes) if write.delete is not None]
+    deletes.sort(key=lambda numbered: numbered[1].sort_key)
 
-    operation: str
-    answer: T
-    places: Set[Place]
-    rows: int
-    size: int
-    stores: Sequence[Stored] = ()
-    removal: Removed | None = None
+    def run(connection: Connection) -> list[Any]:
+        results = [write.result for write in writes]
+        for table, keys in locks.items():
+            for start in range(0, len(keys), STATEMENT_ROWS):
+                dialect.lock_rows(connection, table, keys[start : start + STATEMENT_ROWS])
+        for statement, parameters in saves:
+            _save(dialect, connection, statement, parameters)
+        for number, delete in deletes:
+            results[number] = delete.run(connection)
+        return results
 
-
-@dataclass(frozen=True)
-class Writer:
-    """Works out writes for one dialect, with the ids and moments that ``clock`` gives."""
-
-    dialect: Dialect
-    clock: Clock
-    ids: IdSource
-
-    def work_out(self, call: Writing[Any]) -> Write[Any]:
-        """Give what a call writes, so that it writes the same however often it is tried."""
-        match call:
-            case Append():
-                return self._append(call)
-            case Save():
-                return self._save(call)
-            case calls.Delete():
-                return self._delete(call)
-        raise NotImplementedError(type(call).__name__)
-
-    def _append(self, call: Append) -> Write[UUID]:
-        stored = self._stored(call.row, call.id)
-        # an id that the caller knows may be under way a second time
-        places = _NOWHERE if call.id is None else {(stored.row_type.TABLE, stored.place)}
-        return Write(call.operation, stored.values["id"], places, 1, stored.size, [stored])
-
-    def _save(self, call: Save) -> Write[None]:
-        stores = [self._stored(row, None) for row in call.rows]
-        places = {(stored.row_type.TABLE, stored.place) for stored in stores if stored.row_type.KEY}
-        return Write(call.operation, None, places, len(stores), sum([stored.size for stored in stores]), stores)
-
-    def _delete(self, call: calls.Delete) -> Write[int]:
-        as_stored = {_in_stored_order(key): key for key in call.last}
-        order = sorted(as_stored)
-        last = [as_stored[key] for key in order]
-        chunks = [last[start : start + BATCH_ROWS] for start in range(0, len(last), BATCH_ROWS)]
-        parameters = {"tenant_id": call.tenant, **call.prefix}
-        batches: list[Values | list[Values]] = (
-            [parameters | {"last": chunk} for chunk in chunks]
-            if self.dialect.deletes_lists
-            else [[parameters | {"last": key} for key in chunk] for chunk in chunks]
-        )
-        head = (call.tenant, *map(_in_stored_order, call.prefix.values()))
-        places = {(call.row_type.TABLE, (*head, key)) for key in order}
-        statement = statements.remove(self.dialect, call.row_type)
-        first = (ROW_TYPES.index(call.row_type), *head, *order[:1])
-        removal = Removed(first, statement, batches)
-        return Write(call.operation, 0, places, len(places), len(places) * ROW_BYTES, removal=removal)
-
-    def alone(self, write: Write[T]) -> Work[T]:
-        """The work of one write."""
-        together = self.together([write])
-
-        def on(connection: Connection) -> T:
-            answers: list[T] = together.on(connection)
-            return answers[0]
-
-        return Work(on, writes=True, single=together.single)
-
-    def together(self, writes: Sequence[Write[Any]], *, lock_first: bool = False) -> Work[list[Any]]:
-        """The work of several writes and its answers; what is deleted is not saved by a later one of them.
-
-        ``lock_first``: with a statement that locks the rows, and fails at once where one is locked.
-        """
-        locks = _keys(writes) if lock_first else {}
-        batches = list(self._batches(stored for write in writes for stored in write.stores))
-        removals = [(number, write.removal) for number, write in enumerate(writes) if write.removal is not None]
-        removals.sort(key=lambda numbered: numbered[1].first)
-
-        def on(connection: Connection) -> list[Any]:
-            answers = [write.answer for write in writes]
-            for table, keys in locks.items():
-                for start in range(0, len(keys), BATCH_ROWS):
-                    self.dialect.lock_rows(connection, table, keys[start : start + BATCH_ROWS])
-            for statement, parameters in batches:
-                _save(self.dialect, connection, statement, parameters)
-            for number, removal in removals:
-                answers[number] = removal.on(connection)
-            return answers
-
-        # what replaces or deletes must not be run late, over what was written since; a list is a statement for each row
-        appends = not removals and not writes[0].stores[0].row_type.KEY
-        single = appends and len(batches) == 1 and not isinstance(batches[0][1], list)
-        return Work(on, writes=True, single=single)
-
-    def _stored(self, row: CheckedRow, row_id: UUID | None) -> Stored:
-        """Add the columns a row does not carry itself."""
-        row_type, values, size = row.row_type, row.values, row.size + ROW_BYTES
-        if not row_type.KEY:
-            values["id"] = row_id = row_id or self.ids()
-            values["timestamp_utc"] = moment_of(row_id)
-            return Stored(row_type, (values["tenant_id"], row_id.int), values, size)
-        if row_type in _WITH_CREATED_ID:
-            values[CREATED_ID] = self.ids()
-        if row_type in _WITH_EXPIRY:
-            values[EXPIRES_AT] = self._expiry(values["ttl_secs"])
-        key = [_in_stored_order(values[name]) for name in row_type.KEY]
-        return Stored(row_type, (values["tenant_id"], *key), values, size)
-
-    def _expiry(self, ttl_secs: int | None) -> datetime | None:
-        if ttl_secs is None:
-            return None
-        # not "now": a clock that steps back must not bring back what was never to live
-        return current_moment(self.clock) + timedelta(seconds=ttl_secs) if ttl_secs > 0 else EPOCH
-
-    def _batches(self, stores: Iterable[Stored]) -> Iterator[tuple[Executable, Any]]:
-        """Per row type a statement and its rows, in an order of tables and keys that is the same for every writer."""
-        folded: dict[type[Row], dict[tuple[Any, ...], Stored]] = {}
-        for stored in stores:
-            of_type = folded.setdefault(stored.row_type, {})
-            of_type[stored.place] = _folded(of_type[stored.place], stored) if stored.place in of_type else stored
-        for row_type in ROW_TYPES if len(folded) > 1 else folded:
-            of_type = folded.get(row_type, {})
-            for batch in _bounded([of_type[place] for place in sorted(of_type)]):
-                rows = [stored.values for stored in batch]
-                if len(rows) == 1:
-                    yield statements.save(self.dialect, row_type), rows[0]
-                else:
-                    yield statements.save_batch(self.dialect, row_type), self.dialect.batch_parameters(rows)
+    # A replace or delete that the server runs late could overwrite newer rows. And a list of parameters may be sent
+    # as one statement for each row.
+    only_appends = not deletes and not writes[0].saves[0].row_type.KEY
+    one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
+    return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement)
 
 
 def _save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
-    """Run a save's statement, again after a lost race that leaves its transaction as it was."""
-    for _ in range(_RACES):
+    """Execute a save, and again if it loses a race that leaves its transaction intact."""
+    for _ in range(_ATTEMPTS):
         try:
             connection.execute(statement, parameters)
         except DBAPIError as error:
@@ -203,8 +71,24 @@ def _save(dialect: Dialect, connection: Connection, statement: Executable, param
     connection.execute(statement, parameters)
 
 
-def _folded(first: Stored, last: Stored) -> Stored:
-    """What is left of two rows of one place: of appends the first, else the last, where the first was in the order."""
+def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[tuple[Executable, Any]]:
+    """Yield statements with their parameters, in an order of tables and keys that is the same for every writer."""
+    by_type: dict[type[Row], dict[tuple[Any, ...], RowValues]] = {}
+    for row in saves:
+        by_key = by_type.setdefault(row.row_type, {})
+        by_key[row.key] = _merge(by_key[row.key], row) if row.key in by_key else row
+    for row_type in ROW_TYPES if len(by_type) > 1 else by_type:
+        by_key = by_type.get(row_type, {})
+        for chunk in _chunks([by_key[key] for key in sorted(by_key)]):
+            rows = [row.values for row in chunk]
+            if len(rows) == 1:
+                yield statements.save(dialect, row_type), rows[0]
+            else:
+                yield statements.save_batch(dialect, row_type), dialect.batch_parameters(rows)
+
+
+def _merge(first: RowValues, last: RowValues) -> RowValues:
+    """Return what two saves of one row store: of appends the first; else the last, with the first's place in order."""
     if not first.row_type.KEY:
         return first
     if CREATED_ID in first.values:
@@ -212,29 +96,24 @@ def _folded(first: Stored, last: Stored) -> Stored:
     return last
 
 
-def _in_stored_order(key: Any) -> Any:
-    """What sorts a key field as the database does: every writer takes its rows in that order, so that none deadlock."""
-    return key - 2**64 if isinstance(key, int) and key >= 2**63 else key
-
-
-def _keys(writes: Sequence[Write[Any]]) -> dict[Table, list[tuple[Any, ...]]]:
-    """The keys that writes replace or delete, as they are stored, by table, in the order of every writer."""
-    rows = sorted(set[Place]().union(*[write.places for write in writes]))
+def _rows_to_lock(writes: Sequence[PreparedWrite[Any]]) -> dict[Table, list[tuple[Any, ...]]]:
+    """Return, by table, the sorted keys of the rows that the writes replace or delete."""
+    row_keys = sorted(set[RowKey]().union(*[write.row_keys for write in writes]))
     keys = {row_type.TABLE: list[tuple[Any, ...]]() for row_type in ROW_TYPES}
-    for table, key in rows:
+    for table, key in row_keys:
         keys[table].append(key)
     return {TABLES[row_type]: keys[row_type.TABLE] for row_type in ROW_TYPES if row_type.KEY and keys[row_type.TABLE]}
 
 
-def _bounded(stores: Sequence[Stored]) -> Iterator[list[Stored]]:
-    """Cut rows into batches of bounded number and bytes."""
-    batch: list[Stored] = []
-    total = 0
-    for stored in stores:
-        if batch and (len(batch) == BATCH_ROWS or total + stored.size > BATCH_BYTES):
-            yield batch
-            batch, total = [], 0
-        batch.append(stored)
-        total += stored.size
-    if batch:
-        yield batch
+def _chunks(rows: Sequence[RowValues]) -> Iterator[list[RowValues]]:
+    """Split rows into chunks of at most ``STATEMENT_ROWS`` rows and ``STATEMENT_BYTES`` bytes."""
+    chunk: list[RowValues] = []
+    size = 0
+    for row in rows:
+        if chunk and (len(chunk) == STATEMENT_ROWS or size + row.size > STATEMENT_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row.size
+    if chunk:
+        yield chunk

@@ -4,7 +4,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Delete,
     Executable,
     Select,
     Table,
@@ -14,55 +13,56 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy import Delete as DeleteStatement
 
 from axon_storage.dialects import Dialect
-from axon_storage.model.cached import once
+from axon_storage.model.cached import cached
 from axon_storage.model.rows import Row, fields_of
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 Names = tuple[str, ...]
 
 
-@once
+@cached
 def save(dialect: Dialect, row_type: type[Row]) -> Executable:
     """Store a row: by its key the last one wins, in a table that is only appended to the first one stays."""
     table = TABLES[row_type]
     return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
 
 
-@once
+@cached
 def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
     """Store several rows, none of which share a key, as :func:`save` stores one."""
     return dialect.batch(save(dialect, row_type), TABLES[row_type])
 
 
-@once
+@cached
 def get(row_type: type[Row]) -> Select[Any]:
     """The row of a key; never one that expired before ``now``."""
     table = TABLES[row_type]
     return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
 
 
-@once
-def in_order(row_type: type[Row], prefix: Names) -> Select[Any]:
+@cached
+def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
     """The rows whose key begins with the ``prefix`` fields, in key order; never one that expired before ``now``."""
     table = TABLES[row_type]
     order = [table.c[name] for name in row_type.KEY]
     return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
 
 
-@once
-def newest(dialect: Dialect, row_type: type[Row], where: Names, *, skips: bool) -> Select[Any]:
+@cached
+def list_newest(dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool) -> Select[Any]:
     """The ``limit`` rows of equal ``where`` fields that were stored last, newest first, after ``offset`` others."""
     table, order = TABLES[row_type], _recorded(row_type)
     statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
-    statement = statement.offset(bindparam("offset")) if skips else statement
+    statement = statement.offset(bindparam("offset")) if has_offset else statement
     return _by_index(dialect, statement, table, where, order)
 
 
-@once
-def page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
+@cached
+def list_page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
     """The first ``limit`` rows of equal ``where`` fields between the ids ``after`` and ``before``, after their id."""
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
@@ -70,24 +70,24 @@ def page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
     return _by_index(dialect, statement.order_by(order).limit(bindparam("limit")), table, where, order)
 
 
-@once
-def remove(dialect: Dialect, row_type: type[Row]) -> Delete:
+@cached
+def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete the rows of one key prefix and the ``last`` key field, or any of a list of them."""
     table = TABLES[row_type]
     *prefix, name = row_type.KEY
     last = table.c[name]
-    chosen = dialect.among(last, "last") if dialect.deletes_lists else last == bindparam("last")
+    chosen = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
     return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), chosen)
 
 
-@once
-def evict(dialect: Dialect, row_type: type[Row]) -> Delete:
+@cached
+def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete the rows that expired at or before ``now``."""
     table = TABLES[row_type]
     return dialect.delete(table, _tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
 
 
-@once
+@cached
 def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
     """The first value of the key's first field, or the one after ``last``."""
     table = TABLES[row_type]
@@ -96,7 +96,7 @@ def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
     return statement if first else statement.where(column > bindparam("last"))
 
 
-@once
+@cached
 def next_tenant(*, first: bool) -> Executable:
     """Of each table the first tenant, or the one after ``last``."""
     seeks = []

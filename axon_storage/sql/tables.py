@@ -12,10 +12,10 @@ from axon_storage.sql.types import (
     Int32,
     JsonDocument,
     LongText,
-    Moment,
     RowId,
     UInt32,
     UInt64,
+    UtcTimestamp,
 )
 
 VERSION_TABLE = "axon_storage_version"
@@ -53,7 +53,7 @@ def _table(name: str, *items: Column[object] | Index) -> Table:
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
     """A table that is only appended to: its key is the tenant and a UUIDv7, which gives the order."""
-    return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", Moment()))
+    return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", UtcTimestamp()))
 
 
 traces = _table(
@@ -158,7 +158,7 @@ execution_cache = _table(
     _required("result", JsonDocument()),
     _optional("ttl_secs", Int32()),
     _required("hit_count", UInt64()),
-    _optional(EXPIRES_AT, Moment()),
+    _optional(EXPIRES_AT, UtcTimestamp()),
     Index("ix_execution_cache_expiry", "tenant_id", EXPIRES_AT),
 )
 

@@ -141,17 +141,17 @@ class JsonDocument(_Column):
         return decode_json if inner is None else _chain(inner, decode_json)
 
 
-class Moment(_Column):
+class UtcTimestamp(_Column):
     """A UTC moment, exact to the microsecond; an aware :class:`datetime` on both sides."""
 
     impl = DateTime
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect_of(dialect).moment()
+        return dialect_of(dialect).timestamp()
 
     def bind_processor(self, dialect: Dialect) -> _Processor:
         inner = super().bind_processor(dialect)
-        return inner if dialect_of(dialect).zoned_moments else _chain(_naive, inner)
+        return inner if dialect_of(dialect).has_timestamps_with_time_zone else _chain(_naive, inner)
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
         return _chain(super().result_processor(dialect, coltype), _aware)

@@ -10,15 +10,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Work(Generic[T]):
-    """What is to be done in one transaction, and may be done again from the start.
+class UnitOfWork(Generic[T]):
+    """The body of one transaction, which can be run again from the start.
 
-    ``on``: does it, in a greenlet of SQLAlchemy's. ``writes``: whether it does, or only reads. ``single``: each of its
-    statements is all or nothing by itself, and does no harm where it is run late: where a connection is lost, the
-    server may come to it after the same was tried again on another, and more was written since. A database with
-    ``single_options`` goes without the transaction then.
+    ``run``: sends the statements on a connection and returns the result. It runs in a greenlet of SQLAlchemy's.
+
+    ``writes``: False where the body only reads.
+
+    ``can_autocommit``: the body is correct without an enclosing transaction. Each of its statements is atomic, and
+    harmless if the server runs it late: after a lost connection, a server may run a statement after the retry on
+    another connection, when newer rows have been written. A dialect with ``autocommit_options`` then sends no BEGIN
+    and no COMMIT.
     """
 
-    on: Callable[[Connection], T]
+    run: Callable[[Connection], T]
     writes: bool
-    single: bool = False
+    can_autocommit: bool = False

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import AuditRow, CostRow, EventRow, Row, SqlRepository, StorageBackend, TraceRow, new_id
-from axon_storage.model.ids import moment_of
+from axon_storage.model.ids import timestamp_of
 from axon_storage.sql.tables import event_history
 from tests.samples import sample
 from tests.verbs import LOGS, load, store
@@ -163,4 +163,4 @@ async def test_the_moment_beside_an_append_is_that_of_its_id(
     statement = select(event_history.c.id, event_history.c.timestamp_utc).where(event_history.c.tenant_id == tenant)
     async with engine.connect() as connection:
         stored = {(row.id, row.timestamp_utc) for row in await connection.execute(statement)}
-    assert stored == {(row_id, moment_of(row_id)), (last_id, late)}
+    assert stored == {(row_id, timestamp_of(row_id)), (last_id, late)}

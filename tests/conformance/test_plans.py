@@ -13,7 +13,7 @@ from axon_storage import AuditRow, CacheRow, CostRow, EventRow, Row, SessionRow,
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.schema import upgrade
-from axon_storage.sql.statements import evict, get, newest, next_scope, next_tenant, page, remove
+from axon_storage.sql.statements import delete, evict_expired, get, list_newest, list_page, next_scope, next_tenant
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.databases import Databases
 from tests.plans import Cost, cost
@@ -74,13 +74,15 @@ async def _cost(engine: AsyncEngine, statement: Any, **parameters: Any) -> Cost:
 
 @pytest.mark.parametrize("row_type", [TraceRow, AuditRow, EventRow, CostRow])
 async def test_the_newest_are_read_and_no_others(filled: AsyncEngine, row_type: type[Row]) -> None:
-    found = await _cost(filled, newest(dialect_of(filled.dialect), row_type, (), skips=False), limit=PAGE)
+    found = await _cost(filled, list_newest(dialect_of(filled.dialect), row_type, (), has_offset=False), limit=PAGE)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 
 
 async def test_a_later_page_reads_what_it_skips_and_itself(filled: AsyncEngine) -> None:
-    found = await _cost(filled, newest(dialect_of(filled.dialect), TraceRow, (), skips=True), limit=PAGE, offset=1000)
+    found = await _cost(
+        filled, list_newest(dialect_of(filled.dialect), TraceRow, (), has_offset=True), limit=PAGE, offset=1000
+    )
     assert not found.sorts, found.plan
     # SQLite's machine does more for a skipped row than the rows' estimate allows
     assert found.touched <= 1.5 * (1000 + PAGE), found.plan
@@ -94,7 +96,10 @@ async def test_a_filter_reads_its_own_rows_alone(
     filled: AsyncEngine, row_type: type[Row], field: str, kind: str, found_rows: int
 ) -> None:
     found = await _cost(
-        filled, newest(dialect_of(filled.dialect), row_type, (field,), skips=False), limit=PAGE, **{field: kind}
+        filled,
+        list_newest(dialect_of(filled.dialect), row_type, (field,), has_offset=False),
+        limit=PAGE,
+        **{field: kind},
     )
     assert not found.sorts, found.plan
     assert found.touched <= found_rows + SPARE, found.plan
@@ -120,20 +125,20 @@ async def test_an_iterators_page_reads_itself_alone_also_far_on(
     ids = select(order).where(columns["tenant_id"] == "default").order_by(order).offset(20_000).limit(1)
     async with filled.connect() as connection:
         after = (await connection.execute(ids)).scalar_one()
-    statement = page(dialect_of(filled.dialect), row_type, tuple(where))
+    statement = list_page(dialect_of(filled.dialect), row_type, tuple(where))
     found = await _cost(filled, statement, after=after, before=UUID(int=2**128 - 1), limit=PAGE, **where)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 
 
 async def test_eviction_touches_the_expired_alone(filled: AsyncEngine) -> None:
-    statement = evict(dialect_of(filled.dialect), CacheRow)
+    statement = evict_expired(dialect_of(filled.dialect), CacheRow)
     found = await _cost(filled, statement, now=datetime.now(UTC))
     assert found.touched <= 20 * 6 + SPARE, found.plan  # each is found, locked and deleted, in index and table
 
 
 async def test_eviction_of_nothing_touches_nothing(filled: AsyncEngine) -> None:
-    statement = evict(dialect_of(filled.dialect), CacheRow)
+    statement = evict_expired(dialect_of(filled.dialect), CacheRow)
     found = await _cost(filled, statement, now=datetime.now(UTC) - timedelta(days=30_000))
     assert found.touched <= SPARE, found.plan
 
@@ -154,7 +159,7 @@ async def test_one_row_is_found_by_its_key(filled: AsyncEngine, row_type: type[R
 
 @pytest.mark.parametrize("count", [1, 100])
 async def test_a_delete_touches_its_own_rows_alone(filled: AsyncEngine, count: int) -> None:
-    statement = remove(dialect_of(filled.dialect), TraceRow)
+    statement = delete(dialect_of(filled.dialect), TraceRow)
     found = await _cost(filled, statement, last=list(range(count)))
     assert found.touched <= count * 6 + SPARE, found.plan  # each is found, locked and deleted, in index and table
 

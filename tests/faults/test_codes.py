@@ -217,7 +217,7 @@ def in_snapshot(isolation: str, before: str = "SELECT 1") -> "Provoke":
         async with site.storage() as storage:
             await storage.save_trace(sample(TraceRow))
         try:
-            with executor.translating("provoked"):
+            with executor.translate_errors("provoked"):
                 async with engine.connect() as connection, engine.connect() as other:
                     await connection.execution_options(isolation_level=isolation)
                     await connection.execute(text(before))

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from axon_storage import StorageConnectionError, create_engine
 from axon_storage.engine.executor import Executor
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.sql.unit_of_work import UnitOfWork
 from tests.faults.private import server
 from tests.servers.process import account, own
 
@@ -102,7 +102,7 @@ async def _cipher(url: str) -> str:
         return str(rows.one()[1])
 
     try:
-        return await Executor(engine).run("probe", Work(ask, writes=False))
+        return await Executor(engine).run("probe", UnitOfWork(ask, writes=False))
     finally:
         await engine.dispose()
 

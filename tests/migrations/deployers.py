@@ -19,7 +19,7 @@ from functools import partial
 from sqlalchemy import Engine, event
 
 from axon_storage import schema
-from axon_storage.schema.lock import Patience
+from axon_storage.schema.lock import MigrationTimeouts
 
 CROWD = 8
 _FAILED = 99
@@ -39,7 +39,7 @@ def _upgrade(url: str, *, killed_after: int | None = None) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     event.listen(Engine, "after_cursor_execute", count)
-    asyncio.run(schema.upgrade(url, patience=Patience(deployer=300)))
+    asyncio.run(schema.upgrade(url, timeouts=MigrationTimeouts(deployer=300)))
     return changes
 
 
@@ -81,7 +81,7 @@ def kill(url: str, step: int) -> None:
 
 def _complete(url: str) -> int:
     async def complete() -> int:
-        await schema.upgrade(url, patience=Patience(deployer=30))
+        await schema.upgrade(url, timeouts=MigrationTimeouts(deployer=30))
         if differences := await schema.differences(url):
             raise AssertionError(differences)
         await schema.downgrade(url, "base")

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from axon_storage import StorageConnectionError, StorageError, create_engine, schema
 from axon_storage.dialects import dialect_of
-from axon_storage.schema.lock import Patience, _identity
+from axon_storage.schema.lock import MigrationTimeouts, _identity
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -48,14 +48,14 @@ async def test_who_waits_too_long_is_told_who_holds_the_lock(url: str) -> None:
     engine = create_engine(url)
     async with engine.connect() as connection:
         dialect = dialect_of(engine.dialect)
-        assert await connection.run_sync(dialect.take_deployment_lock)
+        assert await connection.run_sync(dialect.acquire_schema_lock)
         with pytest.raises(
             StorageConnectionError, match=r"downgrade: waited 0\.3 s for another deployer: .{10,}"
         ) as late:
-            await schema.downgrade(url, "base", patience=Patience(deployer=0.3))
+            await schema.downgrade(url, "base", timeouts=MigrationTimeouts(deployer=0.3))
         assert not late.value.transient
     await engine.dispose()
-    await schema.downgrade(url, "base", patience=Patience(deployer=30))
+    await schema.downgrade(url, "base", timeouts=MigrationTimeouts(deployer=30))
     assert await schema.current(url) is None
 
 
@@ -69,7 +69,7 @@ async def test_a_change_that_meets_a_busy_table_gives_way_and_can_be_tried_again
         if target == "sqlite":
             await busy.execute(text("CREATE TABLE host (id INTEGER)"))  # which takes the write lock
         with pytest.raises(StorageError) as met:
-            await schema.downgrade(url, "0001", patience=Patience(lock=0.1))
+            await schema.downgrade(url, "0001", timeouts=MigrationTimeouts(lock=0.1))
         assert met.value.transient
         await busy.rollback()
     await engine.dispose()
@@ -85,7 +85,7 @@ async def test_an_index_is_built_online_however_long_an_older_transaction_takes(
     async with engine.connect() as reader:
         await reader.execution_options(isolation_level="REPEATABLE READ")
         await reader.execute(text("SELECT count(*) FROM schedules"))
-        upgrade = asyncio.create_task(schema.upgrade(url, patience=Patience(lock=0.1)))
+        upgrade = asyncio.create_task(schema.upgrade(url, timeouts=MigrationTimeouts(lock=0.1)))
         await asyncio.wait({upgrade}, timeout=2)
         assert not upgrade.done()
         await reader.rollback()
@@ -97,7 +97,7 @@ async def test_an_index_is_built_online_however_long_an_older_transaction_takes(
 @pytest.mark.parametrize("seconds", [0, -1, 1e-9, float("inf"), float("nan")])
 def test_a_wait_that_is_none_or_endless_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="a wait must be between"):
-        Patience(lock=seconds)
+        MigrationTimeouts(lock=seconds)
 
 
 def test_a_deployer_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mysql, postgresql
 
 from axon_storage import create_engine, schema
 from axon_storage.sql.tables import metadata
-from axon_storage.sql.types import Identifier, Moment, UInt32
+from axon_storage.sql.types import Identifier, UInt32, UtcTimestamp
 from tests.databases import Databases
 
 Change = Callable[[dict[str, Column[Any]], list[Any]], None]
@@ -40,7 +40,7 @@ def _missing_column(columns: dict[str, Column[Any]], _others: list[Any]) -> None
 
 
 def _further_column(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
-    columns["further"] = Column("further", Moment(), nullable=True)
+    columns["further"] = Column("further", UtcTimestamp(), nullable=True)
 
 
 def _key_order(columns: dict[str, Column[Any]], _others: list[Any]) -> None:

@@ -17,7 +17,7 @@ from axon_storage import StorageConnectionError, create_engine, open_storage, sc
 from axon_storage.dialects import dialect_of
 from axon_storage.schema import operations
 from axon_storage.schema.drift import differences
-from axon_storage.schema.lock import Patience
+from axon_storage.schema.lock import MigrationTimeouts
 from axon_storage.sql.tables import VERSION_TABLE, metadata
 from axon_storage.sql.types import Identifier
 
@@ -96,7 +96,7 @@ async def test_a_step_that_is_tried_again_goes_no_further(
 
     monkeypatch.setattr(command, step.__name__, step_and_lose_the_answer)
     change = schema.upgrade if move == "+1" else schema.downgrade
-    await change(url, move, patience=Patience(lock=0.1))
+    await change(url, move, timeouts=MigrationTimeouts(lock=0.1))
     assert runs == 2
     assert await schema.current(url) == end
 

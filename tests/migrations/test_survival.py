@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from axon_storage import SqlRepository, create_engine, schema
-from axon_storage.model.ids import moment_of, new_id
+from axon_storage.model.ids import new_id, timestamp_of
 from axon_storage.model.rows import ROW_TYPES, Row, check_row
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.conformance.conftest import everything
@@ -33,7 +33,7 @@ def _insert(connection: Connection) -> None:
         table, values = TABLES[type(row)], dict(check_row(row).values)
         if "id" in table.c and not row.KEY:
             values["id"] = new_id()
-            values["timestamp_utc"] = moment_of(values["id"])
+            values["timestamp_utc"] = timestamp_of(values["id"])
         if CREATED_ID in table.c:
             values[CREATED_ID] = new_id()
         connection.execute(insert(table), values)

@@ -20,7 +20,7 @@ from axon_storage import (
 )
 from axon_storage.engine.executor import Executor
 from axon_storage.schema import upgrade
-from axon_storage.sql.unit_of_work import Work
+from axon_storage.sql.unit_of_work import UnitOfWork
 from tests.databases import Databases
 from tests.samples import sample
 
@@ -51,7 +51,7 @@ async def _refused(engine: AsyncEngine, sql: str, **parameters: Any) -> StorageE
         connection.execute(text(sql), parameters)
 
     with pytest.raises(StorageError) as refused:
-        await Executor(engine).run("statement", Work(work, writes=True))
+        await Executor(engine).run("statement", UnitOfWork(work, writes=True))
     return refused.value
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axon_storage import new_id
-from axon_storage.model.ids import EPOCH, IdSource, moment_of
+from axon_storage.model.ids import EPOCH, IdSource, timestamp_of
 
 
 def test_ids_are_uuid7_of_now() -> None:
@@ -21,7 +21,7 @@ def test_ids_are_uuid7_of_now() -> None:
     assert isinstance(made, UUID)
     assert made.version == 7
     assert made.variant == "specified in RFC 4122"
-    assert before < moment_of(made) < datetime.now(UTC) + timedelta(seconds=60)
+    assert before < timestamp_of(made) < datetime.now(UTC) + timedelta(seconds=60)
 
 
 @given(st.lists(st.integers(0, 2**53), min_size=2, max_size=50))
@@ -35,7 +35,7 @@ def test_ids_increase_whatever_the_clock_does(readings: list[int]) -> None:
 
 @given(st.integers(0, 253402300799_999_999))
 def test_the_moment_is_the_clocks_to_the_microsecond(micros: int) -> None:
-    assert moment_of(IdSource(lambda: micros * 1000)()) == EPOCH + timedelta(microseconds=micros)
+    assert timestamp_of(IdSource(lambda: micros * 1000)()) == EPOCH + timedelta(microseconds=micros)
 
 
 # from Python 3.12 on, and rightly: the child does nothing but make ids

@@ -16,7 +16,14 @@ from axon_storage.dialects import dialect_of
 from axon_storage.dialects.oracle import escaped, unescaped
 from axon_storage.engine.create import _without_tls
 from axon_storage.model.rows import ROW_TYPES
-from axon_storage.sql.statements import evict, get, in_order, newest, next_scope, next_tenant, remove, save
+from axon_storage.sql.statements import (
+    delete,
+    get,
+    list_by_key,
+    next_scope,
+    next_tenant,
+    save,
+)
 from axon_storage.sql.tables import TABLES
 from tests.samples import characters
 
@@ -60,14 +67,14 @@ def _statements(row_type: type[Row]) -> list[Any]:
     if row_type.KEY:
         statements += [
             get(row_type),
-            in_order(row_type, ()),
-            remove(ORACLE, row_type),
+            list_by_key(row_type, ()),
+            delete(ORACLE, row_type),
             next_scope(row_type, first=False),
         ]
     if row_type is CacheRow:
-        statements.append(evict(ORACLE, row_type))
+        statements.append(evict_expired(ORACLE, row_type))
     if row_type is TraceRow or not row_type.KEY:
-        statements.append(newest(ORACLE, row_type, (), skips=True))
+        statements.append(list_newest(ORACLE, row_type, (), has_offset=True))
     return statements
 
 
@@ -110,8 +117,8 @@ def _driver_error(code: str, cause: BaseException | None = None) -> oracledb.Err
 def test_a_connection_that_cannot_be_made_is_told_by_its_reason(
     error: oracledb.Error, code: str, transient: bool
 ) -> None:
-    fault = ORACLE.fault(error)
-    assert (fault.code, fault.connection, fault.transient) == (code, True, transient)
+    error_class = ORACLE.classify_error(error)
+    assert (error_class.code, error_class.connection, error_class.transient) == (code, True, transient)
 
 
 @pytest.mark.parametrize(("mode", "names"), [("require", False), ("verify-ca", False), ("verify-full", True)])

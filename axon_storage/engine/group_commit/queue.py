@@ -10,7 +10,7 @@ from axon_storage.engine.group_commit.row_order import NO_WRITES, OrderedWrite
 from axon_storage.engine.timeouts import Wait
 from axon_storage.engine.translation import LockTimeoutError
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.sql.batches import BATCH_BYTES, BATCH_ROWS, Write
+from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite
 
 GIVE_UP_SECONDS = 0.1
 """How long a batch may go on after one of its callers gave up."""
@@ -28,8 +28,8 @@ class QueuedWrite(OrderedWrite):
 
     __slots__ = ("carrier", "deadline", "due", "ended", "expired", "future", "queue", "seconds", "turn", "write")
 
-    def __init__(self, write: Write[Any], seconds: float, deadline: float) -> None:
-        self.rows, self.before, self.after = write.places, NO_WRITES, NO_WRITES
+    def __init__(self, write: PreparedWrite[Any], seconds: float, deadline: float) -> None:
+        self.rows, self.before, self.after = write.row_keys, NO_WRITES, NO_WRITES
         self.write, self.seconds, self.deadline = write, seconds, deadline
         self.future: asyncio.Future[Any] | None = None
         self.queue: Queue | None = None
@@ -95,7 +95,7 @@ class Queue:
     def enter(self, write: QueuedWrite) -> None:
         """Count a write."""
         write.queue = self
-        self.rows += write.write.rows
+        self.rows += write.write.row_count
         self.bytes += write.write.size
         if self._callers:
             self._let_in()
@@ -103,7 +103,7 @@ class Queue:
     def leave(self, write: QueuedWrite) -> None:
         """Count a write no longer."""
         write.queue = None
-        self.rows -= write.write.rows
+        self.rows -= write.write.row_count
         self.bytes -= write.write.size
         if self._callers:
             self._let_in()
@@ -118,7 +118,7 @@ class Queue:
 class Batch:
     """Writes that are sent in one transaction, or a single one that waits for a locked row alone."""
 
-    alone: bool
+    single: bool
     wait: Wait = field(default_factory=lambda: Wait(own_task=True))
     writes: list[QueuedWrite] = field(default_factory=list)
     rows: int = 0
@@ -128,9 +128,11 @@ class Batch:
     given_up: bool = False
     timer: asyncio.TimerHandle | None = None
 
-    def has_room(self, write: Write[Any]) -> bool:
+    def has_room(self, write: PreparedWrite[Any]) -> bool:
         """Whether a write may go along."""
-        return not self.writes or (self.rows + write.rows <= BATCH_ROWS and self.size + write.size <= BATCH_BYTES)
+        return not self.writes or (
+            self.rows + write.row_count <= STATEMENT_ROWS and self.size + write.size <= STATEMENT_BYTES
+        )
 
     def add(self, queued: QueuedWrite) -> None:
         """Take a write out of its queue and along."""
@@ -138,7 +140,7 @@ class Batch:
             queued.queue.leave(queued)
         queued.carrier = self
         self.writes.append(queued)
-        self.rows += queued.write.rows
+        self.rows += queued.write.row_count
         self.size += queued.write.size
 
     def give_up_soon(self) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
-from axon_storage.sql.batches import Place
+from axon_storage.sql.writes import RowKey
 
-NO_WRITES: Mapping[Place, Any] = MappingProxyType({})
+NO_WRITES: Mapping[RowKey, Any] = MappingProxyType({})
 """The neighbours of a write that has none: a dict less for the garbage collector to count."""
 
 
@@ -18,9 +18,9 @@ class OrderedWrite:
 
     __slots__ = ("after", "before", "rows")
 
-    rows: Set[Place]
-    before: Mapping[Place, Self]
-    after: Mapping[Place, Self]
+    rows: Set[RowKey]
+    before: Mapping[RowKey, Self]
+    after: Mapping[RowKey, Self]
 
 
 W = TypeVar("W", bound=OrderedWrite)
@@ -33,7 +33,7 @@ class RowOrder(Generic[W]):
     """
 
     def __init__(self) -> None:
-        self._last: dict[Place, W] = {}
+        self._last: dict[RowKey, W] = {}
 
     def add(self, write: W) -> None:
         """Put a write behind all others of its rows."""
@@ -67,7 +67,7 @@ class RowOrder(Generic[W]):
         return free
 
 
-def _linked(links: Mapping[Place, W], row: Place, write: W | None) -> dict[Place, W]:
+def _linked(links: Mapping[RowKey, W], row: RowKey, write: W | None) -> dict[RowKey, W]:
     """Give links, in place where they are a dict, with another write for a row, or none."""
     linked = links if isinstance(links, dict) else {}
     if write is None:

@@ -42,7 +42,8 @@ from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.engine.timeouts import GRACE_SECONDS
 from axon_storage.engine.translation import LockTimeoutError
 from axon_storage.errors import QueryError, StorageConnectionError
-from axon_storage.sql.batches import BATCH_ROWS, Write, Writer
+from axon_storage.sql.compiler import Compiler
+from axon_storage.sql.writes import STATEMENT_ROWS, PreparedWrite
 
 T = TypeVar("T")
 
@@ -66,8 +67,8 @@ ITS_TURN, EARLIER_WRITE, LOCK, ROOM = (
 class GroupCommit:
     """Commits writes: a lone one at once, concurrent ones in batches."""
 
-    def __init__(self, executor: Executor, writer: Writer, *, together: bool) -> None:
-        self._executor, self._writer, self._enabled = executor, writer, together
+    def __init__(self, executor: Executor, compiler: Compiler, *, enabled: bool) -> None:
+        self._executor, self._compiler, self._enabled = executor, compiler, enabled
         self._most_batches = 1 if executor.dialect.serial_writes else 2
         self.ready, self.blocked = Queue(), Queue()
         self._free: OrderedDict[QueuedWrite, None] = OrderedDict()
@@ -82,9 +83,9 @@ class GroupCommit:
         self._scheduled = self._closed = False
         self._change = asyncio.Event()
 
-    async def write(self, write: Write[T]) -> T:
+    async def write(self, write: PreparedWrite[T]) -> T:
         """Commit a write, and give its answer."""
-        loop = self._executor.check_home(write.operation)
+        loop = self._executor.check_owner(write.operation)
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=write.operation)
         seconds = self._executor.seconds_of_a_call()
@@ -99,7 +100,7 @@ class GroupCommit:
             else:
                 queue = self.blocked if queued.before else self.ready
                 if queue.is_full:
-                    await self._executor.within(write.operation, queue.room(queued), waiting_for=ROOM)
+                    await self._executor.with_timeout(write.operation, queue.room(queued), waiting_for=ROOM)
                     queue = self.blocked if queued.before else self.ready
                 answer = await self._enqueue(queued, queue, loop)
         except asyncio.CancelledError:
@@ -139,9 +140,9 @@ class GroupCommit:
         write, seconds = queued.write, queued.seconds
         if queued.before:
             queued.future = asyncio.get_running_loop().create_future()
-            await self._executor.within(write.operation, queued.future, waiting_for=EARLIER_WRITE)
+            await self._executor.with_timeout(write.operation, queued.future, waiting_for=EARLIER_WRITE)
             seconds = queued.deadline - asyncio.get_running_loop().time()
-        return await self._executor.run(write.operation, self._writer.alone(write), seconds=seconds)
+        return await self._executor.run(write.operation, self._compiler.single(write), seconds=seconds)
 
     def _enqueue(self, queued: QueuedWrite, queue: Queue, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
         """Queue a write; give what its batch's commit resolves."""
@@ -204,7 +205,7 @@ class GroupCommit:
     def _dispatch(self) -> None:
         """Start batches while fewer are under way than may be."""
         self._scheduled = False
-        under_way = sum([not batch.alone for batch in self._batches.values()])
+        under_way = sum([not batch.single for batch in self._batches.values()])
         while self._free and under_way < self._most_batches:
             if under_way and len(self._free) < MIN_SECOND_BATCH:
                 return
@@ -215,7 +216,7 @@ class GroupCommit:
 
     def _next_batch(self) -> Batch:
         """Take the free writes, then those that are blocked by none but these."""
-        batch, most = Batch(alone=False), self._limit()
+        batch, most = Batch(single=False), self._limit()
         while self._free and len(batch.writes) < most:
             queued, _ = self._free.popitem(last=False)
             if not batch.has_room(queued.write):
@@ -231,7 +232,7 @@ class GroupCommit:
     def _limit(self) -> int:
         """Half of the writes, so that the other half's batch is built while the server commits this one."""
         if self._most_batches == 1:
-            return BATCH_ROWS
+            return STATEMENT_ROWS
         under_way = sum([len(batch.writes) for batch in self._batches.values()])
         return max(MIN_SECOND_BATCH, (len(self._free) + under_way) // 2)
 
@@ -284,14 +285,14 @@ class GroupCommit:
         # each caller's own time-out gives the batch up before
         seconds = max([queued.deadline for queued in writes]) - now + GRACE_SECONDS
         contended = self._transactions > 0 or batch.met_lock
-        lock_first = not batch.alone and self._executor.dialect.locks_rows_first(contended=contended)
-        work = self._writer.together([queued.write for queued in writes], lock_first=lock_first)
-        return await self._executor.run("group commit", work, seconds=seconds, wait=batch.wait, group=not batch.alone)
+        lock_first = not batch.single and self._executor.dialect.locks_rows_first(contended=contended)
+        unit = self._compiler.batch([queued.write for queued in writes], lock_first=lock_first)
+        return await self._executor.run("group commit", unit, seconds=seconds, wait=batch.wait, group=not batch.single)
 
     def _send_alone(self, queued: QueuedWrite) -> None:
         """Have the write of a locked row wait in the database; beyond a few, have it tried again in a while."""
-        if sum([batch.alone for batch in self._batches.values()]) < MOST_ALONE:
-            batch = Batch(alone=True)
+        if sum([batch.single for batch in self._batches.values()]) < MOST_ALONE:
+            batch = Batch(single=True)
             batch.add(queued)
             self._start(batch)
             return
@@ -358,7 +359,7 @@ class GroupCommit:
 
 def _goes_along(later: QueuedWrite, batch: Batch) -> bool:
     """Whether all that a write waits for is in a batch. In a transaction, all rows are stored before any is deleted."""
-    return all(earlier.carrier is batch and earlier.write.removal is None for earlier in later.before.values())
+    return all(earlier.carrier is batch and earlier.write.delete is None for earlier in later.before.values())
 
 
 def _create_task(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

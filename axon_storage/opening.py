@@ -1,0 +1,99 @@
+"""Opening a storage: its options, and the backend that a URL names."""
+
+import logging
+import os
+from typing import TypedDict, Unpack
+
+from axon_storage import schema
+from axon_storage.backend import StorageBackend
+from axon_storage.dialects import dialect_of
+from axon_storage.engine.create import create_engine
+from axon_storage.engine.executor import DEFAULT_TIMEOUT, Retry
+from axon_storage.engine.timeouts import check_timeout
+from axon_storage.memory import InMemoryBackend
+from axon_storage.model.ids import Clock
+from axon_storage.repository import SqlRepository
+
+_log = logging.getLogger(__name__)
+
+
+class PoolOptions(TypedDict, total=False):
+    """Options of the connection pool; the defaults are those of :func:`axon_storage.create_engine`."""
+
+    pool_size: int
+    """Connections that the pool keeps open. Default: 5."""
+
+    max_overflow: int
+    """Connections that the pool opens beyond ``pool_size`` when all are in use. Default: 10."""
+
+    pool_timeout: float
+    """Seconds that a call waits for a connection. Default: 30."""
+
+    connect_timeout: float
+    """Seconds that connecting may take. Default: 10."""
+
+
+class OpenOptions(PoolOptions, total=False):
+    """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
+
+    migrate: bool | None
+    """Upgrade the schema before the storage is used. Default: None, which means True on SQLite alone."""
+
+    allow_ahead: bool
+    """Accept a schema that is newer than this package, as during a rolling deployment. Default: False."""
+
+    require_tenant: bool
+    """Refuse calls that name no tenant, instead of using ``"default"``. Default: False."""
+
+    retry_attempts: int
+    """How often a call that meets a transient failure is made in all. Default: 8."""
+
+    retry_deadline: float
+    """Seconds after which a failed call is not made again. Default: 30."""
+
+    operation_timeout: float
+    """Seconds that a call may take, all attempts together. Default: 60.
+
+    :func:`axon_storage.operation_timeout` sets another value for a block.
+    """
+
+    group_commit: bool
+    """Let writes that wait at the same time share one transaction. Default: True."""
+
+    clock: Clock | None
+    """Function that returns nanoseconds since 1970, for ids and expiry times. Default: ``time.time_ns``."""
+
+
+async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> StorageBackend:
+    """Open the backend that ``url``, else the environment variable ``DATABASE_URL``, names.
+
+    Without either, or with ``memory://``, that is an :class:`InMemoryBackend`; without either, a warning is logged.
+    """
+    retry = Retry(
+        attempts=options.get("retry_attempts", Retry.attempts), deadline=options.get("retry_deadline", Retry.deadline)
+    )
+    timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
+    require_tenant = options.get("require_tenant", False)
+    url = url or os.environ.get("DATABASE_URL")
+    if not url:
+        _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be kept")
+    if not url or url.startswith("memory://"):
+        return InMemoryBackend(require_tenant=require_tenant)
+    pool: PoolOptions = {name: options[name] for name in PoolOptions.__annotations__ if name in options}  # type: ignore[literal-required,assignment]  # a subset by name
+    engine = create_engine(url, **pool)
+    try:
+        migrate = options.get("migrate")
+        if dialect_of(engine.dialect).embedded if migrate is None else migrate:
+            await schema.upgrade(engine)
+        await schema.check(engine, allow_ahead=options.get("allow_ahead", False))
+    except BaseException:
+        await engine.dispose()
+        raise
+    return SqlRepository(
+        engine,
+        clock=options.get("clock"),
+        require_tenant=require_tenant,
+        retry=retry,
+        operation_timeout=timeout,
+        group_commit=options.get("group_commit", True),
+    )

@@ -1,0 +1,138 @@
+"""Units of work for the requests that read, and for the deletion of expired rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Executable
+
+from axon_storage.dialects import Dialect
+from axon_storage.errors import SerializationError
+from axon_storage.model.ids import Clock, current_timestamp, timestamp_of
+from axon_storage.model.requests import (
+    EvictExpired,
+    Get,
+    ListByKey,
+    ListNewest,
+    ListPage,
+    ListScopes,
+    ListTenants,
+    Request,
+)
+from axon_storage.model.rows import Recorded, Row, maker_of
+from axon_storage.sql import statements
+from axon_storage.sql.tables import EXPIRES_AT, TABLES
+from axon_storage.sql.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Compiles each request that reads into a unit of work.
+
+    The statement and its parameters, the current time among them, are fixed here, so that a retry sends the same.
+    ``clock`` gives nanoseconds since 1970.
+    """
+
+    dialect: Dialect
+    clock: Clock
+
+    def get(self, request: Get[R]) -> UnitOfWork[R | None]:
+        """Read one row by its key."""
+        parameters = self._parameters(request, request.row_type, request.key)
+        select = _select(request.row_type, statements.get(request.row_type), parameters, maker_of(request.row_type))
+
+        def run(connection: Connection) -> R | None:
+            rows = select.run(connection)
+            return rows[0] if rows else None
+
+        return UnitOfWork(run, writes=False, can_autocommit=True)
+
+    def list_by_key(self, request: ListByKey[R]) -> UnitOfWork[list[R]]:
+        """Read the rows of a key prefix, in key order."""
+        statement = statements.list_by_key(request.row_type, tuple(request.prefix))
+        parameters = self._parameters(request, request.row_type, request.prefix)
+        return _select(request.row_type, statement, parameters, maker_of(request.row_type))
+
+    def list_newest(self, request: ListNewest[R]) -> UnitOfWork[list[R]]:
+        """Read a page of rows, newest first."""
+        where, has_offset = tuple(request.where), request.offset > 0
+        statement = statements.list_newest(self.dialect, request.row_type, where, has_offset=has_offset)
+        page = {"limit": request.limit} | ({"offset": request.offset} if has_offset else {})
+        parameters = self._parameters(request, request.row_type, request.where) | page
+        return _select(request.row_type, statement, parameters, maker_of(request.row_type))
+
+    def list_page(self, request: ListPage[R]) -> UnitOfWork[list[Recorded[R]]]:
+        """Read a page of rows, oldest first, with their ids and timestamps."""
+        statement = statements.list_page(self.dialect, request.row_type, tuple(request.where))
+        bounds = {"after": request.after, "before": request.before, "limit": request.limit}
+        parameters = self._parameters(request, request.row_type, request.where) | bounds
+        make = maker_of(request.row_type)
+
+        def recorded(columns: Sequence[Any]) -> Recorded[R]:
+            return Recorded(columns[0], timestamp_of(columns[0]), make(columns[1:]))
+
+        return _select(request.row_type, statement, parameters, recorded)
+
+    def evict_expired(self, request: EvictExpired) -> UnitOfWork[int]:
+        """Delete the rows that have expired, and count them."""
+        parameters = self._parameters(request, request.row_type, {})
+        statement = statements.evict_expired(self.dialect, request.row_type)
+
+        def run(connection: Connection) -> int:
+            return connection.execute(statement, parameters).rowcount
+
+        # Safe to run late: it deletes only rows that had expired when the call was made.
+        return UnitOfWork(run, writes=True, can_autocommit=True)
+
+    def list_scopes(self, request: ListScopes) -> UnitOfWork[list[str]]:
+        """Read the distinct values of a key's first field, with one index seek each."""
+
+        def run(connection: Connection) -> list[str]:
+            found: list[str] = []
+            while True:
+                statement = statements.next_scope(request.row_type, first=not found)
+                after = {"last": found[-1]} if found else {}
+                scope = connection.execute(statement, {"tenant_id": request.tenant} | after).scalar()
+                if scope is None:
+                    return found
+                found.append(scope)
+
+        return UnitOfWork(run, writes=False, can_autocommit=True)
+
+    def list_tenants(self, _request: ListTenants) -> UnitOfWork[list[str]]:
+        """Read the tenants that have rows, with one index seek in each table for each of them."""
+
+        def run(connection: Connection) -> list[str]:
+            found: list[str] = []
+            while True:
+                statement = statements.next_tenant(first=not found)
+                seeks = connection.execute(statement, {"last": found[-1]} if found else {})
+                tenants = [tenant for tenant in seeks.scalars() if tenant is not None]
+                if not tenants:
+                    return found
+                found.append(min(tenants))
+
+        return UnitOfWork(run, writes=False, can_autocommit=True)
+
+    def _parameters(self, request: Request[Any], row_type: type[Row], fields: Mapping[str, Any]) -> Values:
+        now = {"now": current_timestamp(self.clock)} if EXPIRES_AT in TABLES[row_type].c else {}
+        return {"tenant_id": request.tenant, **now, **fields}
+
+
+def _select(
+    row_type: type[R], statement: Executable, parameters: Values, make: Callable[[Sequence[Any]], T]
+) -> UnitOfWork[list[T]]:
+    """Run a SELECT, and call ``make`` with the columns of each row of its result."""
+
+    def run(connection: Connection) -> list[T]:
+        result = connection.execute(statement, parameters)
+        try:
+            return [make(row) for row in result]
+        except ValueError as error:
+            raise SerializationError(f"{row_type.TABLE}: a stored value cannot be read") from error
+
+    return UnitOfWork(run, writes=False, can_autocommit=True)

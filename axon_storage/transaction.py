@@ -1,0 +1,48 @@
+"""Transaction: the methods of a storage inside one open transaction."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+from axon_storage.backend import StorageBackend
+from axon_storage.engine.open_transaction import OpenTransaction
+from axon_storage.errors import QueryError
+from axon_storage.model.requests import Request
+from axon_storage.sql.compiler import Compiler
+
+T = TypeVar("T")
+
+
+class Transaction(StorageBackend):
+    """What ``transaction()`` of a :class:`SqlRepository` returns: its methods run in one transaction.
+
+    ``database`` is what ``repr`` shows of the database.
+    """
+
+    def __init__(
+        self,
+        opened: OpenTransaction,
+        compiler: Compiler,
+        *,
+        is_healthy: Callable[[], Awaitable[bool]],
+        database: str,
+        tenant: str | None,
+        require_tenant: bool,
+    ) -> None:
+        super().__init__(require_tenant=require_tenant, tenant=tenant)
+        self._opened, self._compiler, self._is_healthy, self._database = opened, compiler, is_healthy, database
+
+    def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
+        raise QueryError("a transaction inside a transaction", operation="transaction")
+
+    async def is_healthy(self) -> bool:
+        return await self._is_healthy()
+
+    async def execute(self, request: Request[T]) -> T:
+        return await self._opened.run(request.operation, self._compiler.compile(request))
+
+    def _describe(self) -> list[str]:
+        return [self._database, "ended" if self._opened.is_over else "open"]
+
+    async def _close(self) -> None:
+        """The end of the ``async with`` block closes it."""
