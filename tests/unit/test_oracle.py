@@ -16,10 +16,12 @@ from axon_storage.dialects import dialect_of
 from axon_storage.dialects.oracle import escaped, unescaped
 from axon_storage.engine.create import _without_tls
 from axon_storage.model.rows import ROW_TYPES
-from axon_storage.sql.statements import evict_expired, list_newest, (
+from axon_storage.sql.statements import (
     delete,
+    evict_expired,
     get,
     list_by_key,
+    list_newest,
     next_scope,
     next_tenant,
     save,
