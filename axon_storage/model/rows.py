@@ -83,7 +83,10 @@ class Recorded(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRow(Row):
-    """One execution of a flow: what it cost, how it went, what happened in it."""
+    """One execution of a flow: what it cost, how it went, what happened in it.
+
+    ``latency_ms`` is the duration of the execution in milliseconds.
+    """
 
     TABLE: ClassVar[str] = "traces"
     KEY: ClassVar[tuple[str, ...]] = ("trace_id",)
@@ -153,7 +156,11 @@ class AuditRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxonStoreRow(Row):
-    """A named store of entries under an ontology."""
+    """A named store of entries under an ontology.
+
+    ``created_at`` is the caller's integer: the library stores it and does not interpret it. By convention it is in
+    seconds since 1970-01-01 UTC.
+    """
 
     TABLE: ClassVar[str] = "axon_stores"
     KEY: ClassVar[tuple[str, ...]] = ("name",)
@@ -167,7 +174,11 @@ class AxonStoreRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataspaceRow(Row):
-    """A named space of entries and the associations between them."""
+    """A named space of entries and the associations between them.
+
+    ``created_at`` is the caller's integer: the library stores it and does not interpret it. By convention it is in
+    seconds since 1970-01-01 UTC.
+    """
 
     TABLE: ClassVar[str] = "dataspaces"
     KEY: ClassVar[tuple[str, ...]] = ("name",)
@@ -183,7 +194,11 @@ class DataspaceRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HibernationRow(Row):
-    """An agent put to sleep with its checkpoints."""
+    """An agent put to sleep with its checkpoints.
+
+    ``created_at`` and ``last_status_change`` are the caller's integers: the library stores them and does not interpret
+    them. By convention they are in seconds since 1970-01-01 UTC.
+    """
 
     TABLE: ClassVar[str] = "hibernations"
     KEY: ClassVar[tuple[str, ...]] = ("id",)
@@ -239,7 +254,11 @@ class CostRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRow(Row):
-    """A flow that runs every ``interval_secs`` seconds."""
+    """A flow that runs every ``interval_secs`` seconds.
+
+    ``interval_secs``, ``last_run`` and ``next_run`` are the caller's integers: the library stores them, does not
+    interpret them, and starts no flow. By convention the last two are in seconds since 1970-01-01 UTC.
+    """
 
     TABLE: ClassVar[str] = "schedules"
     KEY: ClassVar[tuple[str, ...]] = ("name",)
