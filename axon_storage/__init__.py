@@ -1,5 +1,7 @@
 """The persistence layer for AI-agent servers: the same behaviour on every database."""
 
+from importlib.metadata import version as _version
+
 from axon_storage.backend import StorageBackend
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.create import create_engine
@@ -35,6 +37,8 @@ from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
 
+__version__ = _version("axon-storage")
+
 __all__ = [
     "AuditRow",
     "AxonStoreRow",
@@ -61,6 +65,7 @@ __all__ = [
     "StorageError",
     "TenantMismatchError",
     "TraceRow",
+    "__version__",
     "create_engine",
     "id_range",
     "new_id",

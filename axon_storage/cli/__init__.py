@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from axon_storage import schema
+from axon_storage import __version__, schema
 from axon_storage.errors import StorageError
 from axon_storage.schema.lock import MigrationTimeouts
 
@@ -36,8 +36,19 @@ Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds a
 _TIMEOUTS = MigrationTimeouts()
 
 
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"axon-storage {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+]
+
+
 @app.callback()
-def _app() -> None:
+def _app(version: Version = False) -> None:
     """The persistence layer for AI-agent servers."""
 
 

@@ -1,13 +1,14 @@
 """The command, without a server."""
 
 import sqlite3
+import tomllib
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from axon_storage import schema
+from axon_storage import __version__, schema
 from axon_storage.cli import app
 from axon_storage.sql.tables import VERSION_TABLE
 
@@ -70,3 +71,10 @@ def test_what_cannot_be_done_is_an_error_in_one_line_without_the_password() -> N
 def test_unknown_revisions_and_schemes_are_refused(url: str) -> None:
     assert "Can't locate revision" in _migrate("upgrade", "9999", url=url).stderr
     assert "unknown scheme" in _migrate("sql", "--url", "mongodb://host/x").stderr
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"axon-storage {__version__}\n")
+    assert __version__ == project["version"]
