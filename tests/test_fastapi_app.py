@@ -1,0 +1,111 @@
+"""The FastAPI example, over HTTP, on SQLite."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi_app import create_app
+
+from axon_storage import EventRow, StorageDispatcher, TraceRow, new_id, schema
+from tests.samples import LARGEST, sample
+
+ACME = {"X-Tenant": "acme"}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/agents.db"
+
+
+@pytest.fixture
+async def app(url: str) -> AsyncIterator[FastAPI]:
+    app = create_app(url)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture
+def storage(app: FastAPI) -> StorageDispatcher:
+    opened: StorageDispatcher = app.state.storage
+    return opened
+
+
+async def test_a_saved_trace_comes_back_to_its_tenant_alone(client: httpx.AsyncClient) -> None:
+    trace = sample(TraceRow, "acme", trace_id=LARGEST)
+    saved = await client.post("/traces", content=trace.to_json(), headers=ACME)
+    assert (saved.status_code, saved.content) == (204, b"")
+    found = await client.get(f"/traces/{LARGEST}", headers=ACME)
+    assert TraceRow.from_json(found.content) == trace
+    assert (await client.get(f"/traces/{LARGEST}", headers={"X-Tenant": "other"})).status_code == 404
+
+
+async def test_traces_come_in_pages_newest_first(client: httpx.AsyncClient, storage: StorageDispatcher) -> None:
+    await storage.for_tenant("acme").save_many(sample(TraceRow, "acme", trace_id=n) for n in range(5))
+    await storage.for_tenant("other").save_trace(sample(TraceRow, "other", trace_id=9))
+    pages = [await client.get("/traces", params={"limit": 2, "offset": n}, headers=ACME) for n in (0, 2, 4, 6)]
+    assert [[trace["trace_id"] for trace in page.json()] for page in pages] == [[4, 3], [2, 1], [0], []]
+
+
+async def test_events_come_in_pages_by_a_cursor(client: httpx.AsyncClient, storage: StorageDispatcher) -> None:
+    acme = storage.for_tenant("acme")
+    ids = [str(await acme.append_event(sample(EventRow, "acme", topic="chat"))) for _ in range(5)]
+    await acme.append_event(sample(EventRow, "acme", topic="another"))
+    found, query = [], {"topic": "chat", "limit": "2"}
+    while True:
+        page = (await client.get("/events", params=query, headers=ACME)).json()
+        found.append([event["id"] for event in page["events"]])
+        if page["next"] is None:
+            break
+        query["since"] = page["next"]
+    assert found == [ids[:2], ids[2:4], ids[4:]]
+
+
+async def test_events_of_one_microsecond_share_a_page(client: httpx.AsyncClient, storage: StorageDispatcher) -> None:
+    first = new_id()
+    ids = [type(first)(int=first.int & ~0xF | n) for n in range(4)]  # as four processes may make them
+    for row_id in ids:
+        await storage.for_tenant("acme").append_event(sample(EventRow, "acme"), id=row_id)
+    page = (await client.get("/events", params={"limit": 2}, headers=ACME)).json()
+    assert [event["id"] for event in page["events"]] == [str(row_id) for row_id in ids]
+    assert page["next"] is None
+
+
+async def test_what_the_client_can_mend_is_told(client: httpx.AsyncClient) -> None:
+    wrong = json.loads(sample(TraceRow, "acme").to_json()) | {"retries": -1}
+    refused = await client.post("/traces", json=wrong, headers=ACME)
+    assert refused.status_code == 422
+    assert "traces.retries" in refused.json()["detail"]
+    anothers = await client.post("/traces", content=sample(TraceRow, "other").to_json(), headers=ACME)
+    assert anothers.status_code == 403
+    assert (await client.get("/traces", headers={"X-Tenant": "x" * 65})).status_code == 422
+    assert (await client.get("/traces")).status_code == 422  # no tenant
+    assert (await client.get("/traces", params={"limit": -1}, headers=ACME)).status_code == 422
+    naive = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    assert (await client.get("/events", params={"since": naive}, headers=ACME)).status_code == 422
+
+
+async def test_a_storage_that_cannot_be_used_is_503_and_worth_another_try(
+    client: httpx.AsyncClient, storage: StorageDispatcher
+) -> None:
+    await storage.close()
+    failed = await client.get("/traces", headers=ACME)
+    assert (failed.status_code, failed.headers["Retry-After"]) == (503, "1")
+    assert failed.json() == {"detail": "the storage is unavailable"}
+
+
+async def test_the_health_check_looks_at_the_schema(client: httpx.AsyncClient, url: str) -> None:
+    healthy = await client.get("/health")
+    assert (healthy.status_code, healthy.json()) == (200, {"healthy": True})
+    await schema.downgrade(url, "-1")
+    behind = await client.get("/health")
+    assert (behind.status_code, behind.json()) == (503, {"healthy": False})
