@@ -10,8 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 # asyncpg's and the MySQL drivers' text, and Oracle's call number 14 at the head of a message
-COMMIT = re.compile(rb"COMMIT|^.{8,10}\x03\x0e", re.DOTALL)
+COMMIT = re.compile(rb"COMMIT(?!TED)|^.{8,10}\x03\x0e", re.DOTALL)  # asyncpg begins with READ COMMITTED
 _RESET = struct.pack("ii", 1, 0)
+
+Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+"""To the client and to the server, of one connection."""
 
 
 class Proxy:
@@ -29,7 +32,8 @@ class Proxy:
         self.rate: float | None = None
         self.injected: Counter[str] = Counter()
         self._armed: str | None = None
-        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._unanswered: set[Pair] = set()
+        self._pairs: set[Pair] = set()
         self._pumps: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -71,7 +75,7 @@ class Proxy:
             return
         pair = (writer, server_writer)
         self._pairs.add(pair)
-        for source, target, look in ((reader, server_writer, self._commit), (server_reader, writer, _pass)):
+        for source, target, look in ((reader, server_writer, self._commit), (server_reader, writer, self._answer)):
             pump = asyncio.create_task(self._pump(source, target, pair, look))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
@@ -80,13 +84,13 @@ class Proxy:
         self,
         source: asyncio.StreamReader,
         target: asyncio.StreamWriter,
-        pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-        look: Callable[[bytes, asyncio.StreamWriter], bool],
+        pair: Pair,
+        look: Callable[[bytes, Pair], bool],
     ) -> None:
         try:
             while piece := await source.read(65_536):
                 await self._hold(piece)
-                if look(piece, target):
+                if look(piece, pair):
                     await target.drain()
                     self._reset(pair)
                     return
@@ -104,24 +108,28 @@ class Proxy:
             await asyncio.sleep(pause)
         await self.flows.wait()
 
-    def _commit(self, piece: bytes, target: asyncio.StreamWriter) -> bool:
+    def _commit(self, piece: bytes, pair: Pair) -> bool:
         """Carry out the armed fault where the piece holds a COMMIT; True where the connection ends with it."""
         fault, found = self._armed, COMMIT.search(piece)
         if fault is None or found is None:
             return False
         self._armed = None
         self.injected[f"cut {fault} COMMIT"] += 1
-        target.write({"before": b"", "inside": piece[: found.start() + 3], "after": piece}[fault])
+        if fault == "after":  # a reset now might reach the server before the COMMIT
+            self._unanswered.add(pair)
+            return False
+        pair[1].write(b"" if fault == "before" else piece[: found.start() + 3])
         return True
 
-    def _reset(self, pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
+    def _answer(self, _piece: bytes, pair: Pair) -> bool:
+        """Whether the piece is the answer that is to be lost."""
+        return pair in self._unanswered
+
+    def _reset(self, pair: Pair) -> None:
         self._pairs.discard(pair)
+        self._unanswered.discard(pair)
         for writer in pair:
             _abort(writer)
-
-
-def _pass(_piece: bytes, _target: asyncio.StreamWriter) -> bool:
-    return False
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
