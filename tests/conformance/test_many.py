@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
     AuditRow,
@@ -75,6 +77,21 @@ async def test_a_hundred_thousand_ids_are_deleted_at_once(repository: SqlReposit
     assert await repository.delete_traces(range(100_000)) == 400
     assert await repository.load_traces(9) == [survivor]
     assert len(await repository.for_tenant("another").load_traces(9)) == 1
+
+
+async def test_a_delete_of_many_ids_is_one_transaction(repository: SqlRepository, engine: AsyncEngine) -> None:
+    await repository.save_many(sample(TraceRow, trace_id=number * 1000) for number in range(5))
+    commits: list[object] = []
+
+    def note(connection: object) -> None:
+        commits.append(connection)
+
+    event.listen(engine.sync_engine, "commit", note)
+    try:
+        assert await repository.delete_traces(range(5000)) == 5
+    finally:
+        event.remove(engine.sync_engine, "commit", note)
+    assert len(commits) == 1
 
 
 async def test_deletes_ignore_unknown_and_repeated_ids(storage: StorageBackend, tenant: str) -> None:

@@ -46,6 +46,20 @@ async def test_a_plain_url_is_all_it_takes(url: str) -> None:
         assert await storage.load_traces(9) == [sample(TraceRow)]
 
 
+@pytest.mark.parametrize("target", ["mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy"])
+async def test_mysql_and_mariadb_in_a_url_mean_what_the_server_really_is(url: str) -> None:
+    plain = make_url(url)
+    kind, plus, driver = plain.drivername.partition("+")
+    other = plain.set(drivername={"mysql": "mariadb", "mariadb": "mysql"}[kind] + plus + driver)
+    async with open_storage(other.render_as_string(hide_password=False)) as storage:
+        await storage.save_many([sample(SessionRow), sample(TraceRow)])
+        await asyncio.gather(*(storage.save_session(sample(SessionRow, key=key)) for key in "abc"))
+        assert await storage.delete_session("name", "a")
+        assert [entry.key for entry in await storage.load_sessions("name")] == ["b", "c", "name"]
+        assert await storage.load_traces(9) == [sample(TraceRow)]
+        assert await schema.differences(url) == []
+
+
 async def test_the_url_defaults_to_the_environments(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     async with open_storage() as storage:
@@ -178,6 +192,14 @@ async def test_a_sqlite_file_that_sorts_otherwise_is_refused(tmp_path: Path) -> 
         connection.execute("CREATE TABLE hosts (name)")
     with pytest.raises(StorageConnectionError, match="encoding is UTF-16le"):
         await StorageDispatcher.from_url(f"sqlite:///{tmp_path}/wide.db")
+
+
+async def test_each_connection_to_a_sqlite_file_syncs_every_commit(tmp_path: Path) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
+        assert isinstance(storage.backend, SqlRepository)
+        async with storage.backend._executor.engine.connect() as connection:
+            assert (await connection.execute(text("PRAGMA synchronous"))).scalar() == 2  # FULL
+            assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
 
 
 async def test_close_lets_calls_under_way_end_and_refuses_later_ones(url: str) -> None:

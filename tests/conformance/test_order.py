@@ -109,6 +109,16 @@ async def test_order_is_that_of_the_calls_whatever_the_clock_does(engine: AsyncE
     assert [int(event.source) for event in await storage.query_events(None, 9)] == numbers[::-1]
 
 
+async def test_between_storages_with_clocks_of_their_own_the_clocks_decide(engine: AsyncEngine) -> None:
+    now = 1_700_000_000_000_000_000
+    ahead, behind = SqlRepository(engine, clock=lambda: now + 10**9), SqlRepository(engine, clock=lambda: now)
+    for number, storage in enumerate((ahead, behind)):  # as two processes would, on machines whose clocks differ
+        await storage.save_trace(sample(TraceRow, trace_id=number))
+        await storage.append_event(sample(EventRow, source=str(number)))
+    assert [trace.trace_id for trace in await behind.load_traces(9)] == [0, 1]
+    assert [event.source for event in await ahead.query_events(None, 9)] == ["0", "1"]
+
+
 @pytest.mark.parametrize("row_type", LOGS)
 async def test_an_append_gives_its_id_and_the_same_id_again_stores_nothing(
     storage: StorageBackend, tenant: str, row_type: type[Row]

@@ -1,8 +1,12 @@
 """What is outside the domain is refused before anything is sent: named, nothing stored, the next call works."""
 
+from collections import OrderedDict
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
     CacheRow,
@@ -18,6 +22,18 @@ from axon_storage import (
 from axon_storage.model.rows import ROW_TYPES, fields_of
 from tests.samples import sample
 from tests.verbs import load, store
+
+
+class Level(IntEnum):
+    """A host's numbers, which are no plain integers."""
+
+    HIGH = 3
+
+
+class State(StrEnum):
+    """A host's words, which are no plain strings."""
+
+    DONE = "done"
 
 
 def _levels(count: int) -> Any:
@@ -49,6 +65,9 @@ JSON_REFUSALS: list[tuple[Any, str]] = [
     (b"bytes", "payload: bytes is not a JSON value"),
     (object(), "payload: object is not a JSON value"),
     (type("Text", (str,), {})("x"), "payload: Text is not a JSON value"),
+    ({"level": Level.HIGH}, "payload.level: Level is not a JSON value"),
+    (State.DONE, "payload: State is not a JSON value"),
+    (OrderedDict(a=1), "payload: OrderedDict is not a JSON value"),
     (_levels(65), "more than 64 levels"),
     (_endless, "more than 64 levels"),
     (_exploding, "more than 7340032 bytes"),
@@ -59,6 +78,8 @@ FIELD_REFUSALS: list[tuple[type[Row], str, Any, str]] = [
     (TraceRow, "trace_id", -1, "traces.trace_id: -1 is outside u64"),
     (TraceRow, "trace_id", 2**64, "traces.trace_id: 18446744073709551616 is outside u64"),
     (TraceRow, "trace_id", True, "traces.trace_id: True is not an integer"),
+    (TraceRow, "trace_id", Level.HIGH, "traces.trace_id: Level is not an integer"),
+    (TraceRow, "status", State.DONE, "traces.status: State is not a str"),
     (TraceRow, "latency_ms", 1.0, "traces.latency_ms: 1.0 is not an integer"),
     (TraceRow, "latency_ms", None, "traces.latency_ms: None is not an integer"),
     (TraceRow, "retries", 2**32, "traces.retries: 4294967296 is outside u32"),
@@ -108,6 +129,27 @@ async def test_fields_outside_the_domain(
         assert not refused.value.transient
     assert await load(storage, row_type) == []
     await _works_on(storage, tenant)
+
+
+async def test_nothing_is_sent_for_a_row_that_is_refused(
+    storage: StorageBackend, tenant: str, engine: AsyncEngine
+) -> None:
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        sent.append(statement)
+
+    refused = sample(EventRow, tenant, payload=float("nan"))
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        for call in (storage.append_event(refused), storage.save_many([sample(TraceRow, tenant), refused])):
+            with pytest.raises(SerializationError):
+                await call
+        assert sent == []
+        await storage.append_event(sample(EventRow, tenant))
+        assert sent != []
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
 
 
 async def test_no_message_quotes_more_than_80_characters(storage: StorageBackend, tenant: str) -> None:

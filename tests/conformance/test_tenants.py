@@ -58,6 +58,14 @@ async def test_the_tenant_of_a_call_is_the_views_then_the_scopes_then_the_defaul
     assert await repository.tenant_ids() == ["default", "scoped", "viewed"]
 
 
+async def test_closing_a_view_closes_nothing(repository: SqlRepository) -> None:
+    async with repository.for_tenant("acme") as view:
+        await view.save_session(sample(SessionRow, "acme"))
+    await view.close()
+    assert await view.load_sessions("name") == [sample(SessionRow, "acme")]
+    assert await repository.tenant_ids() == ["acme"]
+
+
 async def test_a_scope_belongs_to_its_task(repository: SqlRepository) -> None:
     async def save(tenant: str) -> None:
         with tenant_scope(tenant):

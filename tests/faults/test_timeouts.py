@@ -49,6 +49,32 @@ async def test_a_call_inside_a_transaction_is_bounded_too(url: str) -> None:
             assert await storage.load_traces(1) == []
 
 
+async def test_a_commit_that_is_answered_a_little_after_the_limit_is_no_error(url: str) -> None:
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        through = make_url(url).set(port=port).render_as_string(hide_password=False)
+        async with open_storage(through, migrate=False) as storage:
+            with operation_timeout(0.5):
+                async with storage.transaction() as block:
+                    await block.save_trace(sample(TraceRow))
+                    proxy.flows.clear()
+                    asyncio.get_running_loop().call_later(1, proxy.flows.set)
+            assert await storage.load_traces(1) == [sample(TraceRow)]
+
+
+async def test_health_is_told_in_bounded_time_though_the_server_no_longer_answers(url: str) -> None:
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        through = make_url(url).set(port=port).render_as_string(hide_password=False)
+        async with open_storage(through, migrate=False) as storage:
+            assert await storage.is_healthy()
+            proxy.flows.clear()
+            assert not await asyncio.wait_for(storage.is_healthy(), 30)
+            proxy.cut()
+            proxy.flows.set()
+            assert await storage.is_healthy()
+
+
 async def test_a_pool_that_stays_busy_is_told(url: str) -> None:
     async with open_storage(url, migrate=False, pool_size=1, max_overflow=0) as storage:
         async with storage.transaction() as block:
