@@ -76,6 +76,21 @@ async def test_a_transaction_is_never_run_again(url: str, fault: str, stored: in
         assert len(await storage.query_events(None, 9)) == stored
 
 
+async def test_the_first_call_of_a_transaction_is_run_again_and_no_later_one(url: str) -> None:
+    async with through_proxy(url) as (proxy, storage):
+        async with storage.transaction() as transaction:
+            proxy.cut()
+            await transaction.append_event(sample(EventRow))
+        with pytest.raises(StorageConnectionError) as lost:
+            async with storage.transaction() as transaction:
+                await transaction.append_event(sample(EventRow))
+                proxy.cut()
+                proxy.injected["cut anywhere"] += 1
+                await transaction.append_event(sample(EventRow))
+        assert lost.value.transient
+        assert await storage.query_events(None, 9) == [sample(EventRow)]
+
+
 async def _attempts(storage: SqlRepository) -> int:
     """How often a call tries to connect before it fails."""
     attempts: list[object] = []
