@@ -33,11 +33,10 @@ async def test_a_busy_storage_has_its_pools_connections_and_two_more(url: str) -
             await storage.load_daemons()
             opened = asyncio.Barrier(POOL + OVERFLOW + 1)
             holders = [asyncio.create_task(holds(str(number), opened)) for number in range(POOL + OVERFLOW)]
-            writes = [asyncio.create_task(storage.append_event(sample(EventRow))) for _ in range(500)]
+            writes = [asyncio.create_task(storage.append_event(sample(EventRow))) for _ in range(5000)]
             await asyncio.wait(writes[1:])  # the first goes alone and may need a connection of the pool
             await opened.wait()
             await asyncio.gather(*holders, *writes)
             done.set()
             await watching
-        assert len(writes) == 500
     assert POOL + OVERFLOW < most <= POOL + OVERFLOW + OF_GROUP_COMMITS
