@@ -25,9 +25,18 @@ class Connection(aiosqlite.Connection):
     _active = 0
     _cancelled = False
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, connector: Callable[[], sqlite3.Connection], *args: Any, **options: Any) -> None:
+        self._opened: list[sqlite3.Connection] = []
+        super().__init__(partial(_open, connector, self._opened), *args, **options)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """End the thread, which first closes the file, also where its opening was cancelled.
+
+        aiosqlite never learns of a connection that its thread makes after the cancellation, and does not close it.
+        """
+        self._tx.put_nowait((None, partial(_close, self._opened)))
+        return super().stop()
 
     async def discard(self) -> None:
         """Roll back, also where a statement was interrupted before its last row was read.
@@ -93,6 +102,16 @@ class Connection(aiosqlite.Connection):
                         raise
         finally:
             self._conn.execute(f"PRAGMA busy_timeout = {whole}")
+
+
+def _open(connector: Callable[[], sqlite3.Connection], opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+    opened.append(connector())
+    return opened[-1]
+
+
+def _close(opened: list[sqlite3.Connection]) -> None:
+    for connection in opened:
+        connection.close()
 
 
 def connect(database: str, **options: Any) -> Connection:

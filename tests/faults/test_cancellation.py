@@ -226,6 +226,30 @@ async def test_a_transaction_cancelled_between_any_two_steps_gives_up_the_files_
             another.close()
 
 
+@pytest.mark.parametrize("seconds", [0, 0.1])
+async def test_a_file_is_closed_whose_opening_is_cancelled(tmp_path: Path, seconds: float) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    class Kept(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.append(self)
+
+    async def opens() -> None:
+        await connection
+
+    connection = connect(str(tmp_path / "a.db"), factory=Kept)
+    opening = asyncio.create_task(opens())
+    await asyncio.sleep(0)
+    time.sleep(seconds)  # noqa: ASYNC251  # with time, the thread opens the file, and the loop does not know yet
+    opening.cancel()
+    await asyncio.wait({opening})
+    await asyncio.to_thread(connection._thread.join)
+    assert opening.cancelled()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        opened[0].execute("SELECT 1")
+
+
 async def test_a_cancellation_that_meets_the_closing_of_a_file_is_not_lost(tmp_path: Path) -> None:
     connection = await connect(str(tmp_path / "a.db"))
 
