@@ -23,7 +23,6 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
-from axon_storage.model.validation import id_range
 
 PAGE_SIZE = 500
 """How many rows an iterator reads at a time, by default."""
@@ -61,7 +60,7 @@ class StorageBackend(BackendBase):
         rows is in memory at a time. Each page is a query of its own, and nothing is locked between pages: rows stored
         or deleted during the iteration may or may not appear.
         """
-        return self._iterate("iter_traces", TraceRow, id_range(since, until), page_size, flow_name=flow)
+        return self._iterate("iter_traces", TraceRow, since, until, page_size, flow_name=flow)
 
     async def get_trace(self, trace_id: int) -> TraceRow | None:
         """Return one trace, or None."""
@@ -123,7 +122,7 @@ class StorageBackend(BackendBase):
         self, *, since: datetime | None = None, until: datetime | None = None, page_size: int = PAGE_SIZE
     ) -> AsyncGenerator[Recorded[AuditRow]]:
         """Yield each entry, oldest first; the options are those of :meth:`iter_traces`."""
-        return self._iterate("iter_audit", AuditRow, id_range(since, until), page_size)
+        return self._iterate("iter_audit", AuditRow, since, until, page_size)
 
     # Stores.
 
@@ -186,7 +185,7 @@ class StorageBackend(BackendBase):
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[EventRow]]:
         """Yield each event of a topic, or of all topics with None, oldest first, as :meth:`iter_traces` does."""
-        return self._iterate("iter_events", EventRow, id_range(since, until), page_size, topic=topic)
+        return self._iterate("iter_events", EventRow, since, until, page_size, topic=topic)
 
     # The cache.
 
@@ -231,7 +230,7 @@ class StorageBackend(BackendBase):
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[CostRow]]:
         """Yield each cost of a flow, or of all flows with None, oldest first, as :meth:`iter_traces` does."""
-        return self._iterate("iter_costs", CostRow, id_range(since, until), page_size, flow_name=flow)
+        return self._iterate("iter_costs", CostRow, since, until, page_size, flow_name=flow)
 
     # Schedules.
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 from axon_storage.model.ids import check_id
 from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save
 from axon_storage.model.rows import Recorded, Row, check_values
-from axon_storage.model.validation import operation_context, validate_fields, validate_page, validate_row
+from axon_storage.model.validation import id_range, operation_context, validate_fields, validate_page, validate_row
 from axon_storage.tenancy import check_tenant, current_tenant
 
 T = TypeVar("T")
@@ -131,13 +132,19 @@ class BackendBase(ABC):
         )
 
     def _iterate(
-        self, operation: str, row_type: type[R], ids: tuple[UUID, UUID], page_size: int, **where: Any
+        self,
+        operation: str,
+        row_type: type[R],
+        since: datetime | None,
+        until: datetime | None,
+        page_size: int,
+        **where: Any,
     ) -> AsyncGenerator[Recorded[R], None]:
         with operation_context(operation):
             validate_page(low=1, page_size=page_size)
+            after, before = id_range(since, until)
             fields = validate_fields(row_type, {name: value for name, value in where.items() if value is not None})
             tenant = self.current_tenant()
-        after, before = ids
         first = ListPage(
             operation=operation,
             tenant=tenant,

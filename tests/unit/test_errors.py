@@ -1,17 +1,24 @@
 """The error tree: prefixes, what an error carries, and that it survives pickling."""
 
 import pickle
+from datetime import datetime
+from uuid import uuid4
 
 import pytest
 
 from axon_storage import (
+    EventRow,
+    InMemoryBackend,
+    InvalidArgumentError,
     NotFoundError,
     QueryError,
     SerializationError,
     StorageConnectionError,
     StorageError,
     TenantMismatchError,
+    operation_timeout,
 )
+from tests.samples import sample
 
 PREFIXES = {
     StorageConnectionError: "connection error",
@@ -19,6 +26,7 @@ PREFIXES = {
     SerializationError: "serialization error",
     NotFoundError: "not found",
     TenantMismatchError: "tenant mismatch",
+    InvalidArgumentError: "invalid argument",
 }
 
 
@@ -29,6 +37,20 @@ def test_the_prefix_begins_the_message(kind: type[StorageError]) -> None:
     assert str(kind("timeout", operation="save_trace")) == f"{PREFIXES[kind]}: save_trace: timeout"
     assert kind("timeout").transient is False
     assert kind("timeout").operation is None
+
+
+async def test_an_argument_out_of_range_is_an_error_of_the_tree_and_a_value_error() -> None:
+    storage = InMemoryBackend()
+    with pytest.raises(InvalidArgumentError, match="load_traces: limit must be") as refused:
+        await storage.load_traces(-1)
+    assert isinstance(refused.value, StorageError)
+    assert isinstance(refused.value, ValueError)
+    with pytest.raises(InvalidArgumentError, match="iter_traces: since must be"):
+        storage.iter_traces(since=datetime(2026, 1, 1))  # without a time zone, on purpose
+    with pytest.raises(InvalidArgumentError, match="append_event: id: not a UUIDv7"):
+        await storage.append_event(sample(EventRow), id=uuid4())
+    with pytest.raises(InvalidArgumentError, match="timeout"), operation_timeout(0):
+        pass
 
 
 def test_an_error_survives_pickling() -> None:
