@@ -1,4 +1,4 @@
-"""``functools.cache`` for typed code."""
+"""``cached``: :func:`functools.cache` that keeps the function's type."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,5 +9,5 @@ T = TypeVar("T")
 
 
 def cached(function: Callable[P, T]) -> Callable[P, T]:
-    """``functools.cache`` with the signature kept."""
+    """Cache a function's results, as :func:`functools.cache` does; type checkers still see its parameters."""
     return cast("Callable[P, T]", cache(function))

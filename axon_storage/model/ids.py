@@ -1,4 +1,4 @@
-"""UUIDv7 ids whose order is the order of the calls that made them, also when the clock stands still or steps back."""
+"""UUIDv7 ids, strictly increasing within a process, even if the clock stops or steps back."""
 
 import os
 import random
@@ -12,45 +12,45 @@ from uuid import UUID
 from axon_storage.errors import InvalidArgumentError
 
 Clock = Callable[[], int]
-"""Gives nanoseconds since 1970-01-01 UTC, as :func:`time.time_ns` does."""
+"""Function that returns nanoseconds since 1970-01-01 UTC, as :func:`time.time_ns` does."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LOW_BITS = 2**62 - 1
-_LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+_MAX_MICROSECONDS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 
-# Tells ids apart and keeps nothing secret: the system's own source costs a call of the system for each id. Not the
-# module's generator, which a host may give a seed.
+# The random bits only keep ids distinct, so they need not be secret: os.urandom would cost a system call for each id.
+# The module's own generator is not used, since a host may seed it.
 _random = random.Random()  # noqa: S311  # as said
 
 
 class IdSource:
-    """Makes ids from ``clock``, each later than the one before.
+    """Makes ids from ``clock``, each greater than the one before.
 
-    Layout (RFC 9562, method 3): 48 bits of milliseconds, version 7, 10 bits for the microseconds within the
-    millisecond, then random bits. The source runs ahead of a clock that stands still by one microsecond an id.
+    Layout (RFC 9562, section 6.2, method 3): 48 bits of milliseconds, the version, 10 bits of microseconds within the
+    millisecond, then random bits. If the clock stands still, each id is one microsecond ahead of the one before.
     """
 
-    _lock: ClassVar[Lock] = Lock()  # one for all sources, so that a forked child has one to replace
+    _lock: ClassVar[Lock] = Lock()  # shared by all sources, so that a forked child replaces one lock
 
     def __init__(self, clock: Clock = time.time_ns) -> None:
         self._clock = clock
         self._last = -1
 
     def __call__(self) -> UUID:
-        """Give the next id."""
+        """Return the next id."""
         now = self._clock() // 1000  # outside the lock, since a host's clock may take time or make ids itself
         with self._lock:
-            self._last = moment = max(now, self._last + 1)
-        millis, micros = divmod(moment, 1000)
+            self._last = micros_since_epoch = max(now, self._last + 1)
+        millis, micros = divmod(micros_since_epoch, 1000)
         head = millis << 80 | 0x7 << 76 | micros << 66
-        chance = _random.getrandbits(64)
-        return UUID(int=head | chance >> 62 << 64 | 0b10 << 62 | chance & _LOW_BITS)
+        bits = _random.getrandbits(64)
+        return UUID(int=head | bits >> 62 << 64 | 0b10 << 62 | bits & _LOW_BITS)
 
 
 def _in_forked_child() -> None:
-    """Start the child with a lock that nobody holds, and with random bits of its own from the system's source."""
+    """Give the child process a lock that nobody holds, and a new random seed."""
     IdSource._lock = Lock()  # another thread of the parent may have held the old one, and does not exist here
     _random.seed()
 
@@ -60,23 +60,23 @@ if hasattr(os, "register_at_fork"):
 
 
 new_id = IdSource()
-"""Make a UUIDv7 later than every other this process has made."""
+"""Return a new UUIDv7, greater than every other id that this process has made."""
 
 
 def timestamp_of(row_id: UUID) -> datetime:
-    """The UTC moment an id was made at, to the microsecond."""
+    """Return the UTC time at which an id was made, to the microsecond."""
     millis, micros = row_id.int >> 80, row_id.int >> 66 & 0x3FF
     return EPOCH + (millis * 1000 + min(micros, 999)) * _MICROSECOND
 
 
-def first_id(moment: datetime) -> UUID:
-    """The smallest id of a moment; of one before 1970, that of 1970's first."""
-    millis, micros = divmod(max(0, (moment - EPOCH) // _MICROSECOND), 1000)
+def first_id(timestamp: datetime) -> UUID:
+    """Return the smallest id of a time; for a time before 1970, the smallest id of 1970."""
+    millis, micros = divmod(max(0, (timestamp - EPOCH) // _MICROSECOND), 1000)
     return UUID(int=millis << 80 | 0x7 << 76 | micros << 66)
 
 
 def current_timestamp(clock: Clock) -> datetime:
-    """The UTC moment a clock gives, to the microsecond."""
+    """Return the current UTC time of a clock, to the microsecond."""
     return EPOCH + clock() // 1000 * _MICROSECOND
 
 
@@ -84,6 +84,6 @@ def check_id(row_id: UUID) -> UUID:
     """Return a UUIDv7 up to the year 9999; anything else is an InvalidArgumentError, since ids carry the order."""
     if not isinstance(row_id, UUID) or row_id.version != 7:
         raise InvalidArgumentError("id: not a UUIDv7; use new_id()")
-    if (row_id.int >> 80) * 1000 > _LAST_MOMENT:
-        raise InvalidArgumentError("id: a moment after the year 9999; use new_id()")
+    if (row_id.int >> 80) * 1000 > _MAX_MICROSECONDS:
+        raise InvalidArgumentError("id: a time after the year 9999; use new_id()")
     return row_id

@@ -1,4 +1,4 @@
-"""What a call asks of a storage, checked and ready to carry out: one small class a verb."""
+"""Requests: one class for each kind of call, with its checked arguments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[T]):
-    """One call: the public method it came from, and the tenant it is confined to."""
+    """A checked call: the name of the public method, the tenant, and the arguments; T is the type of the result."""
 
     operation: str
     tenant: str
@@ -21,19 +21,19 @@ class Request(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRequest(Request[T]):
-    """A call that writes rows it knows by their keys, and so may go together with others."""
+    """A request whose rows are known by their keys, so that it can share a transaction with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save(WriteRequest[None]):
-    """Store rows of any types, in order, all or none."""
+    """Store rows of any types, in order; all of them or none."""
 
     rows: Sequence[CheckedRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append(WriteRequest[UUID]):
-    """Store one row under ``id``, or under a new one, unless that id is there already."""
+    """Store one row under ``id``, or under a new id with None; do nothing if the id is already stored."""
 
     row: CheckedRow
     id: UUID | None
@@ -41,7 +41,7 @@ class Append(WriteRequest[UUID]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Get(Request[R | None], Generic[R]):
-    """The row of a key, if it is there."""
+    """Return the row with a key, or None."""
 
     row_type: type[R]
     key: Mapping[str, Any]
@@ -49,7 +49,7 @@ class Get(Request[R | None], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListByKey(Request[list[R]], Generic[R]):
-    """All rows whose key begins with ``prefix``, in key order."""
+    """Return all rows whose key begins with ``prefix``, in key order."""
 
     row_type: type[R]
     prefix: Mapping[str, Any]
@@ -57,7 +57,7 @@ class ListByKey(Request[list[R]], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListNewest(Request[list[R]], Generic[R]):
-    """A page of the rows that match ``where``, newest first."""
+    """Return a page of the rows whose fields equal ``where``, newest first."""
 
     row_type: type[R]
     where: Mapping[str, Any]
@@ -67,7 +67,7 @@ class ListNewest(Request[list[R]], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage(Request[list[Recorded[R]]], Generic[R]):
-    """The ``limit`` rows that match ``where``, the oldest first, whose ids lie between ``after`` and ``before``."""
+    """Return the first ``limit`` rows with ids between ``after`` and ``before`` whose fields equal ``where``."""
 
     row_type: type[R]
     where: Mapping[str, Any]
@@ -78,7 +78,7 @@ class ListPage(Request[list[Recorded[R]]], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete(WriteRequest[int]):
-    """Delete the rows whose key is ``prefix`` and then one of ``last``; give how many went."""
+    """Delete the rows whose key is ``prefix`` followed by one of ``last``; return how many existed."""
 
     row_type: type[Row]
     prefix: Mapping[str, Any]
@@ -87,18 +87,18 @@ class Delete(WriteRequest[int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvictExpired(Request[int]):
-    """Delete the rows that have expired; give how many went."""
+    """Delete the rows that have expired; return how many."""
 
     row_type: type[Row]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListScopes(Request[list[str]]):
-    """The distinct values of the first field of a key, in order."""
+    """Return the distinct values of the first key field, in order."""
 
     row_type: type[Row]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListTenants(Request[list[str]]):
-    """The tenants that have rows, in order: the one call that looks across tenants."""
+    """Return the tenants that have rows, in order; the only request that reads the rows of all tenants."""

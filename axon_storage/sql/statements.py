@@ -1,4 +1,4 @@
-"""The Core statements, each built once; parameters are named as the columns they are for."""
+"""The SQLAlchemy Core statements, each built once; a parameter is named after its column."""
 
 from typing import Any
 
@@ -25,27 +25,27 @@ Names = tuple[str, ...]
 
 @cached
 def save(dialect: Dialect, row_type: type[Row]) -> Executable:
-    """Store a row: by its key the last one wins, in a table that is only appended to the first one stays."""
+    """Store a row: replace the row with the same key; in an append-only table, keep the row with the same id."""
     table = TABLES[row_type]
     return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
 
 
 @cached
 def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
-    """Store several rows, none of which share a key, as :func:`save` stores one."""
+    """Store several rows with different keys, each as :func:`save` does."""
     return dialect.batch(save(dialect, row_type), TABLES[row_type])
 
 
 @cached
 def get(row_type: type[Row]) -> Select[Any]:
-    """The row of a key; never one that expired before ``now``."""
+    """Select the row with a key, unless it has expired at ``now``."""
     table = TABLES[row_type]
     return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
 
 
 @cached
 def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
-    """The rows whose key begins with the ``prefix`` fields, in key order; never one that expired before ``now``."""
+    """Select the rows whose key begins with ``prefix``, in key order, without those that have expired at ``now``."""
     table = TABLES[row_type]
     order = [table.c[name] for name in row_type.KEY]
     return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
@@ -53,7 +53,7 @@ def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
 
 @cached
 def list_newest(dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool) -> Select[Any]:
-    """The ``limit`` rows of equal ``where`` fields that were stored last, newest first, after ``offset`` others."""
+    """Select ``limit`` rows whose fields equal ``where``, newest first, after the ``offset`` newest."""
     table, order = TABLES[row_type], _recorded(row_type)
     statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
@@ -63,7 +63,7 @@ def list_newest(dialect: Dialect, row_type: type[Row], where: Names, *, has_offs
 
 @cached
 def list_page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
-    """The first ``limit`` rows of equal ``where`` fields between the ids ``after`` and ``before``, after their id."""
+    """Select the ids and fields of the first ``limit`` rows between two ids whose fields equal ``where``."""
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
     statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
@@ -72,12 +72,12 @@ def list_page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any
 
 @cached
 def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
-    """Delete the rows of one key prefix and the ``last`` key field, or any of a list of them."""
+    """Delete the rows with a key prefix and a value, or any of a list of values, in the last key field."""
     table = TABLES[row_type]
     *prefix, name = row_type.KEY
     last = table.c[name]
-    chosen = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
-    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), chosen)
+    matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
+    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), matches)
 
 
 @cached
@@ -89,7 +89,7 @@ def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
 
 @cached
 def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
-    """The first value of the key's first field, or the one after ``last``."""
+    """Select the smallest value of the first key field, or the smallest one above ``last``."""
     table = TABLES[row_type]
     column = table.c[row_type.KEY[0]]
     statement = select(func.min(column)).where(_tenant(table))
@@ -98,7 +98,7 @@ def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
 
 @cached
 def next_tenant(*, first: bool) -> Executable:
-    """Of each table the first tenant, or the one after ``last``."""
+    """Select the smallest tenant of each table, or the smallest one above ``last``."""
     seeks = []
     for table in TABLES.values():
         column = table.c["tenant_id"]
@@ -116,7 +116,7 @@ def _columns(row_type: type[Row]) -> list[ColumnElement[Any]]:
 
 
 def _recorded(row_type: type[Row]) -> ColumnElement[Any]:
-    """The column whose order is that in which rows were stored first."""
+    """Return the column that orders rows by their first save."""
     return TABLES[row_type].c[CREATED_ID if row_type.KEY else "id"]
 
 
