@@ -1,0 +1,38 @@
+"""MkDocs hooks: the reference of the command line, and diagrams that need no network."""
+
+from importlib.resources import files as resources
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+from typer import Context
+
+from axon_storage.cli import app
+
+COMMANDS = "<!-- commands -->"
+MERMAID = "assets/mermaid.js"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add mermaid.js to the site; Material would load it from a CDN."""
+    source = resources("mermaidx").joinpath("assets/mermaid.js")  # Mermaid's own file, which this package brings along
+    files.append(File.generated(config, MERMAID, content=source.read_text(encoding="utf-8")))
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Write the commands where a page asks for them."""
+    if COMMANDS not in markdown:
+        return markdown
+    command = get_command(app)
+    return markdown.replace(COMMANDS, get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage"))
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Load mermaid.js on the pages that have a diagram: it is large."""
+    if '<pre class="mermaid">' not in output:
+        return output
+    up = "../" * page.url.count("/")
+    return output.replace("</head>", f'<script src="{up}{MERMAID}"></script></head>')

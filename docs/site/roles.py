@@ -1,0 +1,32 @@
+"""A Griffe extension: Sphinx roles in docstrings, such as :class:`StorageError`, become links of the site."""
+
+import re
+from typing import Any
+
+import griffe
+
+import axon_storage
+from axon_storage import StorageBackend, schema
+
+_ROLE = re.compile(r":(?:class|func|meth|data|attr|mod):`~?([\w.]+)`")
+
+
+class Roles(griffe.Extension):
+    """Rewrites each docstring as it is loaded."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rewrite the docstring of one object."""
+        if obj.docstring is not None:
+            obj.docstring.value = _ROLE.sub(_link, obj.docstring.value)
+
+
+def _link(role: re.Match[str]) -> str:
+    name = role[1].removeprefix("axon_storage.").removeprefix("schema.")
+    for owner, path in (
+        (axon_storage, "axon_storage"),
+        (StorageBackend, "axon_storage.StorageBackend"),
+        (schema, "axon_storage.schema"),
+    ):
+        if hasattr(owner, name):
+            return f"[`{name}`][{path}.{name}]"
+    return f"`{role[1]}`"
