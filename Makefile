@@ -8,7 +8,7 @@ BENCH_READY := $(BENCH_VENV)/ready
 # What `make bench` is told: BENCH=--quick, or see python -m benchmarks --help.
 BENCH ?=
 
-.PHONY: demo test faults bench lint servers clean
+.PHONY: demo test faults bench lint docs servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -24,7 +24,7 @@ faults: $(READY) servers
 bench: $(BENCH_READY) servers
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
-lint: $(READY)
+lint: $(READY) docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,6 +33,10 @@ lint: $(READY)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(addprefix .github/ISSUE_TEMPLATE/,bug.yml feature.yml database.yml)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+
+# The documentation site, into build/site/; a warning is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The database servers the tests start; what cannot be had is said here and again at the end of the tests.
 servers: $(READY)
@@ -45,7 +49,7 @@ $(READY): pyproject.toml constraints.txt
 		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq python3-venv \
 		&& $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,demo]' --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,demo]' --group test --group lint --group docs
 	@touch $(READY)
 
 # An environment of its own, since the peers bring much.

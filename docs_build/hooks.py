@@ -1,19 +1,24 @@
 """MkDocs hooks: the reference of the command line, and diagrams that need no network."""
 
+import re
 from importlib.resources import files as resources
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
-from typer import Context
 
 from axon_storage.cli import app
 
 COMMANDS = "<!-- commands -->"
 MERMAID = "assets/mermaid.js"
+
+# Typer cuts the sentences in these lists short, and each command is described below them
+_COMMAND_LISTS = re.compile(r"\*\*Commands\*\*:\n\n(\* .*\n)+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -27,11 +32,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     if COMMANDS not in markdown:
         return markdown
     command = get_command(app)
-    return markdown.replace(COMMANDS, get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage"))
+    written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage", indent=1)
+    return markdown.replace(COMMANDS, _COMMAND_LISTS.sub("", written))
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
-    """Load mermaid.js on the pages that have a diagram: it is large."""
+    """Load mermaid.js on the pages that have a diagram: it is large. Refuse what comes from another host."""
+    if 'src="http' in output:
+        raise PluginError(f"{page.file.src_uri}: a script or an image comes from another host")
     if '<pre class="mermaid">' not in output:
         return output
     up = "../" * page.url.count("/")

@@ -1,0 +1,116 @@
+"""Every code block of README.md and of the documentation runs."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from itertools import dropwhile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from axon_storage.cli import app
+from tests.docs.pages import PROGRAMS, ROOT, Block, blocks_of, fences_of, pages, parsed_fences_of
+
+REASONS = {
+    "installs a package",
+    "needs a PostgreSQL server",
+    "needs an Oracle server",
+    "needs a checkout",
+    "runs in the example's own test",
+}
+"""Why a block may not run. The commands of this package in it must still parse."""
+
+_ASSIGNMENT = re.compile(r"\w+=")
+RUNNER = Path(__file__).with_name("run_page.py")
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _commands_of(block: Block) -> list[list[str]]:
+    """The words of each line, without assignments to variables before the program."""
+    lines = [shlex.split(line, comments=True) for line in block.code.splitlines()]
+    return [words for line in lines if (words := list(dropwhile(_ASSIGNMENT.match, line)))]
+
+
+def _is_of_the_makefile(block: Block) -> bool:
+    return block.is_command and all(command[0] == "make" for command in _commands_of(block))
+
+
+def _blocks_to_run(page: Path) -> list[Block]:
+    return [block for block in blocks_of(page) if block.skip is None and not _is_of_the_makefile(block)]
+
+
+PAGES_TO_RUN = [page for page in pages() if any(block.language in PROGRAMS for block in _blocks_to_run(page))]
+
+
+def test_there_are_pages_to_run() -> None:
+    assert {"README.md", "docs/index.md", "docs/tutorial.md"} <= {_name(page) for page in PAGES_TO_RUN}
+
+
+@pytest.mark.parametrize("page", PAGES_TO_RUN, ids=_name)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    _run(page, tmp_path)
+
+
+def test_the_readmes_code_runs_again_when_it_is_pasted_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        _run(ROOT / "README.md", tmp_path, outputs=False)
+
+
+def _run(page: Path, folder: Path, *, outputs: bool = True) -> None:
+    blocks = [block for block in _blocks_to_run(page) if outputs or block.attributes.get("title") != "Output"]
+    file = folder / ".blocks.json"
+    file.write_text(json.dumps(blocks), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["PYTHONWARNINGS"] = "error"
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, RUNNER, file], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("page", pages(), ids=_name)
+def test_a_block_that_does_not_run_says_why(page: Path) -> None:
+    for block in blocks_of(page):
+        assert "test" not in block.attributes or block.skip in REASONS, block.attributes
+
+
+@pytest.mark.parametrize("page", pages(), ids=_name)
+def test_no_block_is_hidden_from_these_tests_by_its_indentation(page: Path) -> None:
+    assert parsed_fences_of(page) == fences_of(page)
+
+
+def test_python_that_does_not_run_is_an_exception() -> None:
+    python = [block for page in pages() for block in blocks_of(page) if block.language == "python"]
+    assert sum(block.skip is not None for block in python) <= 1 < len(python)
+
+
+@pytest.mark.parametrize("page", pages(), ids=_name)
+def test_a_file_that_a_page_writes_is_run(page: Path) -> None:
+    blocks = blocks_of(page)
+    run = "\n".join(block.code for block in blocks if block.is_command and block.skip is None)
+    for block in blocks:
+        if block.language == "python" and (title := block.attributes.get("title")):
+            assert title in run
+
+
+@pytest.mark.parametrize("page", pages(), ids=_name)
+def test_the_commands_of_a_page_parse(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for block in blocks_of(page):
+        for program, *arguments in _commands_of(block) if block.is_command else []:
+            if program == "make":
+                targets = [argument for argument in arguments if "=" not in argument]
+                assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), arguments
+            elif program == "axon-storage":
+                # --help parses the options before it, and runs nothing
+                assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments

@@ -1,0 +1,39 @@
+"""The reference names everything that is public."""
+
+import inspect
+import re
+
+import axon_storage
+from axon_storage import schema
+from tests.docs.pages import ROOT
+
+REFERENCE = ROOT / "docs/reference"
+ALL_OPTIONS = re.compile(r"^\| `(\w+)` \| `(.*?)` \|", re.MULTILINE)
+
+
+def _documented() -> list[str]:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
+    return re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)
+
+
+def test_every_public_name_is_in_the_reference_once() -> None:
+    names = [name for name in axon_storage.__all__ if not name.startswith("__")]
+    functions = [
+        name
+        for name, value in vars(schema).items()
+        if not name.startswith("_") and inspect.isfunction(value) and value.__module__ == schema.__name__
+    ]
+    assert "upgrade" in functions
+    expected = [f"axon_storage.{name}" for name in names] + [f"axon_storage.schema.{name}" for name in functions]
+    assert set(expected) <= set(_documented())
+    assert len(_documented()) == len(set(_documented()))
+
+
+def test_every_option_of_opening_is_in_the_reference_with_its_default() -> None:
+    written = dict(ALL_OPTIONS.findall((REFERENCE / "options.md").read_text(encoding="utf-8")))
+    keywords = {
+        name: parameter.default
+        for name, parameter in inspect.signature(axon_storage.open_storage).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert written == {name: repr(default) for name, default in keywords.items()}
