@@ -1,59 +1,100 @@
-"""The plot: each contender's ratio to the raw driver, one panel a database."""
+"""The plot: the speed of the main works as a ratio to the raw driver's, one panel for each database.
 
+It is drawn from the tables of the report, so ``python -m benchmarks.plot FOLDER`` can draw it again without a new run.
+"""
+
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from benchmarks.results import Results
-from benchmarks.timing import Times
+Ratios = dict[str, dict[str, float]]
+"""By work and contender."""
 
 _COLOURS = {
-    "raw-no-reset": "#9a9a9a",
-    "upstream": "#5b5b5b",
     "axon": "#0b6e4f",
-    "axon-alone": "#8ccfb6",
     "core": "#c8553d",
     "advanced-alchemy": "#e0a458",
     "langgraph": "#5f7fbf",
     "openai-agents": "#9b72b0",
 }
+_LABELS = {"axon": "axon_storage", "core": "SQLAlchemy Core"}
+_WORKS = (
+    "append_event, 1 task",
+    "append_event, 64 tasks",
+    "append_event, 256 tasks",
+    "save_trace, 1 task",
+    "save_trace, 64 tasks",
+    "get_trace",
+    "load_traces(1000)",
+    "save_many(10,000)",
+)
+"""The others are in the report's tables: more would be too small to read at the width of a page."""
+_TITLES = {"postgresql": "PostgreSQL", "mariadb": "MariaDB", "mysql": "MySQL", "sqlite": "SQLite"}
+_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _COLUMNS = 2
-_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 
 
-def draw(results: Results, file: Path) -> None:
-    """Draw all databases that took part into an SVG file."""
-    panels = results.times
+def draw(folder: Path) -> None:
+    """Draw ``benchmarks.svg`` from the tables of ``benchmarks.md`` in the same folder."""
+    panels = read(folder / "benchmarks.md")
     if not panels:
         return
-    mpl.rcParams["svg.hashsalt"] = "benchmarks"  # the same run is the same file
+    mpl.rcParams.update({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 11})
     rows = -(-len(panels) // _COLUMNS)
-    figure = Figure(figsize=(14, 7.5 * rows), layout="constrained")
-    axes = figure.subplots(rows, min(_COLUMNS, len(panels)), squeeze=False).flat
-    for axis, (database, works) in zip(axes, panels.items(), strict=False):
-        _draw_panel(axis, database, works)
-    for axis in list(axes)[len(panels) :]:
+    figure = Figure(figsize=(9.2, 4.1 * rows + 0.7), layout="constrained")
+    axes = figure.subplots(rows, min(_COLUMNS, len(panels)), squeeze=False, sharey=True, sharex=True)
+    for axis, (database, ratios) in zip(axes.flat, panels.items(), strict=False):
+        _draw_panel(axis, database, ratios)
+    for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    figure.suptitle("Speed as a ratio to the raw driver's on the same work (right of the line: faster)")
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    figure.suptitle("Speed relative to the raw driver, which is 1 (right of the line is faster)", fontsize=12)
+    patches = [Patch(color=colour, label=_LABELS.get(name, name)) for name, colour in _COLOURS.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=5, frameon=False)
+    figure.savefig(folder / "benchmarks.svg", metadata={"Date": None}, facecolor="white")
 
 
-def _draw_panel(axis: Any, database: str, works: dict[str, Times]) -> None:
-    names = [name for name in _COLOURS if any(name in times.calls for times in works.values())]
-    height = 0.85 / max(1, len(names))
-    for position, name in enumerate(names):
-        places = [(y, times) for y, times in enumerate(works.values()) if {name, "raw"} <= times.calls.keys()]
-        axis.barh(
-            [y + (position - len(names) / 2 + 0.5) * height for y, _ in places],
-            [times.ratio(name, "raw") - 1 for _, times in places],
-            left=1, height=height, color=_COLOURS[name], label=name,
-        )  # fmt: skip
+def read(report: Path) -> dict[str, Ratios]:
+    """Read the ratios of each database from a report."""
+    panels: dict[str, Ratios] = {}
+    for section in re.split(r"^## ", report.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        database, _, text = section.partition("\n")
+        if database in _TITLES:
+            panels[database] = _table(text)
+    return panels
+
+
+def _table(text: str) -> Ratios:
+    heads, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if "|" in line
+    ]
+    return {
+        work: {name: float(cell.split()[0]) for name, cell in zip(heads[2:], cells, strict=True) if cell}
+        for work, _raw, *cells in rows
+    }
+
+
+def _draw_panel(axis: Any, database: str, ratios: Ratios) -> None:
+    works = [work for work in _WORKS if work in ratios]
+    for y, work in enumerate(works):
+        names = [name for name in _COLOURS if name in ratios[work]]
+        height = 0.8 / max(2, len(names))
+        for position, name in enumerate(names):
+            place = y + (position - len(names) / 2 + 0.5) * height
+            axis.barh(place, ratios[work][name] - 1, left=1, height=height, color=_COLOURS[name])
     axis.axvline(1, color="black", linewidth=0.8)
-    axis.set(xscale="log", title=database, yticks=range(len(works)), yticklabels=list(works))
+    axis.set(xscale="log", title=_TITLES[database], yticks=range(len(works)), yticklabels=works)
     axis.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axis.set_ylim(len(works) - 0.4, -0.6)
     axis.minorticks_off()
-    axis.invert_yaxis()
+    axis.tick_params(axis="x", labelbottom=True)
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(fontsize="small", loc="lower right")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))

@@ -16,7 +16,8 @@ raw driver's on the same work: the same rows, the same effect in SQL, as durable
 round, in an order that rotates; a ratio is the median of those of {rounds} rounds. Each contender has a database of
 its own and at most {connections} connections, on one server with default durable settings. Before anything is timed,
 all contenders are found to leave and read the same rows. The rate beside a ratio is that of the contender's median
-round. A work "of n tasks" is n tasks that each make one call after another.
+round. A work "of n tasks" is n tasks that each make one call after another. The plot has the main works; the tables
+have all of them.
 
 ![Ratios to the raw driver](benchmarks.svg)
 """
@@ -24,8 +25,8 @@ round. A work "of n tasks" is n tasks that each make one call after another.
 
 def write(results: Results, folder: Path) -> None:
     """Write the tables and the plot into a folder."""
-    plot.draw(results, folder / "benchmarks.svg")
     (folder / "benchmarks.md").write_text("\n".join(_lines(results)) + "\n")
+    plot.draw(folder)
 
 
 def line(name: str, times: Times) -> str:

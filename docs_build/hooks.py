@@ -17,8 +17,13 @@ from axon_storage.cli import app
 COMMANDS = "<!-- commands -->"
 MERMAID = "assets/mermaid.js"
 
-# Typer cuts the sentences in these lists short, and each command is described below them
-_COMMAND_LISTS = re.compile(r"\*\*Commands\*\*:\n\n(\* .*\n)+")
+_NOISE = re.compile(
+    r"^# .*\n"  # the page has a heading
+    r"|\*\*Commands\*\*:\n\n(\* .*\n)+"  # Typer cuts these sentences short, and each command follows
+    r"|\* `--help`: .*\n",
+    re.MULTILINE,
+)
+_EMPTY_OPTIONS = re.compile(r"\*\*Options\*\*:\n\n(?!\*)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -32,8 +37,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     if COMMANDS not in markdown:
         return markdown
     command = get_command(app)
-    written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage", indent=1)
-    return markdown.replace(COMMANDS, _COMMAND_LISTS.sub("", written))
+    written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage")
+    return markdown.replace(COMMANDS, _EMPTY_OPTIONS.sub("", _NOISE.sub("", written)))
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
