@@ -6,7 +6,7 @@ from typing import Any
 import griffe
 
 import axon_storage
-from axon_storage import StorageBackend, schema
+from axon_storage import StorageBackend, opening, schema
 
 _ROLE = re.compile(r":(?:class|func|meth|data|attr|mod):`~?([\w.]+)`")
 
@@ -21,11 +21,12 @@ class Roles(griffe.Extension):
 
 
 def _link(role: re.Match[str]) -> str:
-    name = role[1].removeprefix("axon_storage.").removeprefix("schema.")
+    name = re.sub(r"^axon_storage\.((schema|opening)\.)?", "", role[1])
     for owner, path in (
         (axon_storage, "axon_storage"),
         (StorageBackend, "axon_storage.StorageBackend"),
         (schema, "axon_storage.schema"),
+        (opening, "axon_storage.opening"),
     ):
         if hasattr(owner, name):
             return f"[`{name}`][{path}.{name}]"

@@ -8,7 +8,6 @@ from axon_storage import schema
 from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs/reference"
-ALL_OPTIONS = re.compile(r"^\| `(\w+)` \| `(.*?)` \|", re.MULTILINE)
 
 
 def _documented() -> list[str]:
@@ -29,11 +28,6 @@ def test_every_public_name_is_in_the_reference_once() -> None:
     assert len(_documented()) == len(set(_documented()))
 
 
-def test_every_option_of_opening_is_in_the_reference_with_its_default() -> None:
-    written = dict(ALL_OPTIONS.findall((REFERENCE / "options.md").read_text(encoding="utf-8")))
-    keywords = {
-        name: parameter.default
-        for name, parameter in inspect.signature(axon_storage.open_storage).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    assert written == {name: repr(default) for name, default in keywords.items()}
+def test_the_options_of_opening_are_in_the_reference() -> None:
+    options = inspect.signature(axon_storage.open_storage).parameters["options"].annotation.__args__
+    assert f"{options[0].__module__}.{options[0].__name__}" in _documented()
