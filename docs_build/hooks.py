@@ -23,6 +23,7 @@ _NOISE = re.compile(
     r"|\* `--help`: .*\n",
     re.MULTILINE,
 )
+_FOR_TESTS = re.compile(r'(?m)^( *```\w+) test="[^"]*"')
 _EMPTY_OPTIONS = re.compile(r"\*\*Options\*\*:\n\n(?!\*)")
 
 
@@ -33,18 +34,20 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Write the commands where a page asks for them."""
-    if COMMANDS not in markdown:
-        return markdown
-    command = get_command(app)
-    written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage")
-    return markdown.replace(COMMANDS, _EMPTY_OPTIONS.sub("", _NOISE.sub("", written)))
+    """Write the commands where a page asks for them; take out what fences say to the tests."""
+    if COMMANDS in markdown:
+        command = get_command(app)
+        written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage")
+        markdown = markdown.replace(COMMANDS, _EMPTY_OPTIONS.sub("", _NOISE.sub("", written)))
+    return _FOR_TESTS.sub(r"\1", markdown)
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
     """Load mermaid.js on the pages that have a diagram: it is large. Refuse what comes from another host."""
     if 'src="http' in output:
         raise PluginError(f"{page.file.src_uri}: a script or an image comes from another host")
+    if "<p>```" in output:
+        raise PluginError(f"{page.file.src_uri}: a code block is not shown as one")
     if '<pre class="mermaid">' not in output:
         return output
     up = "../" * page.url.count("/")

@@ -1,6 +1,7 @@
 """A Griffe extension: Sphinx roles in docstrings, such as :class:`StorageError`, become links of the site."""
 
 import re
+from operator import attrgetter
 from typing import Any
 
 import griffe
@@ -28,6 +29,14 @@ def _link(role: re.Match[str]) -> str:
         (schema, "axon_storage.schema"),
         (opening, "axon_storage.opening"),
     ):
-        if hasattr(owner, name):
+        if _has(owner, name):
             return f"[`{name}`][{path}.{name}]"
     return f"`{role[1]}`"
+
+
+def _has(owner: object, path: str) -> bool:
+    try:
+        attrgetter(path)(owner)
+    except AttributeError:
+        return False
+    return True
