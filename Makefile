@@ -18,7 +18,7 @@ test: $(READY) servers
 
 # The full load under faults, an hour at most; a smaller one is part of `make test`.
 faults: $(READY) servers
-	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults tests/migrations/test_deployers.py -rP --show-capture=stdout
+	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults tests/migrations/test_schema_lock.py -rP --show-capture=stdout
 
 # Three quarters of an hour, into docs/; BENCH=--quick, a few minutes, into build/benchmarks/.
 bench: $(BENCH_READY) servers

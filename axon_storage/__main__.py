@@ -1,4 +1,4 @@
-"""The command ``axon-storage``, and ``python -m axon_storage``; what it needs is an extra."""
+"""Runs the command ``axon-storage``, also as ``python -m axon_storage``. It needs the extra ``cli``."""
 
 import sys
 
@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command, or say what to install for it."""
     try:
-        from axon_storage.cli import app  # noqa: PLC0415  # it needs what may be missing
+        from axon_storage.cli import app  # noqa: PLC0415  # it imports packages that may not be installed
     except ModuleNotFoundError as missing:
         sys.exit(f'this command needs the module {missing.name}: pip install "axon-storage[cli]"')
     app()

@@ -10,21 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine, script_url
-from axon_storage.schema.lock import MigrationTimeouts, deploy
+from axon_storage.schema.lock import MigrationTimeouts, run_with_schema_lock
 from axon_storage.sql.tables import VERSION_TABLE, metadata
 
 
-def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Autogenerate sees our tables alone, whatever else a host application keeps beside them."""
+def _include_name(name: str | None, kind: str, _parents: object) -> bool:
+    """Let autogenerate see this package's tables only, and not those of a host application."""
     return kind != "table" or name in metadata.tables
 
 
-def _run(connection: Connection) -> None:
+def _run_migrations(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
         version_table=VERSION_TABLE,
-        include_name=_is_ours,
+        include_name=_include_name,
         user_module_prefix="types.",
         compare_server_default=True,
         transactional_ddl=dialect_of(connection.dialect).upgrades_in_one_transaction or None,
@@ -41,26 +41,25 @@ def _url() -> str:
     return str(url)
 
 
-async def _online() -> None:
+async def _run_online() -> None:
     engine = create_engine(_url())
     try:
-        if _changes():
-            await deploy(
-                engine, "migrate", _run, MigrationTimeouts(), again=False
-            )  # a step such as -1 would go too far
+        if _changes_schema():
+            # without a retry, since a second run of a step such as -1 would go one revision too far
+            await run_with_schema_lock(engine, "migrate", _run_migrations, MigrationTimeouts(), retry=False)
         else:
-            await _read(engine)
+            await _run_without_lock(engine)
     finally:
         await engine.dispose()
 
 
-async def _read(engine: AsyncEngine) -> None:
+async def _run_without_lock(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        await connection.run_sync(_run)
+        await connection.run_sync(_run_migrations)
 
 
-def _changes() -> bool:
-    """Whether the command changes the schema, and does not only look at it."""
+def _changes_schema() -> bool:
+    """Whether the command changes the schema; others, such as ``current``, only read it."""
     try:
         context.get_revision_argument()
     except KeyError:
@@ -68,8 +67,8 @@ def _changes() -> bool:
     return True
 
 
-def _offline() -> None:
-    url, patience = script_url(_url()), MigrationTimeouts()
+def _write_script() -> None:
+    url, timeouts = script_url(_url()), MigrationTimeouts()
     dialect = dialect_of(url.get_dialect()())
     context.configure(
         url=url,
@@ -80,11 +79,11 @@ def _offline() -> None:
         transactional_ddl=dialect.upgrades_in_one_transaction or None,
     )
     migration = context.get_context()
-    # nobody reads what an INSERT gives back, and on Oracle it would need a variable
+    # a script does not read what an INSERT returns, and on Oracle it would need a variable for it
     migration.dialect.insert_returning = False
     if dialect.script_begins:
         migration.impl.static_output(dialect.script_begins)
-    for setting in dialect.migration_settings(patience.lock, patience.statement):
+    for setting in dialect.migration_settings(timeouts.lock, timeouts.statement):
         context.execute(setting)
     with context.begin_transaction():
         context.run_migrations()
@@ -93,9 +92,9 @@ def _offline() -> None:
 
 
 if context.is_offline_mode():
-    _offline()
+    _write_script()
 elif "connection" in context.config.attributes:
-    _run(context.config.attributes["connection"])
+    _run_migrations(context.config.attributes["connection"])
 else:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s [%(name)s] %(message)s")
-    asyncio.run(_online())
+    asyncio.run(_run_online())

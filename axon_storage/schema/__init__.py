@@ -1,21 +1,16 @@
-"""The schema's life: bring a database to a revision, and tell which it is at and whether that will do."""
+"""Creates, upgrades and checks the schema of a database.
 
-import asyncio
+Each function takes a database's URL or an engine. An engine of the caller's is left open.
+"""
+
 import io
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache
-from pathlib import Path
-from threading import Lock
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, String, column, inspect, select, table
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage.dialects import dialect_of
@@ -23,196 +18,195 @@ from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.errors import StorageConnectionError
 from axon_storage.schema import adoption, drift
-from axon_storage.schema.lock import MigrationTimeouts, deploy
-from axon_storage.sql.tables import VERSION_TABLE
+from axon_storage.schema.adoption import Findings
+from axon_storage.schema.alembic_setup import (
+    alembic_config,
+    require_alembic,
+    translate_alembic_errors,
+    wait_for_alembic,
+)
+from axon_storage.schema.lock import MigrationTimeouts, run_with_schema_lock
+from axon_storage.schema.revisions import (
+    Revision,
+    absolute_revision,
+    current_revision,
+    head,
+    history,
+    is_known,
+    is_older,
+    revision_problem,
+)
 from axon_storage.sql.unit_of_work import UnitOfWork
+
+__all__ = [
+    "Findings",
+    "MigrationTimeouts",
+    "Revision",
+    "adopt",
+    "check",
+    "current",
+    "differences",
+    "downgrade",
+    "head",
+    "history",
+    "is_behind",
+    "script",
+    "stamp",
+    "upgrade",
+]
 
 T = TypeVar("T")
 
-_REMEDY = "run `axon-storage migrate upgrade`, or open the storage once with migrate=True"
-_TURN_SECONDS = 0.01
-
-_busy = Lock()
-
 _log = logging.getLogger(__name__)
-
-
-class Revision(NamedTuple):
-    """A revision's number and what it does, in words."""
-
-    number: str
-    title: str
 
 
 async def upgrade(
     target: AsyncEngine | str, revision: str = "head", *, timeouts: MigrationTimeouts | None = None
 ) -> None:
-    """Bring a database, given by its URL or its engine, up to a revision, by default this package's.
+    """Upgrade a database to a revision: a number, a step such as ``+1``, or ``head``, the newest of this package.
 
-    One deployer at a time does so, on any number of hosts; the others wait and then find it done. What was cut off
-    half-way is taken up again.
+    Any number of processes may do so at once, on any number of hosts: one migrates, the others wait and find it done.
+    An upgrade that was interrupted is completed by the next one.
     """
     async with _engine(target) as engine:
-        if revision == "head" and await _look(engine, "upgrade") == head():
-            return  # without the lock, which an opening would wait for
+        if revision == "head" and await _read_revision(engine, "upgrade") == head():
+            return  # an opening of a current database does not wait for the schema lock
 
-        def step(connection: Connection, to: str) -> None:
-            found = _current(connection)
-            if found is not None and found not in _numbers() and (problem := _problem(found, allow_ahead=True)):
+        def change(connection: Connection, to: str) -> None:
+            found = current_revision(connection)
+            if found is not None and not is_known(found) and (problem := revision_problem(found, allow_ahead=True)):
                 raise StorageConnectionError(problem)
-            connection.rollback()  # that look began a transaction, and the revisions begin their own
-            if to != head() or _is_behind(found):
-                command.upgrade(_config(connection), to)
+            connection.rollback()  # reading began a transaction, and Alembic begins its own
+            if to != head() or is_older(found):
+                command.upgrade(alembic_config(connection), to)
 
-        await _change(engine, "upgrade", _towards(revision, step), timeouts)
+        await _migrate(engine, "upgrade", _with_absolute_revision(revision, change), timeouts)
 
 
 async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
-    """Bring a database down to a revision (``base``: none at all); what only later revisions keep is lost."""
+    """Downgrade a database to a revision: a number, a step such as ``-1``, or ``base``, which removes every table.
 
-    def step(connection: Connection, to: str) -> None:
-        command.downgrade(_config(connection), to)
+    Tables and columns that only later revisions have are dropped, with what they hold.
+    """
 
-    await _change(target, "downgrade", _towards(revision, step), timeouts)
+    def change(connection: Connection, to: str) -> None:
+        command.downgrade(alembic_config(connection), to)
+
+    await _migrate(target, "downgrade", _with_absolute_revision(revision, change), timeouts)
 
 
 async def stamp(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
-    """Say that a database is at a revision, and change nothing else."""
-    await _change(target, "stamp", lambda inner: command.stamp(_config(inner), revision, purge=True), timeouts)
+    """Record that a database is at a revision, and change nothing else."""
+
+    def change(connection: Connection) -> None:
+        command.stamp(alembic_config(connection), revision, purge=True)
+
+    await _migrate(target, "stamp", change, timeouts)
 
 
 async def adopt(
     target: AsyncEngine | str, *, dry_run: bool = False, timeouts: MigrationTimeouts | None = None
-) -> adoption.Findings:
-    """Turn an AxonServer's PostgreSQL tables into this package's, in one transaction, keeping every row and its order.
+) -> Findings:
+    """Convert an AxonServer's PostgreSQL tables to this package's, in one transaction, with every row in its order.
 
-    A :class:`SerializationError` lists the values that do not fit; nothing is changed then, nor with ``dry_run``,
-    which gives them among its findings.
+    Values that this package cannot store are listed in a :class:`SerializationError`, and nothing is changed. With
+    ``dry_run`` nothing is changed either, and the findings have the list.
     """
 
-    def work(connection: Connection) -> adoption.Findings:
+    def change(connection: Connection) -> Findings:
         with connection.begin():
             if dry_run:
-                return adoption.look(connection)
-            return adoption.adopt(connection, lambda inner: command.stamp(_config(inner), "head"))
+                return adoption.examine(connection)
+            return adoption.adopt(connection, lambda inner: command.stamp(alembic_config(inner), "head"))
 
-    return await _change(target, "adopt", work, timeouts)
+    return await _migrate(target, "adopt", change, timeouts)
 
 
 async def current(target: AsyncEngine | str) -> str | None:
-    """The revision a database is at; None where it has no schema."""
+    """Read the revision of a database; None where it has no schema."""
     async with _engine(target) as engine:
-        return await _look(engine, "current")
+        return await _read_revision(engine, "current")
 
 
 async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
-    """Raise a :class:`StorageConnectionError` with the remedy where the schema is not this package's.
+    """Raise a :class:`StorageConnectionError` that names the remedy where the schema has not this package's revision.
 
-    Settings of the server with which a commit may be lost are a warning in the log.
+    ``allow_ahead``: accept a newer revision. Settings of the server with which a committed transaction can be lost are
+    logged as warnings.
     """
-    found, weak = await Executor(engine).run("open", UnitOfWork(_state, writes=False))
-    if problem := _problem(found, allow_ahead=allow_ahead):
+
+    def read(connection: Connection) -> tuple[str | None, list[str]]:
+        dialect = dialect_of(connection.dialect)
+        problems = [f"{dialect.title}'s {problem}" for problem in dialect.durability_problems(connection)]
+        return current_revision(connection), problems
+
+    found, durability_problems = await Executor(engine).run("open", UnitOfWork(read, writes=False))
+    if problem := revision_problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
-    for setting in weak:
+    for setting in durability_problems:
         _log.warning("%s: a call that has returned may be lost when the server or its machine fails", setting)
 
 
 async def is_behind(connection: AsyncConnection) -> bool:
     """Whether the schema is missing or older than this package's."""
-    return _is_behind(await connection.run_sync(_current))
+    return is_older(await connection.run_sync(current_revision))
 
 
 async def differences(target: AsyncEngine | str) -> list[str]:
-    """Give a line for each point in which a database's tables differ from this package's."""
+    """Compare a database's tables with this package's, and give a line for each difference."""
     async with _engine(target) as engine:
         return await Executor(engine).run("check", UnitOfWork(drift.differences, writes=False))
 
 
-def head() -> str:
-    """The revision this package needs."""
-    return history()[-1].number
-
-
-@cache
-def history() -> tuple[Revision, ...]:
-    """Every revision of this package, the first one first."""
-    scripts = ScriptDirectory.from_config(_config())
-    return tuple(Revision(script.revision, script.doc) for script in reversed(list(scripts.walk_revisions())))
-
-
 def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
-    """The SQL that takes a database from one revision to another (``0001:head``), for a DBA to read and run.
+    """Write the SQL that migrates a database from one revision to another (``0001:head``).
 
-    The URL tells the kind of database; nothing connects to it.
+    ``url``: tells the kind of database; nothing connects to it. ``down``: downgrade.
     """
-    written = io.StringIO()
-    settings = _config()
-    settings.output_buffer = written
-    settings.cmd_opts = None
-    settings.attributes["url"] = url
-    if not _busy.acquire(blocking=False):  # to wait would stop the loop that runs the other
-        raise StorageConnectionError("another migration of this process is under way", operation="script")
-    try:
-        _told("script", lambda: (command.downgrade if down else command.upgrade)(settings, revisions, sql=True))
-    finally:
-        _busy.release()
-    return written.getvalue()
+    output = io.StringIO()
+    config = alembic_config()
+    config.output_buffer = output
+    config.cmd_opts = None
+    config.attributes["url"] = url
+    with require_alembic("script"), translate_alembic_errors("script"):
+        (command.downgrade if down else command.upgrade)(config, revisions, sql=True)
+    return output.getvalue()
 
 
-async def _look(engine: AsyncEngine, operation: str) -> str | None:
-    return await Executor(engine).run(operation, UnitOfWork(_current, writes=False))
+async def _read_revision(engine: AsyncEngine, operation: str) -> str | None:
+    return await Executor(engine).run(operation, UnitOfWork(current_revision, writes=False))
 
 
-async def _change(
-    target: AsyncEngine | str, operation: str, work: Callable[[Connection], T], timeouts: MigrationTimeouts | None
+async def _migrate(
+    target: AsyncEngine | str, operation: str, change: Callable[[Connection], T], timeouts: MigrationTimeouts | None
 ) -> T:
-    def told(connection: Connection) -> T:
-        return _told(operation, lambda: work(connection))
+    """Run a change of the schema: alone in this process, and alone on the database."""
 
-    async with _engine(target) as engine, _alembic():
-        return await deploy(engine, operation, told, timeouts or MigrationTimeouts())
+    def run(connection: Connection) -> T:
+        with translate_alembic_errors(operation):
+            return change(connection)
+
+    async with _engine(target) as engine, wait_for_alembic():
+        return await run_with_schema_lock(engine, operation, run, timeouts or MigrationTimeouts())
 
 
-def _towards(revision: str, step: Callable[[Connection, str], None]) -> Callable[[Connection], None]:
-    """Work that goes to one revision however often it is run: ``-1`` is one down from where it was found first."""
+def _with_absolute_revision(revision: str, change: Callable[[Connection, str], None]) -> Callable[[Connection], None]:
+    """Give a change that can be retried: a step such as ``-1`` is counted from what its first run found."""
     to: str | None = None
 
-    def work(connection: Connection) -> None:
+    def run(connection: Connection) -> None:
         nonlocal to
         if to is None:
-            to = _absolute(revision, _current(connection))
+            to = absolute_revision(revision, current_revision(connection))
             connection.rollback()
-        step(connection, to)
+        change(connection, to)
 
-    return work
-
-
-def _absolute(revision: str, found: str | None) -> str:
-    if revision == "head":
-        return head()
-    if not re.fullmatch(r"[+-]\d+", revision):
-        return revision
-    numbers, start = ["base", *_numbers()], found or "base"
-    place = numbers.index(start) + int(revision) if start in numbers else -1
-    if not 0 <= place < len(numbers):
-        raise StorageConnectionError(f"there is no revision {revision} from {start[:40]}")
-    return numbers[place]
-
-
-def _numbers() -> list[str]:
-    return [revision.number for revision in history()]
-
-
-def _told(operation: str, work: Callable[[], T]) -> T:
-    """Run work, and make of Alembic's own refusals, such as of an unknown revision, one of ours."""
-    try:
-        return work()
-    except CommandError as error:
-        raise StorageConnectionError(str(error), operation=operation) from error
+    return run
 
 
 @asynccontextmanager
 async def _engine(target: AsyncEngine | str) -> AsyncIterator[AsyncEngine]:
+    """Give the caller's engine, or one for a URL that is disposed of at the end."""
     if not isinstance(target, str):
         yield target
         return
@@ -221,63 +215,3 @@ async def _engine(target: AsyncEngine | str) -> AsyncIterator[AsyncEngine]:
         yield engine
     finally:
         await engine.dispose()
-
-
-@asynccontextmanager
-async def _alembic() -> AsyncIterator[None]:
-    """One change of this process at a time, on whatever event loop: Alembic's context and operations are globals."""
-    while not _busy.acquire(blocking=False):  # noqa: ASYNC110  # an Event belongs to one loop
-        await asyncio.sleep(_TURN_SECONDS)
-    try:
-        yield
-    finally:
-        _busy.release()
-
-
-def _config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration for the migrations that came with this package."""
-    result = Config()
-    result.set_main_option("script_location", str(_location()).replace("%", "%%"))
-    if connection is not None:
-        result.attributes["connection"] = connection
-    return result
-
-
-def _location() -> Path:
-    """In a wheel the migrations are inside the package, in a checkout beside it."""
-    package = Path(__file__).parents[1]
-    inside = package / "migrations"
-    return inside if inside.exists() else package.parent / "migrations"
-
-
-def _problem(found: str | None, *, allow_ahead: bool) -> str | None:
-    """What is wrong with the revision a database is at, and what mends it."""
-    needed = head()
-    if found is None:
-        return f"the database has no schema, revision {needed} is needed: {_REMEDY}"
-    if _is_behind(found):
-        return f"the schema is at revision {found}, revision {needed} is needed: {_REMEDY}"
-    if found == needed:
-        return None
-    if not found.isdigit() or found < needed:
-        remedy = "if the tables are this package's, say which revision they are with `axon-storage migrate stamp`"
-        return f"the schema is at revision {found[:40]}, which is none of this package's; {needed} is needed: {remedy}"
-    remedy = "upgrade this package, or open the storage with allow_ahead=True"
-    return None if allow_ahead else f"the schema is at revision {found}, this package knows {needed}: {remedy}"
-
-
-def _is_behind(found: str | None) -> bool:
-    return found is None or found in _numbers()[:-1]
-
-
-def _state(connection: Connection) -> tuple[str | None, list[str]]:
-    """The revision a database is at, and the settings with which a commit may be lost."""
-    dialect = dialect_of(connection.dialect)
-    return _current(connection), [f"{dialect.title}'s {weak}" for weak in dialect.durability_problems(connection)]
-
-
-def _current(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    version = table(VERSION_TABLE, column("version_num", String))
-    return connection.execute(select(version.c.version_num)).scalar()

@@ -1,7 +1,8 @@
-"""Turns the tables of an AxonServer, the Rust server this package's idea came from, into ours, keeping every row.
+"""Converts the tables of an AxonServer, a server written in Rust, to this package's tables, with every row.
 
-Its tables, on PostgreSQL alone, have our names, a BIGSERIAL ``id``, JSONB, INT and BIGINT for unsigned numbers, and
-(from its fourth migration on) ``tenant_id`` and row-level security: axon-rs/migrations of the axon-lang repository.
+An AxonServer uses PostgreSQL. Its tables have the same names as this package's, a BIGSERIAL ``id``, JSONB, and INT and
+BIGINT for unsigned numbers. From its fourth migration on they have ``tenant_id`` and row-level security. See
+axon-rs/migrations in the axon-lang repository.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,11 +19,11 @@ from axon_storage.model.values import Json
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
 from axon_storage.sql.types import JsonDocument, UInt32, UInt64
 
-_OLD = "axonserver_"
-_PAGE = 1_000
-_MOST_REFUSALS = 100
+_LEGACY = "axonserver_"
+_PAGE_ROWS = 1_000
+_MAX_REFUSALS = 100
 _NAMES = {"names": list(metadata.tables)}
-_SECURED = text(
+_ROW_SECURITY = text(
     "SELECT relname FROM pg_class WHERE relrowsecurity AND relname = ANY(:names) "
     "AND relnamespace = current_schema()::regnamespace ORDER BY relname"
 )
@@ -30,10 +31,10 @@ _SECURED = text(
 
 @dataclass
 class Findings:
-    """What there is to adopt.
+    """What an adoption finds.
 
-    ``rows``: how many each table has. ``refusals``: what does not fit the contract; ``losses``: what is there beside
-    the rows, and will not be after; a line each.
+    ``rows``: the number of rows of each table. ``refusals``: a line for each value that this package cannot store.
+    ``losses``: a line for each property of a table that is not kept.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -41,69 +42,71 @@ class Findings:
     losses: list[str] = field(default_factory=list)
 
 
-def look(connection: Connection) -> Findings:
-    """Read every row as it would become, and change nothing."""
-    _check_place(connection)
+def examine(connection: Connection) -> Findings:
+    """Read and check every row as it would be stored, and change nothing."""
+    _check_database(connection)
     findings = Findings()
-    # a policy that would hide rows is an error rather than fewer rows
+    # makes a policy that would hide rows an error
     connection.exec_driver_sql("SET LOCAL row_security = off")
-    findings.losses += [f"{name}: its row-level security" for name in connection.execute(_SECURED, _NAMES).scalars()]
+    findings.losses += [
+        f"{name}: its row-level security" for name in connection.execute(_ROW_SECURITY, _NAMES).scalars()
+    ]
     for row_type, table in TABLES.items():
         findings.rows[table.name] = 0
-        findings.refusals += _moments_out_of_range(connection, table)
-        for key, values in _stored(connection, row_type, table):
+        findings.refusals += _timestamps_out_of_range(connection, table)
+        for key, values in _rows(connection, row_type, table):
             findings.rows[table.name] += 1
             if refusal := _refusal(row_type, values):
                 findings.refusals.append(f"{refusal} ({key})")
-            if len(findings.refusals) >= _MOST_REFUSALS:
+            if len(findings.refusals) >= _MAX_REFUSALS:
                 findings.refusals.append("and perhaps more")
                 return findings
     return findings
 
 
 def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findings:
-    """Turn the tables into ours in the connection's transaction; ``stamp`` writes the revision they then have."""
-    _check_place(connection)
+    """Convert the tables in the connection's transaction; ``stamp`` records the revision they then have."""
+    _check_database(connection)
     for table in TABLES.values():
         connection.exec_driver_sql(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE")
-    findings = look(connection)
+    findings = examine(connection)
     if findings.refusals:
         raise SerializationError("\n".join(["these values do not fit, and nothing was changed:", *findings.refusals]))
-    rights = list(_rights(connection))
+    grants = list(_grants(connection))
     for table in TABLES.values():
-        connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {_OLD}{table.name}")
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {_LEGACY}{table.name}")
     metadata.create_all(connection)
     for table in TABLES.values():
-        connection.exec_driver_sql(_copy(table, _columns(connection, _OLD + table.name)))
+        connection.exec_driver_sql(_copy(table, _columns(connection, _LEGACY + table.name)))
         copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # ours
         if copied != findings.rows[table.name]:
             raise StorageConnectionError(f"{table.name}: {copied} rows copied of {findings.rows[table.name]}")
     for table in TABLES.values():
-        connection.exec_driver_sql(f"DROP TABLE {_OLD}{table.name}")
+        connection.exec_driver_sql(f"DROP TABLE {_LEGACY}{table.name}")
         connection.exec_driver_sql(f"ANALYZE {table.name}")
     stamp(connection)
-    for right in rights:
-        connection.exec_driver_sql(right)
+    for grant in grants:
+        connection.exec_driver_sql(grant)
     return findings
 
 
-def _check_place(connection: Connection) -> None:
-    """Refuse a database that is not an AxonServer's."""
+def _check_database(connection: Connection) -> None:
+    """Raise where the database is not an AxonServer's."""
     dialect = dialect_of(connection.dialect)
     if not dialect.has_axon_servers:
         raise StorageConnectionError(f"an AxonServer keeps its tables in PostgreSQL, and this is {dialect.title}")
-    there = set(inspect(connection).get_table_names())
-    if VERSION_TABLE in there:
+    names = set(inspect(connection).get_table_names())
+    if VERSION_TABLE in names:
         raise StorageConnectionError("the tables are this package's already: `axon-storage migrate upgrade`")
     for row_type, table in TABLES.items():
         missing = {name for name, _ in fields_of(row_type)} - _columns(connection, table.name).keys() - {"tenant_id"}
-        if table.name not in there or missing:
-            what = f"{table.name} lacks {', '.join(sorted(missing))}" if table.name in there else f"no {table.name}"
+        if table.name not in names or missing:
+            what = f"{table.name} lacks {', '.join(sorted(missing))}" if table.name in names else f"no {table.name}"
             raise StorageConnectionError(f"these are not an AxonServer's tables: {what}")
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:
-    """The columns of a table that is there, each with its type as PostgreSQL writes it."""
+    """The columns of a table in the database, each with its type as PostgreSQL writes it."""
     query = text(
         "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
         "WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped"
@@ -111,40 +114,41 @@ def _columns(connection: Connection, table: str) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in connection.execute(query, {"name": table})}
 
 
-def _stored(connection: Connection, row_type: type[Row], table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The fields of each row, documents as their text, with words that tell which row it is."""
-    there = _columns(connection, table.name)
+def _rows(connection: Connection, row_type: type[Row], table: Table) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the key of each row, as text, and its fields, with JSON as text."""
+    found = _columns(connection, table.name)
     columns = [table.c[name] for name, _ in fields_of(row_type)]
-    query = f"SELECT {', '.join(_read(column, there) for column in columns)} FROM {table.name}"  # noqa: S608  # ours
-    # a cursor that can be closed, since a table with an open one cannot be dropped
-    connection.exec_driver_sql(f"DECLARE stored_{table.name} NO SCROLL CURSOR FOR {query}")
-    while page := connection.exec_driver_sql(f"FETCH {_PAGE} FROM stored_{table.name}").all():
+    query = f"SELECT {', '.join(_read(column, found) for column in columns)} FROM {table.name}"  # noqa: S608  # ours
+    # a named cursor, since it can be closed, and a table with an open cursor cannot be dropped
+    connection.exec_driver_sql(f"DECLARE rows_of_{table.name} NO SCROLL CURSOR FOR {query}")
+    while page := connection.exec_driver_sql(f"FETCH {_PAGE_ROWS} FROM rows_of_{table.name}").all():
         for row in page:
-            values = {column.name: _unwrapped(column, value) for column, value in zip(columns, row, strict=True)}
+            values = {column.name: _unsigned(column, value) for column, value in zip(columns, row, strict=True)}
             yield ", ".join(f"{name} {values[name]!r:.40}" for name in ("tenant_id", *row_type.KEY)), values
-    connection.exec_driver_sql(f"CLOSE stored_{table.name}")
+    connection.exec_driver_sql(f"CLOSE rows_of_{table.name}")
 
 
-def _unwrapped(column: Column[Any], value: Any) -> Any:
-    """A number above 2^63-1 has wrapped."""
+def _unsigned(column: Column[Any], value: Any) -> Any:
+    """Restore a number above 2^63-1, which an AxonServer stores as a negative one."""
     return value % 2**64 if isinstance(column.type, UInt64) and value is not None else value
 
 
-def _moments_out_of_range(connection: Connection, table: Table) -> Iterator[str]:
+def _timestamps_out_of_range(connection: Connection, table: Table) -> Iterator[str]:
+    """Yield a line for each timestamp outside the years that this package stores."""
     for name, kind in _columns(connection, table.name).items():
         if kind != "timestamp with time zone":
             continue
         query = text(
             f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # names are ours
             f"WHERE {name} < timestamptz 'epoch' OR {name} >= timestamptz '9999-01-01 00:00:00+00' "
-            f"LIMIT {_MOST_REFUSALS}"
+            f"LIMIT {_MAX_REFUSALS}"
         )
-        for moment in connection.execute(query).scalars():
-            yield f"{table.name}.{name}: {moment} is not between 1970 and 9998"
+        for timestamp in connection.execute(query).scalars():
+            yield f"{table.name}.{name}: {timestamp} is not between 1970 and 9998"
 
 
 def _refusal(row_type: type[Row], values: dict[str, Any]) -> str | None:
-    """Why a row cannot be kept, or None."""
+    """Say why this package cannot store a row; None where it can."""
     for name, kind in fields_of(row_type):
         if isinstance(kind, Json):
             try:
@@ -158,34 +162,34 @@ def _refusal(row_type: type[Row], values: dict[str, Any]) -> str | None:
     return None
 
 
-def _read(column: Column[Any], there: dict[str, str]) -> str:
-    """An expression for a column of ours over the columns that are there."""
+def _read(column: Column[Any], found: dict[str, str]) -> str:
+    """The SQL that reads a field of this package's row from the columns that were found."""
     name = column.name
-    if name == "tenant_id" and name not in there:
+    if name == "tenant_id" and name not in found:
         return "'default'"
-    if isinstance(column.type, UInt32) and there[name] == "integer":  # where what was above 2^31-1 has wrapped
+    if isinstance(column.type, UInt32) and found[name] == "integer":  # which stores what is above 2^31-1 as negative
         return f"{name}::bigint & 4294967295"
     return f"{name}::text" if isinstance(column.type, JsonDocument) else name
 
 
-def _copy(table: Table, there: dict[str, str]) -> str:
-    """The statement that fills a table of ours from the one it was."""
-    values = ", ".join(_value(column, there) for column in table.c)
-    old = f"{_OLD}{table.name}"
+def _copy(table: Table, found: dict[str, str]) -> str:
+    """The INSERT … SELECT that copies the rows of the renamed legacy table."""
+    values = ", ".join(_value(column, found) for column in table.c)
+    legacy = f"{_LEGACY}{table.name}"
     columns = ", ".join(column.name for column in table.c)
     if "timestamp_utc" not in table.c and CREATED_ID not in table.c:
-        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {old}"  # noqa: S608  # names are ours
-    # An id carries the order: of rows of the same microsecond each is put one later than the one before.
+        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {legacy}"  # noqa: S608  # names are ours
+    # The id determines the order, so each of several rows of the same microsecond gets the next microsecond.
     return (
         f"WITH numbered AS (SELECT *, row_number() OVER (ORDER BY timestamp_utc, id) AS n, "  # noqa: S608  # as above
-        f"(extract(epoch FROM timestamp_utc) * 1000000)::bigint AS own FROM {old}), "
+        f"(extract(epoch FROM timestamp_utc) * 1000000)::bigint AS own FROM {legacy}), "
         "placed AS (SELECT *, n + max(own - n) OVER (ORDER BY n) AS us FROM numbered) "
         f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM placed"
     )
 
 
-def _value(column: Column[Any], there: dict[str, str]) -> str:
-    """An expression for what a column of ours stores, over the columns that are there and ``us``, the row's moment."""
+def _value(column: Column[Any], found: dict[str, str]) -> str:
+    """The SQL for a column's value, from the columns that were found and ``us``, the row's microseconds since 1970."""
     name, table = column.name, column.table
     if name == CREATED_ID or (name == "id" and "timestamp_utc" in table.c):
         return (
@@ -196,12 +200,12 @@ def _value(column: Column[Any], there: dict[str, str]) -> str:
         return "timestamptz 'epoch' + us * interval '1 microsecond'"
     if name == EXPIRES_AT:
         return "CASE WHEN ttl_secs <= 0 THEN timestamptz 'epoch' ELSE created_at + ttl_secs * interval '1 second' END"
-    read = _read(column, there)
+    read = _read(column, found)
     return f"{read}::json" if isinstance(column.type, JsonDocument) else read
 
 
-def _rights(connection: Connection) -> Iterator[str]:
-    """What others than ourselves may do with the tables, as statements that give it to them again."""
+def _grants(connection: Connection) -> Iterator[str]:
+    """Yield the statements that restore the owners and grants of the tables."""
     quote = connection.dialect.identifier_preparer.quote
     owners = text(
         "SELECT tablename, tableowner FROM pg_tables "
@@ -219,5 +223,5 @@ def _rights(connection: Connection) -> Iterator[str]:
     for table, owner in connection.execute(owners, _NAMES):
         roles[owner] = quote(owner)
         yield f"ALTER TABLE {table} OWNER TO {roles[owner]}"
-    for role in roles.values():  # whoever opens the storage looks at its revision
+    for role in roles.values():  # opening a storage reads the revision
         yield f"GRANT SELECT ON {VERSION_TABLE} TO {role}"

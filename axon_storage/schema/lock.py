@@ -1,4 +1,4 @@
-"""One deployer at a time: the lock for a change of the schema, and the time-outs that protect a live server."""
+"""The schema lock, which lets one process at a time change a database's schema, and the time-outs of migrations."""
 
 import asyncio
 import getpass
@@ -26,88 +26,96 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationTimeouts:
-    """How long a change of the schema waits, in seconds.
+    """How long a migration waits, in seconds.
 
-    ``deployer``: for another deployer to end. ``lock``: for each lock on a table, while all that a live server wants
-    of that table queues up behind; it is tried again a few times, after a pause as long for the queue to go.
-    ``statement``: for one statement, where the database can bound it (PostgreSQL and MariaDB).
+    ``schema_lock``: for the schema lock, while another process migrates.
+
+    ``lock``: for each lock on a table. Every statement of a live server on that table waits behind this one, so keep it
+    short. After a pause of the same length the migration tries again, a few times.
+
+    ``statement``: for one statement, on PostgreSQL and MariaDB; the other databases cannot limit it.
     """
 
-    deployer: float = 120.0
+    schema_lock: float = 120.0
     lock: float = 2.0
     statement: float = 3600.0
 
     def __post_init__(self) -> None:
-        if not all(0.001 <= seconds < 10**6 for seconds in (self.deployer, self.lock, self.statement)):
-            raise ValueError("a wait must be between a thousandth of a second and a million seconds")
+        if not all(0.001 <= seconds < 10**6 for seconds in (self.schema_lock, self.lock, self.statement)):
+            raise ValueError("a time-out must be between a thousandth of a second and a million seconds")
 
 
-async def deploy(
+async def run_with_schema_lock(
     engine: AsyncEngine,
     operation: str,
-    work: Callable[[Connection], T],
+    change: Callable[[Connection], T],
     timeouts: MigrationTimeouts,
     *,
-    again: bool = True,
+    retry: bool = True,
 ) -> T:
-    """Run work that changes the schema, on a connection without a transaction, while no other deployer does.
+    """Run a change of the schema while holding the schema lock, on a connection with no transaction begun.
 
-    ``again``: whether it is run once more after a transient failure; it must be fit to be run from its start then.
+    ``retry``: run it again, from its start, after a transient failure.
     """
-    executor, keeper = Executor(engine_like(engine)), engine_like(engine)
+    executor, lock_engine = Executor(engine_like(engine)), engine_like(engine)
 
     async def attempt() -> T:
         with executor.translate_errors(operation):
-            async with executor.engine.connect() as connection, _locked(connection, keeper, operation, timeouts):
+            async with (
+                executor.engine.connect() as connection,
+                _schema_lock(connection, lock_engine, operation, timeouts),
+            ):
                 for setting in executor.dialect.migration_settings(timeouts.lock, timeouts.statement):
                     await connection.exec_driver_sql(setting)
                 await connection.commit()
                 await connection.execution_options(**executor.connections.options(writes=True))
-                return await connection.run_sync(work)
+                return await connection.run_sync(change)
 
     try:
-        return await (executor.retry(attempt, pause=timeouts.lock) if again else attempt())
+        return await (executor.retry(attempt, pause=timeouts.lock) if retry else attempt())
     finally:
         await executor.engine.dispose()
-        await keeper.dispose()
+        await lock_engine.dispose()
 
 
-@asynccontextmanager
-async def _locked(
-    connection: AsyncConnection, keeper: AsyncEngine, operation: str, timeouts: MigrationTimeouts
-) -> AsyncIterator[None]:
-    """Hold the lock, and then give up the connection that had it, which in a pool would keep it.
-
-    That is the connection that does the work, so that the lock lasts as long as what it does, also where the deployer
-    is killed; another one, of ``keeper``, where each change of the schema would end it.
-    """
-    dialect = dialect_of(connection.dialect)
-    async with keeper.connect() if dialect.deployment_lock_apart else nullcontext(connection) as holder:
-        try:
-            await _take(holder, dialect, operation, timeouts.deployer)
-            if dialect.deployment_lock_apart:
-                await connection.run_sync(dialect.record_schema_lock_holder, _identity())
-                await connection.commit()
-            yield
-        finally:
-            await holder.invalidate()
-
-
-async def _take(connection: AsyncConnection, dialect: Dialect, operation: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not await connection.run_sync(dialect.acquire_schema_lock):
-        if time.monotonic() > deadline:
-            holder = await connection.run_sync(dialect.schema_lock_holder)
-            message = f"waited {seconds:g} s for another deployer: {holder}"
-            raise StorageConnectionError(message, operation=operation)
-        await asyncio.sleep(_POLL_SECONDS)
-
-
-def _identity() -> str:
-    """Who this deployer is, for those who wait."""
+def process_identity() -> str:
+    """Describe this process, for those who wait for the schema lock it holds."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         user = f"user {os.getuid()}"
-    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{user}@{socket.gethostname()}, process {os.getpid()}, since {moment}"[:255]
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}, since {now}"[:255]
+
+
+@asynccontextmanager
+async def _schema_lock(
+    connection: AsyncConnection, lock_engine: AsyncEngine, operation: str, timeouts: MigrationTimeouts
+) -> AsyncIterator[None]:
+    """Hold the schema lock.
+
+    The lock belongs to a session. Where the database allows it, that is the session of the migration, so that the lock
+    ends with the migration even when the process is killed. Where a change of the schema would end the lock, as on
+    Oracle, it is a session of ``lock_engine``. The session is closed at the end, because in a pool it would keep the
+    lock.
+    """
+    dialect = dialect_of(connection.dialect)
+    async with lock_engine.connect() if dialect.deployment_lock_apart else nullcontext(connection) as lock_connection:
+        try:
+            await _acquire(lock_connection, dialect, operation, timeouts.schema_lock)
+            if dialect.deployment_lock_apart:
+                await connection.run_sync(dialect.record_schema_lock_holder, process_identity())
+                await connection.commit()
+            yield
+        finally:
+            await lock_connection.invalidate()
+
+
+async def _acquire(connection: AsyncConnection, dialect: Dialect, operation: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await connection.run_sync(dialect.acquire_schema_lock):
+        if time.monotonic() > deadline:
+            holder = await connection.run_sync(dialect.schema_lock_holder)
+            message = f"waited {seconds:g} s for the schema lock, which another process holds: {holder}"
+            raise StorageConnectionError(message, operation=operation)
+        await asyncio.sleep(_POLL_SECONDS)

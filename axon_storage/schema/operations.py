@@ -1,7 +1,7 @@
-"""What a revision may do: Alembic's operations, each of which does nothing where it was done before.
+"""Alembic's operations for revisions, each of which does nothing where it was done before.
 
-A database that commits each statement by itself may be left between two of a revision's statements; the revision is
-then run again from its start. Revisions import this module as ``op``.
+A database that commits each statement by itself can be left between two statements of a revision. The revision is then
+run again from its start. Revisions import this module as ``op``.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ execute = op.execute
 
 
 def create_table(name: str, *items: SchemaItem, **options: Any) -> None:
-    """Create a table; one that is there with other columns is somebody else's, and a StorageConnectionError."""
-    database = _database()
-    if database is None or not database.has_table(name):
+    """Create a table; raise a StorageConnectionError where there is one of that name with other columns."""
+    inspector = _inspector()
+    if inspector is None or not inspector.has_table(name):
         op.create_table(name, *items, **options)
         return
-    found = {column["name"] for column in database.get_columns(name)}
+    found = {column["name"] for column in inspector.get_columns(name)}
     if found != {item.name for item in items if isinstance(item, Column)}:
         remedy = "use another database, or `axon-storage migrate adopt` where the tables are an AxonServer's"
         raise StorageConnectionError(f"there is a table {name} already, and it is not ours: {remedy}")
@@ -34,30 +34,30 @@ def create_table(name: str, *items: SchemaItem, **options: Any) -> None:
 
 def drop_table(name: str) -> None:
     """Drop a table."""
-    database = _database()
-    if database is None or database.has_table(name):
+    inspector = _inspector()
+    if inspector is None or inspector.has_table(name):
         op.drop_table(name)
 
 
 def add_column(table: str, column: Column[Any]) -> None:
-    """Add a column."""
-    database = _database()
-    if database is None or column.name not in {found["name"] for found in database.get_columns(table)}:
+    """Add a column to a table."""
+    inspector = _inspector()
+    if inspector is None or not _has_column(inspector, table, column.name):
         op.add_column(table, column)
 
 
 def drop_column(table: str, name: str) -> None:
-    """Drop a column."""
-    database = _database()
-    if database is None or name in {found["name"] for found in database.get_columns(table)}:
+    """Drop a column of a table."""
+    inspector = _inspector()
+    if inspector is None or _has_column(inspector, table, name):
         op.drop_column(table, name)
 
 
 def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool = False, online: bool = False) -> None:
-    """Create an index; ``online``, on a table that may be large, where the database can while others write."""
-    there = _has_index(table, name)
+    """Create an index; with ``online``, for tables that can be large, others write meanwhile where the database can."""
+    exists = _has_index(table, name)
     if not online:
-        if not there:
+        if not exists:
             op.create_index(name, table, list(columns), unique=unique)
         return
     context = op.get_context()
@@ -65,23 +65,27 @@ def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool 
     shape = Table(table, MetaData(), *(Column(column) for column in columns))
     create = CreateIndex(Index(name, *shape.c, unique=unique)).compile(dialect=context.dialect)
     with context.autocommit_block() if dialect.online_index_outside else nullcontext():
-        for statement in dialect.online_index(str(create), name, there=there):
+        for statement in dialect.online_index(str(create), name, there=exists):
             op.execute(statement)
 
 
 def drop_index(name: str, *, table_name: str) -> None:
     """Drop an index."""
-    if _database() is None or _has_index(table_name, name):
+    if _inspector() is None or _has_index(table_name, name):
         op.drop_index(name, table_name=table_name)
 
 
-def _database() -> Inspector | None:
-    """What is there now; None where a script is written, which cannot look."""
+def _inspector() -> Inspector | None:
+    """Look at the database as it is now; None where a script is written, which has no database."""
     return None if op.get_context().as_sql else inspect(op.get_bind())
 
 
+def _has_column(inspector: Inspector, table: str, name: str) -> bool:
+    return name in {column["name"] for column in inspector.get_columns(table)}
+
+
 def _has_index(table: str, name: str) -> bool:
-    database = _database()
-    if database is None or not database.has_table(table):
+    inspector = _inspector()
+    if inspector is None or not inspector.has_table(table):
         return False
-    return name in {index["name"] for index in database.get_indexes(table)}
+    return name in {index["name"] for index in inspector.get_indexes(table)}

@@ -112,7 +112,7 @@ async def test_each_state_of_the_schema_is_told_with_what_mends_it(databases: Da
         ("9999", f"at revision 9999, this package knows {head}: upgrade this package, or open"),
         (
             "f00d",
-            f"at revision f00d, which is none of this package's; {head} is needed: .*`axon-storage migrate stamp`",
+            f"at revision f00d, which this package does not have; {head} is needed: .*`axon-storage migrate stamp`",
         ),
     ):
         await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")

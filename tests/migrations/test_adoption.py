@@ -132,7 +132,8 @@ async def test_every_row_of_every_table_is_kept_with_its_order(empty: str) -> No
     assert await schema.adopt(empty) == found
     assert await schema.current(empty) == schema.head()
     assert await schema.differences(empty) == []
-    storage = SqlRepository(create_engine(empty))
+    engine = create_engine(empty)
+    storage = SqlRepository(engine)
     assert [event.source for event in await storage.query_events(None, 9)] == ["4", "3", "2", "1", "0"]
     assert [trace.trace_id for trace in await storage.load_traces(9)] == [96, 97, 98, 99, 100]
     assert await storage.for_tenant("acme").load_traces(9) == [
@@ -144,7 +145,7 @@ async def test_every_row_of_every_table_is_kept_with_its_order(empty: str) -> No
     assert await storage.evict_expired_cache() == 2
     await storage.append_event(sample(EventRow, source="new"))
     assert (await storage.query_events(None, 1))[0].source == "new"
-    async with storage._executor.engine.connect() as connection:
+    async with engine.connect() as connection:
         ids = (await connection.execute(event_history.select().order_by(event_history.c.id))).all()
         assert [row.timestamp_utc for row in ids[:4]] == [START + timedelta(microseconds=n) for n in range(4)]
         assert all(row.id.version == 7 for row in ids)

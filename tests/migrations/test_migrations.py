@@ -115,7 +115,9 @@ async def test_an_upgrade_of_an_unknown_schema_is_refused(url: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'f00d'"))
     await engine.dispose()
-    with pytest.raises(StorageConnectionError, match="upgrade: the schema is at revision f00d, which is none of this"):
+    with pytest.raises(
+        StorageConnectionError, match="upgrade: the schema is at revision f00d, which this package does not"
+    ):
         await schema.upgrade(url)
 
 

@@ -1,4 +1,4 @@
-"""One deployer at a time, each can be killed at any moment, and none freezes a live server."""
+"""One process migrates at a time, can be killed at any moment, and does not block a live server for long."""
 
 import asyncio
 import json
@@ -12,55 +12,57 @@ from sqlalchemy import text
 
 from axon_storage import StorageConnectionError, StorageError, create_engine, schema
 from axon_storage.dialects import dialect_of
-from axon_storage.schema.lock import MigrationTimeouts, _identity
+from axon_storage.schema import MigrationTimeouts
+from axon_storage.schema.lock import process_identity
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-def _deployers(*arguments: str) -> str:
-    run = [sys.executable, "-m", "tests.migrations.deployers", *arguments]
+def _upgrade_processes(*arguments: str) -> str:
+    run = [sys.executable, "-m", "tests.migrations.upgrade_processes", *arguments]
     done = subprocess.run(run, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-async def test_of_eight_deployers_one_works_and_all_succeed(url: str) -> None:
-    changes = sorted(json.loads(_deployers("crowd", url)))
+async def test_of_eight_upgrades_at_once_one_migrates_and_all_succeed(url: str) -> None:
+    changes = sorted(json.loads(_upgrade_processes("crowd", url)))
     assert changes[:-1] == [0] * (len(changes) - 1)
     assert changes[-1] >= 18  # eleven tables, five indexes, the version's table and its rows
     assert await schema.differences(url) == []
 
 
 @pytest.mark.not_on("oracle-double-23ai", "at 12.1 the statements are the same")
-async def test_a_deployer_killed_after_any_change_is_followed_by_one_that_completes(url: str, target: str) -> None:
-    # the double takes seconds for each; `make faults` has it after every change too
+async def test_an_upgrade_killed_after_any_change_is_completed_by_the_next(url: str, target: str) -> None:
+    # the double takes seconds for each; `make faults` kills after every change there too
     step = 5 if target.startswith("oracle") and "AXON_FAULTS" not in os.environ else 1
-    killed = int(_deployers("kill", url, str(step)))
-    print(f"killed {killed} times, after every change, or every {step}")  # noqa: T201  # told with -rP
+    killed = int(_upgrade_processes("kill", url, str(step)))
+    print(f"killed {killed} times, after every change, or every {step}")  # noqa: T201  # shown by -rP
     assert killed >= 18 // step
     assert await schema.current(url) == schema.head()  # the last one was not killed
     assert await schema.differences(url) == []
 
 
 @pytest.mark.not_on("sqlite", "it cannot tell who holds its write lock")
-async def test_who_waits_too_long_is_told_who_holds_the_lock(url: str) -> None:
+async def test_an_upgrade_that_waits_too_long_names_the_holder_of_the_lock(url: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
     async with engine.connect() as connection:
         dialect = dialect_of(engine.dialect)
         assert await connection.run_sync(dialect.acquire_schema_lock)
         with pytest.raises(
-            StorageConnectionError, match=r"downgrade: waited 0\.3 s for another deployer: .{10,}"
+            StorageConnectionError,
+            match=r"downgrade: waited 0\.3 s for the schema lock, which another process holds: .{10,}",
         ) as late:
-            await schema.downgrade(url, "base", timeouts=MigrationTimeouts(deployer=0.3))
+            await schema.downgrade(url, "base", timeouts=MigrationTimeouts(schema_lock=0.3))
         assert not late.value.transient
     await engine.dispose()
-    await schema.downgrade(url, "base", timeouts=MigrationTimeouts(deployer=30))
+    await schema.downgrade(url, "base", timeouts=MigrationTimeouts(schema_lock=30))
     assert await schema.current(url) is None
 
 
 @pytest.mark.fails_on("oracle-double", "its DDL waits for no transaction")
-async def test_a_change_that_meets_a_busy_table_gives_way_and_can_be_tried_again(url: str, target: str) -> None:
+async def test_a_change_of_a_busy_table_gives_up_its_lock_request_and_can_be_retried(url: str, target: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
     async with engine.connect() as busy:
@@ -77,9 +79,9 @@ async def test_a_change_that_meets_a_busy_table_gives_way_and_can_be_tried_again
     assert await schema.current(url) == "0001"
 
 
-async def test_an_index_is_built_online_however_long_an_older_transaction_takes(url: str, target: str) -> None:
+async def test_an_index_built_online_waits_for_older_transactions(url: str, target: str) -> None:
     if target != "postgresql":
-        pytest.skip("elsewhere building an index waits for no older transaction of other tables")
+        pytest.skip("other databases wait for no older transaction of other tables")
     await schema.upgrade(url, "0001")
     engine = create_engine(url)
     async with engine.connect() as reader:
@@ -95,14 +97,14 @@ async def test_an_index_is_built_online_however_long_an_older_transaction_takes(
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e-9, float("inf"), float("nan")])
-def test_a_wait_that_is_none_or_endless_is_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match="a wait must be between"):
+def test_a_timeout_must_be_positive_and_finite(seconds: float) -> None:
+    with pytest.raises(ValueError, match="a time-out must be between"):
         MigrationTimeouts(lock=seconds)
 
 
-def test_a_deployer_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    assert _identity().startswith("user ")
+    assert process_identity().startswith("user ")

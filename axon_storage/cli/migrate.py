@@ -1,0 +1,121 @@
+"""``axon-storage migrate``: the commands that upgrade, downgrade and check a database's schema."""
+
+from typing import Annotated
+
+import typer
+
+from axon_storage import schema
+from axon_storage.cli.terminal import fail, run, show, show_table, warn
+from axon_storage.errors import StorageError
+from axon_storage.schema import MigrationTimeouts
+
+app = typer.Typer(no_args_is_help=True, help="Upgrade, downgrade and check a database's schema.")
+
+Url = Annotated[
+    str,
+    typer.Option(envvar="DATABASE_URL", show_default=False, help="The database, as scheme://user:password@host/name."),
+]
+Revision = Annotated[str, typer.Argument(help="A revision: a number, head, base, or a step such as +1 or -1.")]
+Down = Annotated[bool, typer.Option("--down", help="Write the downgrade from the first revision to the second.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait while another process migrates.")]
+Lock = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for a lock on a table.")]
+Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds a statement may take.")]
+
+_DEFAULTS = MigrationTimeouts()
+
+
+@app.command()
+def upgrade(
+    url: Url,
+    revision: Revision = "head",
+    wait: Wait = _DEFAULTS.schema_lock,
+    lock: Lock = _DEFAULTS.lock,
+    statement: Statement = _DEFAULTS.statement,
+) -> None:
+    """Upgrade the schema to a revision."""
+    timeouts = MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
+    run(schema.upgrade(url, revision, timeouts=timeouts))
+    _show_current(url)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision, not an option
+def downgrade(
+    url: Url,
+    revision: Revision,
+    wait: Wait = _DEFAULTS.schema_lock,
+    lock: Lock = _DEFAULTS.lock,
+    statement: Statement = _DEFAULTS.statement,
+) -> None:
+    """Downgrade the schema to a revision; tables and columns that only later revisions have are dropped."""
+    timeouts = MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
+    run(schema.downgrade(url, revision, timeouts=timeouts))
+    _show_current(url)
+
+
+@app.command()
+def stamp(url: Url, revision: Revision) -> None:
+    """Record that the database is at a revision, and change nothing else."""
+    run(schema.stamp(url, revision))
+    _show_current(url)
+
+
+@app.command()
+def current(url: Url) -> None:
+    """Show the revision of the database."""
+    _show_current(url)
+
+
+@app.command()
+def history() -> None:
+    """List the revisions of this package."""
+    show_table(["revision", "what it does"], schema.history())
+
+
+@app.command()
+def check(url: Url) -> None:
+    """Compare the schema with this package's; end with exit code 1 where they differ."""
+    found = run(schema.current(url))
+    if found != schema.head():
+        fail(f"{_described(found)}; this package needs {schema.head()}")
+    if lines := run(schema.differences(url)):
+        fail("\n".join(lines))
+    show(f"{_described(found)}: no difference")
+
+
+@app.command()
+def sql(
+    url: Url,
+    revisions: Annotated[str, typer.Argument(help="A revision, or two such as 0001:head.")] = "head",
+    down: Down = False,
+) -> None:
+    """Write a migration as SQL, for a DBA to read and run; nothing connects to the database."""
+    try:
+        typer.echo(schema.script(url, revisions, down=down), nl=False)
+    except StorageError as error:
+        fail(str(error))
+
+
+@app.command()
+def adopt(url: Url, dry_run: DryRun = False) -> None:
+    """Convert an AxonServer's PostgreSQL tables to this package's, with every row."""
+    findings = run(schema.adopt(url, dry_run=dry_run))
+    show_table(["table", "rows"], ((name, str(rows)) for name, rows in findings.rows.items()))
+    for loss in findings.losses:
+        warn(f"not kept: {loss}")
+    if findings.refusals:
+        fail("\n".join(["these values do not fit:", *findings.refusals]))
+    if dry_run:
+        show("can be adopted")
+    else:
+        _show_current(url)
+
+
+def _show_current(url: str) -> None:
+    show(_described(run(schema.current(url))))
+
+
+def _described(revision: str | None) -> str:
+    if revision is None:
+        return "no schema"
+    return f"{revision} (head)" if revision == schema.head() else revision

@@ -1,0 +1,51 @@
+"""What the commands write to the terminal, and how they end on an error."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from axon_storage.errors import StorageError
+
+T = TypeVar("T")
+
+# without markup and emoji, so that text from a database is shown as it is
+_out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def show(text: str) -> None:
+    """Write a line to the standard output."""
+    _out.print(text)
+
+
+def show_table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Write a table to the standard output."""
+    table = Table(*headers)
+    for row in rows:
+        table.add_row(*row)
+    _out.print(table)
+
+
+def warn(text: str) -> None:
+    """Write a warning to the standard error."""
+    _err.print(text, style="yellow")
+
+
+def fail(message: str) -> NoReturn:
+    """Write an error to the standard error, and end with exit code 1."""
+    _err.print(message, style="red")
+    raise typer.Exit(1)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its result; a storage error ends the command."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return asyncio.run(work)
+    except StorageError as error:
+        fail(str(error))
