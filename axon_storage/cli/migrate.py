@@ -3,9 +3,10 @@
 from typing import Annotated
 
 import typer
+from sqlalchemy.engine import make_url
 
 from axon_storage import schema
-from axon_storage.cli.terminal import fail, run, show, show_table, warn
+from axon_storage.cli.terminal import confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
 
@@ -20,6 +21,7 @@ Down = Annotated[bool, typer.Option("--down", help="Write the downgrade from the
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait while another process migrates.")]
 Lock = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for a lock on a table.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before tables and columns are dropped.")]
 Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds a statement may take.")]
 
 _DEFAULTS = MigrationTimeouts()
@@ -43,12 +45,20 @@ def upgrade(
 def downgrade(
     url: Url,
     revision: Revision,
+    *,
+    yes: Yes = False,
     wait: Wait = _DEFAULTS.schema_lock,
     lock: Lock = _DEFAULTS.lock,
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
-    """Downgrade the schema to a revision; tables and columns that only later revisions have are dropped."""
+    """Downgrade the schema to a revision, after a question: what only later revisions have is dropped."""
     timeouts = MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
+    if not yes:
+        found = _described(run(schema.current(url)))
+        confirm(
+            f"Downgrade {_shown(url)} from {found} to {revision}? "
+            "Tables and columns that only later revisions have are dropped, with what they hold."
+        )
     run(schema.downgrade(url, revision, timeouts=timeouts))
     _show_current(url)
 
@@ -113,6 +123,11 @@ def adopt(url: Url, dry_run: DryRun = False) -> None:
 
 def _show_current(url: str) -> None:
     show(_described(run(schema.current(url))))
+
+
+def _shown(url: str) -> str:
+    """A URL without its password and options, which may be secret too."""
+    return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 def _described(revision: str | None) -> str:

@@ -1,7 +1,8 @@
-"""What the commands write to the terminal, and how they end on an error."""
+"""What the commands write to the terminal and ask there, and how they end on an error."""
 
 import asyncio
 import logging
+import sys
 from collections.abc import Coroutine, Iterable
 from typing import Any, NoReturn, TypeVar
 
@@ -40,6 +41,13 @@ def fail(message: str) -> NoReturn:
     """Write an error to the standard error, and end with exit code 1."""
     _err.print(message, style="red")
     raise typer.Exit(1)
+
+
+def confirm(question: str) -> None:
+    """Ask a yes or no question; end with exit code 1 on a no, and where there is no terminal to ask on."""
+    if not sys.stdin.isatty():
+        fail(f"{question} The input is not a terminal, so this cannot be asked: give --yes to go ahead.")
+    typer.confirm(question, abort=True, err=True)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

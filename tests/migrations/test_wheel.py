@@ -61,7 +61,7 @@ def test_the_installed_command_goes_up_and_down(installed: Path, url: str, tmp_p
     assert _run(*command, "current", cwd=tmp_path, DATABASE_URL=url) == "no schema\n"
     assert _run(*command, "upgrade", cwd=tmp_path, DATABASE_URL=url) == f"{head} (head)\n"
     assert _run(*command, "check", "--url", url, cwd=tmp_path) == f"{head} (head): no difference\n"
-    assert _run(*command, "downgrade", "base", "--url", url, cwd=tmp_path) == "no schema\n"
+    assert _run(*command, "downgrade", "base", "--yes", "--url", url, cwd=tmp_path) == "no schema\n"
     _run(installed / "python", "-c", FROM_CODE, url, cwd=tmp_path)
     assert _run(*command, "current", cwd=tmp_path, DATABASE_URL=url) == f"{head} (head)\n"
 

@@ -1,6 +1,9 @@
 """The command, without a server."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -35,8 +38,42 @@ def test_up_check_down_and_stamp(url: str) -> None:
     assert _migrate("stamp", "0001", url=url).exit_code == 0
     assert _migrate("upgrade", url=url).stdout == f"{HEAD} (head)\n"
     assert _migrate("check", url=url).stdout == f"{HEAD} (head): no difference\n"
-    assert _migrate("downgrade", "-1", url=url).exit_code == 0
-    assert _migrate("downgrade", "base", url=url).stdout == "no schema\n"
+    assert _migrate("downgrade", "-1", "--yes", url=url).exit_code == 0
+    assert _migrate("downgrade", "base", "-y", url=url).stdout == "no schema\n"
+
+
+def test_without_a_terminal_a_downgrade_is_refused_and_drops_nothing(url: str) -> None:
+    assert _migrate("upgrade", url=url).exit_code == 0
+    refused = _migrate("downgrade", "base", url=url)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"Downgrade {url} from {HEAD} (head) to base? Tables and columns that only later")
+    assert refused.stderr.endswith("give --yes to go ahead.\n")
+    assert _migrate("check", url=url).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [("n", 1, f"{HEAD} (head)"), ("", 1, f"{HEAD} (head)"), ("y", 0, "no schema")]
+)
+def test_on_a_terminal_a_downgrade_asks_first(url: str, answer: str, code: int, left: str) -> None:
+    assert _migrate("upgrade", url=url).exit_code == 0
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, f"{answer}\n".encode())
+        command = [sys.executable, "-m", "axon_storage", "migrate", "downgrade", "base", "--url", url]
+        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=False)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert done.returncode == code, done.stderr
+    assert "[y/N]" in done.stderr
+    assert _migrate("current", url=url).stdout == f"{left}\n"
+
+
+def test_the_question_shows_neither_the_password_nor_options(tmp_path: Path) -> None:
+    asked = _migrate("downgrade", "base", "--url", f"sqlite://user:secret@/{tmp_path}/agents.db?key=hidden")
+    assert asked.exit_code == 1
+    assert "secret" not in asked.output
+    assert "hidden" not in asked.output
 
 
 @pytest.mark.parametrize("revision", ["[/x]", "[red]0001", "[link=http://host]x", ":smile:"])
