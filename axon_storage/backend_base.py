@@ -14,7 +14,7 @@ from axon_storage.model.ids import check_id
 from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save
 from axon_storage.model.rows import Recorded, Row, check_values
 from axon_storage.model.validation import id_range, operation_context, validate_fields, validate_page, validate_row
-from axon_storage.tenancy import check_tenant, current_tenant
+from axon_storage.tenancy import TenantFallback, check_tenant
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -24,11 +24,15 @@ class BackendBase(ABC):
     """Turns method arguments into checked requests, and executes them.
 
     A subclass implements :meth:`execute`, :meth:`transaction`, :meth:`is_healthy` and ``_close``. ``require_tenant``
-    refuses calls that name no tenant. ``tenant`` makes the object a view: all its calls are that tenant's.
+    refuses calls that name no tenant. ``tenant`` makes the object a view: all its calls are that tenant's. A
+    transaction shares the ``fallback`` of its storage.
     """
 
-    def __init__(self, *, require_tenant: bool = False, tenant: str | None = None) -> None:
-        self._require_tenant, self._tenant = require_tenant, tenant
+    def __init__(
+        self, *, require_tenant: bool = False, tenant: str | None = None, fallback: TenantFallback | None = None
+    ) -> None:
+        self._tenant = tenant
+        self._fallback = fallback or TenantFallback(required=require_tenant)
 
     # What a backend implements.
 
@@ -64,7 +68,12 @@ class BackendBase(ABC):
         That is the tenant of the view, else that of the enclosing :func:`axon_storage.tenant_scope`, else
         ``"default"``. With ``require_tenant`` there is no default: a :class:`TenantMismatchError`.
         """
-        return self._tenant or current_tenant(required=self._require_tenant)
+        return self._tenant or self._fallback.current_tenant()
+
+    @property
+    def tenant_fallback(self) -> TenantFallback:
+        """What chooses the tenant of a call that is made on no view."""
+        return self._fallback
 
     def for_tenant(self, tenant: str) -> Self:
         """Return a view of this storage in which every call is ``tenant``'s (1 to 64 characters).
@@ -73,6 +82,7 @@ class BackendBase(ABC):
         """
         view = copy(self)
         view._tenant = check_tenant(tenant)
+        self.tenant_fallback.note(tenant)
         return view
 
     async def close(self) -> None:

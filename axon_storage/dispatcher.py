@@ -12,6 +12,7 @@ from axon_storage.memory import InMemoryBackend
 from axon_storage.model.requests import Request
 from axon_storage.opening import OpenOptions, open_backend
 from axon_storage.repository import SqlRepository
+from axon_storage.tenancy import TenantFallback
 
 T = TypeVar("T")
 
@@ -56,6 +57,8 @@ class StorageDispatcher(StorageBackend):
         Calls in progress end on the previous backend.
         """
         previous, self._current.backend = self._current.backend, backend
+        if previous.tenant_fallback.named:
+            backend.tenant_fallback.named = True
         return previous
 
     @asynccontextmanager
@@ -71,6 +74,10 @@ class StorageDispatcher(StorageBackend):
 
     def current_tenant(self) -> str:
         return self._tenant or self.backend.current_tenant()
+
+    @property
+    def tenant_fallback(self) -> TenantFallback:
+        return self.backend.tenant_fallback
 
     def _iteration_backend(self) -> StorageBackend:
         return self.backend

@@ -74,7 +74,7 @@ class SqlRepository(StorageBackend):
                         is_healthy=self.is_healthy,
                         database=self._database,
                         tenant=self._tenant,
-                        require_tenant=self._require_tenant,
+                        fallback=self._fallback,
                     )
                 finally:
                     self._tasks_in_transaction.discard(task)

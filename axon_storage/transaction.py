@@ -9,6 +9,7 @@ from axon_storage.engine.open_transaction import OpenTransaction
 from axon_storage.errors import QueryError
 from axon_storage.model.requests import Request
 from axon_storage.sql.compiler import Compiler
+from axon_storage.tenancy import TenantFallback
 
 T = TypeVar("T")
 
@@ -27,9 +28,9 @@ class Transaction(StorageBackend):
         is_healthy: Callable[[], Awaitable[bool]],
         database: str,
         tenant: str | None,
-        require_tenant: bool,
+        fallback: TenantFallback,
     ) -> None:
-        super().__init__(require_tenant=require_tenant, tenant=tenant)
+        super().__init__(tenant=tenant, fallback=fallback)
         self._opened, self._compiler, self._is_healthy, self._database = opened, compiler, is_healthy, database
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:

@@ -1,7 +1,8 @@
 """Tenants: no method reaches another's rows, and none is taken for another."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,9 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import (
     AuditRow,
     CacheRow,
+    InMemoryBackend,
     SerializationError,
     SessionRow,
     SqlRepository,
+    StorageBackend,
+    StorageDispatcher,
     TenantMismatchError,
     TraceRow,
     tenant_scope,
@@ -151,3 +155,92 @@ async def test_tenant_ids_finds_a_tenant_by_any_table(repository: SqlRepository)
         await store(repository.for_tenant(f"tenant {number:02}"), sample(row_type, f"tenant {number:02}"))
     assert await repository.tenant_ids() == [f"tenant {number:02}" for number in range(len(ROW_TYPES))]
     assert await repository.for_tenant("tenant 03").tenant_ids() == await repository.tenant_ids()
+
+
+FELL_BACK = "a call without a tenant uses 'default', though this storage has served a named tenant"
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    records = [record for record in caplog.records if record.name.startswith("axon_storage")]
+    return [record.getMessage().partition(":")[0] for record in records if record.levelno == logging.WARNING]
+
+
+async def test_a_call_that_falls_back_after_a_named_tenant_is_logged_once(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dependency() -> Iterator[None]:
+        with tenant_scope("acme"):
+            yield
+
+    storage = SqlRepository(engine)
+    await storage.load_traces(1)
+    async with storage.transaction() as block:
+        await block.load_traces(1)
+    assert warnings(caplog) == []  # a storage that serves no named tenant
+    await storage.for_tenant("acme").load_traces(1)
+    generator = dependency()
+    await asyncio.to_thread(next, generator)  # as FastAPI runs a synchronous dependency
+    assert warnings(caplog) == []
+    await storage.save_trace(sample(TraceRow))  # the handler: the scope is not there
+    assert warnings(caplog) == [FELL_BACK]
+    await asyncio.to_thread(next, generator, None)
+    await storage.load_traces(1)
+    async with storage.transaction() as block:
+        await block.load_traces(1)
+    assert warnings(caplog) == [FELL_BACK]
+    assert await storage.tenant_ids() == ["default"]
+
+
+def by_view(storage: StorageBackend) -> None:
+    storage.for_tenant("acme")
+
+
+def by_scope(storage: StorageBackend) -> None:
+    with tenant_scope("acme"):
+        storage.current_tenant()
+
+
+def by_switch(storage: StorageBackend) -> None:
+    assert isinstance(storage, StorageDispatcher)
+    storage.for_tenant("acme")
+    storage.switch_to(InMemoryBackend())
+
+
+@pytest.mark.parametrize("names", [by_view, by_scope, by_switch])
+def test_a_dispatcher_and_its_backend_warn_together_once(
+    names: Callable[[StorageBackend], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = StorageDispatcher.in_memory()
+    names(storage)
+    for _ in range(2):
+        assert storage.current_tenant() == storage.backend.current_tenant() == "default"
+    assert warnings(caplog) == [FELL_BACK]
+
+
+async def test_a_transactions_view_names_a_tenant_for_its_storage(caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryBackend()
+    async with storage.transaction() as block:
+        block.for_tenant("acme")
+    assert storage.current_tenant() == "default"
+    assert warnings(caplog) == [FELL_BACK]
+
+
+def test_the_default_tenant_by_name_is_no_fallback(caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryBackend()
+    storage.for_tenant("default")
+    with tenant_scope("default"):
+        storage.current_tenant()
+    storage.current_tenant()  # nobody has named another
+    storage.for_tenant("acme")
+    assert storage.for_tenant("default").current_tenant() == "default"
+    with tenant_scope("default"):
+        storage.current_tenant()
+    assert warnings(caplog) == []
+
+
+def test_with_a_required_tenant_there_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryBackend(require_tenant=True)
+    storage.for_tenant("acme")
+    with pytest.raises(TenantMismatchError, match="no tenant"):
+        storage.current_tenant()
+    assert warnings(caplog) == []
