@@ -35,21 +35,21 @@ _scope: ContextVar[str | None] = ContextVar("axon_storage_tenant", default=None)
 def tenant_scope(tenant: str) -> Iterator[str]:
     """Make ``tenant`` (1 to 64 characters) the tenant of every call inside the block, and of tasks started there.
 
-    Inside a generator use ``for_tenant`` instead: Python keeps the scope for the generator's consumer too while the
-    generator is suspended, and for good where the consumer leaves it before its end. In a dependency of a web
-    framework use ``for_tenant`` too: a dependency that runs in a worker thread does not pass the scope on.
+    Inside a generator use ``for_tenant`` instead: while the generator is suspended, its scope applies to its consumer
+    too, and it stays if the consumer never finishes the generator. In a dependency of a web framework use
+    ``for_tenant`` as well: a dependency that runs in a worker thread does not pass the scope on.
     """
     token = _scope.set(check_tenant(tenant))
     try:
         yield tenant
     finally:
-        # an event loop closes an async generator that was left early in another context, which never had the scope
+        # An event loop closes an unfinished async generator in another context, where the scope was never set.
         with suppress(ValueError):
             _scope.reset(token)
 
 
 def current_tenant(*, required: bool = False) -> str:
-    """Give the scope's tenant, or the default one; where one is ``required``, that is a TenantMismatchError."""
+    """Return the scope's tenant, or the default one; with ``required``, no scope is a TenantMismatchError."""
     tenant = _scope.get()
     if tenant is None and required:
         raise TenantMismatchError("no tenant: use for_tenant() or tenant_scope()")
@@ -92,7 +92,7 @@ class TenantFallback:
 
 
 def check_tenant(tenant: str) -> str:
-    """Give back a tenant's name, or raise the SerializationError a row with it would raise."""
+    """Return a tenant's name; a name that a row could not have is a SerializationError."""
     try:
         return TENANT.check(tenant)
     except ValueError as refused:

@@ -16,10 +16,10 @@ import axon_storage
 from axon_storage import Retry, SqlRepository, StorageBackend, create_engine
 from axon_storage.engine import timeouts
 from axon_storage.engine.group_commit.queue import Queue
+from axon_storage.model.checks import MAX_ROW_BYTES
+from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
 from axon_storage.model.values import (
-    MAX_JSON_DEPTH,
-    MAX_ROW_BYTES,
     Boolean,
     Identifier,
     Integer,
