@@ -5,7 +5,7 @@ from importlib.metadata import version as _version
 from axon_storage.backend import StorageBackend
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.create import create_engine
-from axon_storage.engine.executor import Retry
+from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.errors import (
     InvalidArgumentError,

@@ -8,8 +8,8 @@ from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
-from axon_storage.engine.executor import DEFAULT_TIMEOUT, Retry
-from axon_storage.engine.timeouts import check_timeout
+from axon_storage.engine.retry import Retry
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
 from axon_storage.repository import SqlRepository

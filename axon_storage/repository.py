@@ -11,10 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.engine.create import engine_like
-from axon_storage.engine.executor import DEFAULT_TIMEOUT, Executor, Retry
-from axon_storage.engine.group_commit.scheduler import GroupCommit
+from axon_storage.engine.deadline import Deadline
+from axon_storage.engine.executor import Executor
+from axon_storage.engine.group_commit.commit import GroupCommit
+from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.open_transaction import open_transaction
-from axon_storage.engine.timeouts import GRACE_SECONDS, Wait
+from axon_storage.engine.retry import Retry
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
 from axon_storage.errors import QueryError
 from axon_storage.model.ids import Clock
 from axon_storage.model.requests import Request, WriteRequest
@@ -50,7 +53,7 @@ class SqlRepository(StorageBackend):
         super().__init__(require_tenant=require_tenant)
         self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
         self._compiler = Compiler(self._executor.dialect, clock)
-        self._group = GroupCommit(self._executor, self._compiler, enabled=group_commit)
+        self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
         self._probes: set[asyncio.Task[bool]] = set()
         self._tasks_in_transaction: set[asyncio.Task[object] | None] = set()
@@ -58,13 +61,18 @@ class SqlRepository(StorageBackend):
     @property
     def engine(self) -> AsyncEngine:
         """The engine that the repository was given."""
-        return self._executor.connections.owner
+        return self._executor.connections.host_engine
+
+    @property
+    def group_commit(self) -> Scheduler:
+        """The state of group commit: the queue with its limits, and the batches in flight."""
+        return self._writes.scheduler
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
         self._refuse_outer_write("transaction")
         task = asyncio.current_task()
-        with self._group.beside_transaction():
+        with self._writes.beside_transaction():
             async with open_transaction(self._executor) as opened:
                 self._tasks_in_transaction.add(task)
                 try:
@@ -94,7 +102,7 @@ class SqlRepository(StorageBackend):
         match request:
             case WriteRequest():
                 self._refuse_outer_write(request.operation)
-                return await self._group.write(self._compiler.prepare(request))
+                return await self._writes.write(self._compiler.prepare(request))
             case _:
                 unit = self._compiler.compile(request)
                 if unit.writes:
@@ -103,7 +111,7 @@ class SqlRepository(StorageBackend):
 
     async def _probe(self) -> bool:
         engine = engine_like(self._executor.engine)
-        with Wait().at_most(_HEALTH_SECONDS):
+        with Deadline(_HEALTH_SECONDS):
             try:
                 async with engine.connect() as connection:
                     return not await schema.is_behind(connection)
@@ -120,17 +128,17 @@ class SqlRepository(StorageBackend):
             raise QueryError(message, operation=operation)
 
     def _describe(self) -> list[str]:
-        return [self._database, "closed" if self._executor.is_closed else "open"]
+        return [self._database, "closed" if self._executor.lifecycle.is_closed else "open"]
 
     async def _close(self) -> None:
-        self._executor.refuse_inside_transaction()
-        if self._executor.is_forked():  # the writes in progress are the parent process's
+        self._executor.lifecycle.check_outside_call()
+        if self._executor.lifecycle.is_forked:  # the writes in progress are the parent process's
             await self._executor.close()
             return
-        await self._group.close()
+        await self._writes.close()
         await self._executor.close()
         if self._probes:
-            await asyncio.wait(self._probes, timeout=GRACE_SECONDS)
+            await asyncio.wait(self._probes, timeout=self._executor.grace_seconds)
 
 
 def _without_secrets(url: URL) -> str:

@@ -1,4 +1,4 @@
-"""The steps of a transaction on one connection: connect, begin, commit, roll back, return."""
+"""The steps of a transaction on one connection: connect, begin, commit, roll back, return to the pool."""
 
 import asyncio
 from typing import Any
@@ -14,56 +14,63 @@ from axon_storage.engine.create import (
     mark_clean,
     without_host_options,
 )
-from axon_storage.engine.timeouts import Wait
+from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.errors import StorageConnectionError
 
 
 class Connections:
-    """Takes connections of an engine through a transaction. The methods run in a greenlet of SQLAlchemy's."""
+    """Takes connections from an engine, and begins and rolls back transactions on them.
+
+    ``host_engine``: the engine as it was given. ``engine``: the same without the host's execution options. The methods
+    run in a greenlet of SQLAlchemy's.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.dialect = attach_events(engine)
-        self.engine, self.owner = without_host_options(engine), engine
+        self.engine, self.host_engine = without_host_options(engine), engine
         self._has_connected = False
-        self._reads, self._writes = self.options(writes=False), self.options(writes=True)
+        self._read_options, self._write_options = self.options(writes=False), self.options(writes=True)
 
     def options(self, *, writes: bool) -> dict[str, Any]:
-        """The execution options of a connection whose transactions write, or only read."""
+        """Return the execution options of a transaction that writes, or of one that only reads."""
         return {**self.dialect.transaction_options, **(self.dialect.write_options if writes else {})}
 
-    def connect(self, wait: Wait, *, group: bool = False) -> Connection:
-        """Take a connection of the pool, or with ``group`` one of those that only group commits use.
+    def connect(self, deadline: Deadline, *, group: bool = False) -> Connection:
+        """Take a connection from the pool, or with ``group`` from the pool of group commits.
 
-        What a driver makes of an address or option that it cannot use is a StorageConnectionError.
+        An address or option that the driver cannot use is a StorageConnectionError.
         """
-        wait.what = "a connection"
-        # A database with one writer at a time needs no further connection: its writers take turns before they connect.
-        # And an engine's first connection must be its pool's: with that, SQLAlchemy learns what it has to know.
-        separate = group and self._has_connected and not self.dialect.serial_writes
+        deadline.waiting_for = CONNECTION
+        # With one writer at a time no further connection is needed: the writers wait for the write lock before they
+        # connect. And the first connection of an engine must come from its own pool, because SQLAlchemy asks that
+        # connection for the server's version and settings.
+        use_group_pool = group and self._has_connected and not self.dialect.serial_writes
         engine = self.engine.sync_engine
         try:
             connection = (
-                connect_for_group(engine, self.owner.sync_engine, self.dialect) if separate else engine.connect()
+                connect_for_group(engine, self.host_engine.sync_engine, self.dialect)
+                if use_group_pool
+                else engine.connect()
             )
         except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError):  # as an unacceptable certificate is
+            if isinstance(error, OSError):  # such as a certificate that is not accepted
                 raise
             reason = str(error).partition("\n")[0][:80]
             raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
-        wait.what, self._has_connected = "the database", True
+        deadline.waiting_for, self._has_connected = DATABASE, True
         return connection
 
     def begin(self, connection: Connection, *, writes: bool, group: bool = False) -> None:
-        """Begin a transaction; that of a group commit waits for locks only briefly."""
-        # not options of the engine: SQLAlchemy would set its isolation level by an event, and then ask at each step of
-        # every call who listens
-        connection.execution_options(**(self._writes if writes else self._reads))
+        """Begin a transaction; with ``group``, one that waits for locks only briefly."""
+        # Not as options of the engine: SQLAlchemy would set the isolation level in an event listener, and look for
+        # listeners at each step of every call.
+        connection.execution_options(**(self._write_options if writes else self._read_options))
         connection.begin()
         if group:
             begin_for_group(connection, self.dialect)
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
-        """Undo; give up a connection that the error speaks of, such as one to a server that is read-only now."""
+        """Roll back; discard the connection if the error says it is unusable, as when its server became read-only."""
         cause = self.dialect.driver_error(error)
         if self.dialect.is_driver_error(cause) and self.dialect.classify_error(cause).connection:
             connection.invalidate()
@@ -71,7 +78,7 @@ class Connections:
 
 
 def commit(connection: Connection) -> None:
-    """Commit, and note that nothing is left to roll back."""
+    """Commit, and record that nothing is left to roll back."""
     connection.commit()
     mark_clean(connection)
 

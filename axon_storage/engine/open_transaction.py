@@ -1,7 +1,17 @@
-"""An open transaction: one connection, one call at a time, each step bounded in time."""
+"""OpenTransaction: a transaction that stays open between calls.
+
+Rules:
+
+1. It has one connection, and runs one call at a time, in the order in which they are made.
+2. After the first failed call it refuses all further calls, and its end is a rollback.
+3. Until its first call has ended, nothing has been done in it. So its opening, and then its first call, are retried on
+   another connection after a transient failure, such as an idle connection that the server has closed. Later calls
+   are never retried.
+4. Each step (the opening, each call, COMMIT) has a deadline. The rollback has the grace time.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
@@ -10,8 +20,8 @@ from sqlalchemy import Connection
 from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.engine.connections import commit, return_to_pool
-from axon_storage.engine.executor import COMMIT, Executor, run_in_transaction
-from axon_storage.engine.timeouts import GRACE_SECONDS, Wait, finished
+from axon_storage.engine.deadline import COMMIT, DATABASE, Deadline
+from axon_storage.engine.executor import Executor
 from axon_storage.errors import QueryError, StorageError
 from axon_storage.sql.unit_of_work import UnitOfWork
 
@@ -19,23 +29,20 @@ T = TypeVar("T")
 
 OPERATION = "transaction"
 
+_EARLIER_CALLS, _LAST_CALL = "the transaction's earlier calls", "the transaction's last call"
+
 
 class OpenTransaction:
-    """A transaction that calls can be run in, one at a time; after the first failure it takes no more.
-
-    Until its first call has ended, nothing has been done in it. That call, as the opening, is therefore run again on
-    another connection after a transient failure, such as a pooled connection that the server has closed. Later calls
-    are never run again.
-    """
+    """A transaction that calls are run in, one at a time; :func:`open_transaction` opens and ends it."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor, self._connections = executor, executor.connections
         self._connection: Connection | None = None
-        self._begun = False
-        self._turn = asyncio.Lock()
+        self._call_lock = asyncio.Lock()
+        self._call_deadline: Deadline | None = None
+        self._has_run_a_call = False
         self._failure: BaseException | None = None
         self._over = False
-        self._call: Wait | None = None
 
     @property
     def is_over(self) -> bool:
@@ -43,85 +50,89 @@ class OpenTransaction:
         return self._over
 
     async def run(self, operation: str, unit: UnitOfWork[T]) -> T:
-        """Run one call's work."""
-        wait = Wait("the transaction's earlier calls")
-        with self._executor.translate_errors(operation), wait.at_most(self._executor.seconds_of_a_call()):
-            async with self._turn:
-                if self._over:
-                    raise QueryError("this transaction is over")
-                if self._failure is not None:
-                    raise QueryError("an earlier call in this transaction failed") from self._failure
-                self._call, wait.what = wait, "the database"
+        """Run the unit of work of one call."""
+        deadline = self._executor.deadline(waiting_for=_EARLIER_CALLS)
+        with self._executor.translate_errors(operation), deadline:
+            async with self._call_lock:
+                self._check_usable()
+                self._call_deadline, deadline.waiting_for = deadline, DATABASE
                 try:
-                    return await self._run(operation, unit, wait)
+                    if self._has_run_a_call:
+                        return await greenlet_spawn(unit.run, self._connection)
+                    return await self._run_first_call(operation, unit, deadline)
                 except BaseException as failure:
                     self._failure = failure
                     raise
                 finally:
-                    self._call = None
+                    self._call_deadline = None
 
-    async def _run(self, operation: str, unit: UnitOfWork[T], wait: Wait) -> T:
-        if self._begun:
-            assert self._connection is not None  # noqa: S101  # only a first call gives it back
-            return await run_in_transaction(self._connection, unit)
+    def _check_usable(self) -> None:
+        if self._over:
+            raise QueryError("this transaction is over")
+        if self._failure is not None:
+            raise QueryError("an earlier call in this transaction failed") from self._failure
+
+    async def _run_first_call(self, operation: str, unit: UnitOfWork[T], deadline: Deadline) -> T:
+        """Run a call, and again on a new connection after a transient failure."""
 
         async def attempt() -> T:
             with self._executor.translate_errors(operation):
-                connection = self._connection or await self._open(wait)
+                connection = self._connection or await self._begin(deadline)
                 try:
-                    return await run_in_transaction(connection, unit)
+                    return await greenlet_spawn(unit.run, connection)
                 except BaseException as error:
-                    await self._roll_back(error)
+                    await self._discard_connection(error)
                     raise
 
         result = await self._executor.retry(attempt)
-        self._begun = True
+        self._has_run_a_call = True
         return result
 
-    async def open(self, wait: Wait) -> None:
+    async def open(self, deadline: Deadline) -> None:
         """Connect and begin."""
 
         async def attempt() -> None:
             with self._executor.translate_errors(OPERATION):
-                await self._open(wait)
+                await self._begin(deadline)
 
         await self._executor.retry(attempt)
 
-    async def commit(self, wait: Wait) -> None:
-        """Commit, unless a call has failed."""
+    async def commit(self, deadline: Deadline) -> None:
+        """Wait for the last call, then commit; raise if a call has failed."""
         self._over = True
-        wait.what = "the transaction's last call"
-        async with self._turn:
+        deadline.waiting_for = _LAST_CALL
+        async with self._call_lock:
             pass
         if self._failure is not None:
             raise QueryError("rolled back: a call in it had failed") from self._failure
         if self._connection is not None:
-            wait.what, wait.committing = COMMIT, True
-            await finished(greenlet_spawn(commit, self._connection), wait)
+            deadline.waiting_for, deadline.committing = COMMIT, True
+            await deadline.shield(greenlet_spawn(commit, self._connection))
             connection, self._connection = self._connection, None
             await return_to_pool(connection)
 
-    async def roll_back(self, error: BaseException, wait: Wait) -> None:
-        """Roll back for an error that ended the transaction; a call that is under way is ended first."""
+    async def roll_back(self, error: BaseException, deadline: Deadline) -> None:
+        """End the call in progress, then roll back because of an error."""
         self._over = True
-        if self._call is not None:
-            self._call.expire()
+        if self._call_deadline is not None:
+            self._call_deadline.expire()
         try:
-            await finished(self._turn.acquire(), wait)
+            await deadline.shield(self._call_lock.acquire())
         finally:
-            await self._roll_back(error)
-        self._turn.release()
+            await self._discard_connection(error)
+        self._call_lock.release()
 
-    async def _open(self, wait: Wait) -> Connection:
-        self._connection = await greenlet_spawn(self._connections.connect, wait)
+    async def _begin(self, deadline: Deadline) -> Connection:
+        self._connection = await greenlet_spawn(self._connections.connect, deadline)
         try:
             await greenlet_spawn(partial(self._connections.begin, self._connection, writes=True))
         except BaseException as error:
-            await self._roll_back(error)
+            await self._discard_connection(error)
             raise
         return self._connection
 
-    async def _roll_back(self, error: BaseException) -> None:
+    async def _discard_connection(self, error: BaseException) -> None:
+        """Roll back because of an error, and return the connection to its pool."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -132,30 +143,20 @@ class OpenTransaction:
 
 @asynccontextmanager
 async def open_transaction(executor: Executor) -> AsyncIterator[OpenTransaction]:
-    """Open a transaction for the block: committed at its end, rolled back if it raises.
-
-    The opening and the COMMIT each take at most as long as a call, the rollback :data:`GRACE_SECONDS`.
-    """
+    """Open a transaction for a block: committed at the end of the block, rolled back if the block raises."""
+    translated = partial(executor.translate_errors, OPERATION)
     async with AsyncExitStack() as stack:
-        stack.enter_context(executor.tracked(OPERATION))
+        stack.enter_context(executor.lifecycle.call(OPERATION))
         transaction, seconds = OpenTransaction(executor), executor.seconds_of_a_call()
-
-        async def open_(wait: Wait) -> None:
-            await stack.enter_async_context(executor.write_lock(wait))
-            await transaction.open(wait)
-
         try:
-            await _bounded(executor, open_, seconds)
+            with translated(), executor.deadline(seconds) as deadline:
+                await stack.enter_async_context(executor.write_lock(deadline))
+                await transaction.open(deadline)
             yield transaction
-            await _bounded(executor, transaction.commit, seconds)
+            with translated(), executor.deadline(seconds) as deadline:
+                await transaction.commit(deadline)
         except BaseException as error:
-            # report the error that ended the block, not a failure of its rollback
-            with suppress(StorageError):
-                await _bounded(executor, partial(transaction.roll_back, error), GRACE_SECONDS)
+            # Report the error that ended the block, not a failure of its rollback.
+            with suppress(StorageError), translated(), executor.deadline(executor.grace_seconds) as deadline:
+                await transaction.roll_back(error, deadline)
             raise
-
-
-async def _bounded(executor: Executor, step: Callable[[Wait], Awaitable[None]], seconds: float) -> None:
-    wait = Wait()
-    with executor.translate_errors(OPERATION), wait.at_most(seconds):
-        await step(wait)

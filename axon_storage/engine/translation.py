@@ -1,4 +1,4 @@
-"""From a driver's errors to the errors of this package."""
+"""Translation of the driver's errors into the errors of this package."""
 
 import asyncio
 from types import TracebackType
@@ -11,15 +11,15 @@ from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 
 
 class BusyError(StorageConnectionError):
-    """A wait within this process that took all its time: the caller may try again, the executor does not."""
+    """A wait for other calls of this process timed out. It is transient, but the executor does not retry it."""
 
 
 class LockTimeoutError(QueryError):
     """A group commit met a lock that did not become free within the short lock time-out of group commits."""
 
 
-class translate_errors:  # noqa: N801  # reads as the word it is in a with statement
-    """A context in which every error of the driver becomes one of this package, naming the operation.
+class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
+    """A context manager that turns the driver's errors into errors of this package that name the operation.
 
     With ``group``, a lock time-out becomes a :class:`LockTimeoutError`.
     """
@@ -34,7 +34,7 @@ class translate_errors:  # noqa: N801  # reads as the word it is in a with state
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception) and _cancellations() > self._cancellations:
-            # the driver met another error while it handled the cancellation, and raised only that
+            # The driver met another error while it handled a cancellation, and raised only that error.
             raise asyncio.CancelledError from error
         if isinstance(error, StorageError):
             error.operation = error.operation or self._operation
@@ -45,22 +45,22 @@ class translate_errors:  # noqa: N801  # reads as the word it is in a with state
                 raise translated from cause
 
     def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
-        """Give the error of this package for one from below, and the driver's own to keep as its cause."""
+        """Return the error of this package for another one, or None, and the driver's error to keep as its cause."""
         if isinstance(error, UnsupportedServer):
             return StorageConnectionError(str(error)), None
         if isinstance(error, PoolTimeoutError):
             return BusyError("no connection of the pool came free in time", transient=True), None
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
-            return self._of_driver(error, cause), cause
-        if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: nobody wraps these
+            return self._translate_driver_error(error, cause), cause
+        if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: drivers do not wrap these
             reason = f"{type(error).__name__}: {error.strerror or 'no answer'}"
             return StorageConnectionError(reason, transient=True), error
         if isinstance(error, SQLAlchemyError):
             return QueryError(type(error).__name__), error.__cause__
         return None, None
 
-    def _of_driver(self, error: Exception, cause: BaseException) -> StorageError:
+    def _translate_driver_error(self, error: Exception, cause: BaseException) -> StorageError:
         invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
         error_class = self._dialect.classify_error(cause, invalidated=invalidated)
         kind: type[StorageError] = StorageConnectionError if error_class.connection else QueryError
@@ -71,6 +71,6 @@ class translate_errors:  # noqa: N801  # reads as the word it is in a with state
 
 
 def _cancellations() -> int:
-    """How often the running task has been asked to end."""
+    """Return how often the running task has been cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

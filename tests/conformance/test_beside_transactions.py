@@ -207,13 +207,13 @@ async def test_transactions_that_hold_every_connection_do_not_wait_for_the_write
 @no_brief_lock_wait
 async def test_the_writers_of_a_locked_row_take_no_room_and_no_time_from_others(engine: AsyncEngine) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
-    storage._group.blocked.max_rows = 10
+    storage.group_commit.queue.blocked_capacity.max_rows = 10
     async with asyncio.timeout(60), elsewhere.transaction() as holder:
         await save(holder, "locked")
         waiting = start(*(save(storage, "locked", str(number)) for number in range(50)))
         for turn in range(20):
             await asyncio.gather(*(save(storage, f"{turn} {number}") for number in range(20)))
-            assert storage._group.blocked.rows <= 10
+            assert storage.group_commit.queue.blocked_capacity.rows <= 10
         assert not any(call.done() for call in waiting)
     await asyncio.gather(*waiting)
     assert await value_of(storage, "locked") == "49"
@@ -231,14 +231,17 @@ async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine
             with pytest.raises(StorageConnectionError, match=r"not done .* for an earlier write of the same row$"):
                 await save(storage, "locked")
             if group_commit:
-                storage._group.blocked.max_rows = 1
+                storage.group_commit.queue.blocked_capacity.max_rows = 1
                 [second] = start(save(storage, "locked"))
                 await asyncio.sleep(0)
                 with pytest.raises(StorageConnectionError, match=r"not done .* for room in the queue$"):
                     await save(storage, "locked")
                 await asyncio.gather(second, return_exceptions=True)
     await first
-    assert (storage._group.blocked.rows, storage._group.blocked.bytes) == (0, 0)
+    assert (storage.group_commit.queue.blocked_capacity.rows, storage.group_commit.queue.blocked_capacity.bytes) == (
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("target", ["postgresql"])
@@ -294,7 +297,7 @@ async def test_a_write_that_waits_for_room_behind_a_locked_rows_writers_goes_on_
     engine: AsyncEngine,
 ) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
-    storage._group.blocked.max_rows = 2
+    storage.group_commit.queue.blocked_capacity.max_rows = 2
     async with asyncio.timeout(60), elsewhere.transaction() as holder:
         await save(holder, "locked")
         locked = start(*(save(storage, "locked") for _ in range(4)))
@@ -310,7 +313,7 @@ async def test_an_engine_that_its_host_disposes_of_leaves_no_connection_open(url
     async with storage_with(url) as storage:
         for turn in range(3):
             await asyncio.gather(*(save(storage, f"{turn} {number}") for number in range(50)))
-            await storage._executor.engine.dispose()
+            await storage.engine.dispose()
             gc.collect()  # which warns of a connection that was not closed
         assert len(await storage.load_sessions("s")) == 150
 

@@ -23,7 +23,6 @@ from axon_storage import (
     new_id,
     operation_timeout,
 )
-from axon_storage.engine.group_commit import scheduler
 from tests.samples import sample
 
 CALLS = 64
@@ -183,7 +182,10 @@ async def test_callers_that_give_up_harm_no_neighbour(repository: SqlRepository,
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1::2])
     assert await sources(repository) == sorted(map(str, range(0, CALLS, 2)))  # they were forgotten in the queue
     assert len(seen) <= 3
-    assert (repository._group.ready.rows, repository._group.ready.bytes) == (0, 0)
+    assert (repository.group_commit.queue.ready_capacity.rows, repository.group_commit.queue.ready_capacity.bytes) == (
+        0,
+        0,
+    )
 
 
 async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: AsyncEngine) -> None:
@@ -199,7 +201,7 @@ async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: Asy
 
 
 async def test_callers_wait_for_room_in_a_full_queue(repository: SqlRepository) -> None:
-    queue, fullest = repository._group.ready, 0
+    queue, fullest = repository.group_commit.queue.ready_capacity, 0
     queue.max_rows = 10
     calls = appends(repository, range(CALLS))
     while not all(call.done() for call in calls):
@@ -211,7 +213,7 @@ async def test_callers_wait_for_room_in_a_full_queue(repository: SqlRepository) 
 
 
 async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(repository: SqlRepository) -> None:
-    repository._group.ready.max_rows = 4
+    repository.group_commit.queue.ready_capacity.max_rows = 4
     calls = appends(repository, range(CALLS))
     await asyncio.sleep(0)
     for call in calls[10::2]:
@@ -303,22 +305,12 @@ async def _saves_and_waits_for(repository: SqlRepository, other: "asyncio.Task[A
 
 
 @held_up_on_sqlite
-async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(
-    repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks, look = 0, scheduler.GroupCommit._next_batch
-
-    def counted(group: scheduler.GroupCommit) -> Any:
-        nonlocal looks
-        looks += 1
-        return look(group)
-
-    monkeypatch.setattr(scheduler.GroupCommit, "_next_batch", counted)
+async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as block:
         await block.save_session(sample(SessionRow))
         calls = [asyncio.create_task(repository.save_session(sample(SessionRow))) for _ in range(3)]
         await asyncio.sleep(0.5)
-        assert looks < 20
+        assert repository.group_commit.batches_started < 20
     await asyncio.gather(*calls)
 
 
@@ -362,9 +354,9 @@ async def test_a_storage_whose_tasks_were_cancelled_leaves_nobody_waiting_goes_o
             calls = appends(repository, range(CALLS))
             for _ in range(1 + steps % 5):
                 await asyncio.sleep(0)
-            while not repository._group._batches and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
+            while not repository.group_commit.in_flight and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
                 await asyncio.sleep(0)
-            for task in [*repository._group._batches, *(calls if callers_too else [])]:
+            for task in [*repository.group_commit.in_flight, *(calls if callers_too else [])]:
                 task.cancel()
             await asyncio.wait(calls)
         await asyncio.gather(*appends(repository, range(CALLS)))

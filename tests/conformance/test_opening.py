@@ -197,7 +197,7 @@ async def test_a_sqlite_file_that_sorts_otherwise_is_refused(tmp_path: Path) -> 
 async def test_each_connection_to_a_sqlite_file_syncs_every_commit(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
         assert isinstance(storage.backend, SqlRepository)
-        async with storage.backend._executor.engine.connect() as connection:
+        async with storage.backend.engine.connect() as connection:
             assert (await connection.execute(text("PRAGMA synchronous"))).scalar() == 2  # FULL
             assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
 

@@ -117,19 +117,19 @@ async def _succeeds(storage: SqlRepository) -> None:
 
 
 async def _fails(storage: SqlRepository) -> None:
-    async with storage._executor.engine.begin() as connection:
+    async with storage.engine.begin() as connection:
         await connection.execute(text("ALTER TABLE event_history RENAME TO elsewhere"))
     try:
         with pytest.raises(QueryError):
             await storage.append_event(sample(EventRow))
     finally:
-        async with storage._executor.engine.begin() as connection:
+        async with storage.engine.begin() as connection:
             await connection.execute(text("ALTER TABLE elsewhere RENAME TO event_history"))
 
 
 async def _has_set_an_isolation_level(storage: SqlRepository) -> None:
     for level in ("AUTOCOMMIT", "SERIALIZABLE"):
-        async with storage._executor.engine.connect() as connection:
+        async with storage.engine.connect() as connection:
             await connection.execution_options(isolation_level=level)
             await connection.execute(text("SELECT 1"))
 

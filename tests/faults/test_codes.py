@@ -25,7 +25,8 @@ from axon_storage import (
     schema,
 )
 from axon_storage.dialects.base import execute
-from axon_storage.engine.executor import Executor, Retry
+from axon_storage.engine.executor import Executor
+from axon_storage.engine.retry import Retry
 from tests.faults.private import server
 from tests.samples import sample
 from tests.servers.process import Process

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SessionRow, SqlRepository, create_engine
-from axon_storage.engine.executor import Retry
+from axon_storage.engine.retry import Retry
 from tests.databases import Databases
 from tests.samples import sample
 

@@ -18,7 +18,7 @@ from axon_storage import (
     operation_timeout,
     schema,
 )
-from axon_storage.engine import timeouts
+from axon_storage.engine.executor import Executor
 from tests.faults.private import server
 from tests.samples import sample
 
@@ -95,7 +95,7 @@ async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str)
 
 
 async def test_a_commit_whose_answer_was_lost_comes_before_a_later_save(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(Executor, "grace_seconds", 0.3)
     with server("postgresql") as (_, url):
         await schema.upgrade(url)
         engine = create_engine(url, pool_size=1)

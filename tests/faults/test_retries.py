@@ -94,7 +94,7 @@ async def test_the_first_call_of_a_transaction_is_run_again_and_no_later_one(url
 async def _attempts(storage: SqlRepository) -> int:
     """How often a call tries to connect before it fails."""
     attempts: list[object] = []
-    event.listen(storage._executor.engine.sync_engine, "do_connect", lambda *arguments: attempts.append(arguments))
+    event.listen(storage.engine.sync_engine, "do_connect", lambda *arguments: attempts.append(arguments))
     async with storage:
         with pytest.raises(StorageConnectionError) as refused:
             await storage.load_daemons()

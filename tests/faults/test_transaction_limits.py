@@ -22,7 +22,7 @@ from axon_storage import (
     open_storage,
     operation_timeout,
 )
-from axon_storage.engine import timeouts
+from axon_storage.engine.executor import Executor
 from tests.faults.proxy import Proxy
 from tests.samples import sample
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(Executor, "grace_seconds", 0.5)
 
 
 async def test_a_commit_that_is_not_answered_is_given_up_and_the_storage_closes(url: str) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 import axon_storage
 from axon_storage import Retry, SqlRepository, StorageBackend, create_engine
-from axon_storage.engine import timeouts
-from axon_storage.engine.group_commit.queue import Queue
+from axon_storage.engine.executor import Executor
+from axon_storage.engine.group_commit.capacity import Capacity
 from axon_storage.model.checks import MAX_ROW_BYTES
 from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
@@ -179,11 +179,11 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "`retry_attempts`, the first one counted": f"{Retry().attempts}",
         "`retry_deadline`": f"{Retry().deadline:g} s",
         "`operation_timeout`": f"{storage['operation_timeout'].default:g} s",
-        "more time for a COMMIT under way": f"{timeouts.GRACE_SECONDS:g} s",
+        "more time for a COMMIT under way": f"{Executor.grace_seconds:g} s",
         "`pool_size`": f"{engine['pool_size'].default}",
         "`max_overflow`": f"{engine['max_overflow'].default}",
-        "queued rows": f"{Queue().max_rows:,}",
-        "queued bytes": f"{Queue().max_bytes / 2**20:g} MiB",
+        "queued rows": f"{Capacity().max_rows:,}",
+        "queued bytes": f"{Capacity().max_bytes / 2**20:g} MiB",
         "text and JSON of one row": f"{MAX_ROW_BYTES / 2**20:g} MiB",
         "levels of JSON": f"{MAX_JSON_DEPTH}",
         "`page_size` of an iterator": f"{iterator['page_size'].default}",

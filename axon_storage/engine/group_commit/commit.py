@@ -1,0 +1,112 @@
+"""GroupCommit: commits the writes of callers. This module is what a caller's task does.
+
+Rules:
+
+1. A write that finds no other in progress is committed in its caller's own task. Others are queued, and the scheduler
+   sends them in batches.
+2. Whoever holds a row lock or a connection never waits in this process for somebody who may have to wait for one. So a
+   ``transaction()`` waits for no batch, and where the two meet, the database orders them as any two transactions.
+   Batches have connections that ``transaction()`` cannot take, and a queued write holds nothing.
+3. No write outlives its call. A call that is cancelled or times out returns after its write was taken out of the
+   queue, was rolled back, has committed, or its connection was closed before the COMMIT was sent. If the answer to a
+   COMMIT is lost, the server may still carry it out, but it holds the row locks until then, so that it comes before
+   every later write of those rows.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from axon_storage.engine.executor import Executor
+from axon_storage.engine.group_commit.batch import QueuedWrite
+from axon_storage.engine.group_commit.scheduler import EARLIER_WRITE, Scheduler
+from axon_storage.engine.group_commit.sending import Sender
+from axon_storage.engine.lifecycle import CLOSED
+from axon_storage.errors import StorageConnectionError
+from axon_storage.sql.compiler import Compiler
+from axon_storage.sql.writes import PreparedWrite
+
+T = TypeVar("T")
+
+_ROOM = "room in the queue"
+
+
+class GroupCommit:
+    """Commits writes: a lone one at once, concurrent ones in batches.
+
+    ``enabled``: False gives each write a transaction of its own; writes of one row still wait for each other.
+    ``scheduler``: the state of all queued writes and batches, with its limits as public fields.
+    """
+
+    def __init__(self, executor: Executor, compiler: Compiler, *, enabled: bool) -> None:
+        self._executor, self._compiler, self._enabled = executor, compiler, enabled
+        self._sender = Sender(executor, compiler)
+        self.scheduler = Scheduler(self._sender, serial_writes=executor.dialect.serial_writes)
+        self._calls = 0
+        self._closed = False
+        self._idle = asyncio.Event()
+
+    async def write(self, write: PreparedWrite[T]) -> T:
+        """Commit a write, and return its result."""
+        loop = self._executor.lifecycle.check_usable(write.operation)
+        if self._closed:
+            raise StorageConnectionError(CLOSED, operation=write.operation)
+        seconds = self._executor.seconds_of_a_call()
+        queued = QueuedWrite(write, seconds, loop.time() + seconds)
+        alone = not self._calls
+        self._calls += 1
+        self.scheduler.register(queued)
+        result: T
+        try:
+            if alone or not self._enabled:
+                result = await self._commit_alone(queued, loop)
+            else:
+                capacity = self.scheduler.queue.capacity_for(queued)
+                if capacity.is_full:
+                    queued.wakeup = loop.create_future()
+                    await self._executor.with_timeout(write.operation, capacity.wait(queued.wakeup), waiting_for=_ROOM)
+                result = await self.scheduler.enqueue(queued, loop)
+        except asyncio.CancelledError:
+            await self._end_batch_of(queued)
+            raise
+        finally:
+            self._calls -= 1
+            self.scheduler.leave(queued)
+            if self._closed and not self._calls:
+                self._idle.set()
+        return result
+
+    @contextmanager
+    def beside_transaction(self) -> Iterator[None]:
+        """Count an open ``transaction()``, which batches must not draw into a deadlock."""
+        self._sender.open_transactions += 1
+        try:
+            yield
+        finally:
+            self._sender.open_transactions -= 1
+
+    async def close(self) -> None:
+        """Refuse further writes, and wait for those in progress."""
+        self._closed = True
+        if self._calls:
+            await self._idle.wait()
+        while self.scheduler.in_flight:  # a task outlives its callers by a moment
+            await asyncio.wait(self.scheduler.in_flight)
+
+    async def _commit_alone(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> Any:
+        """Commit a write in its caller's own task, after the earlier writes of its rows."""
+        operation, seconds = queued.write.operation, queued.seconds
+        if queued.before:
+            queued.wakeup = loop.create_future()
+            await self._executor.with_timeout(operation, queued.wakeup, waiting_for=EARLIER_WRITE)
+            seconds = queued.deadline - loop.time()
+        unit = self._compiler.single(queued.write)
+        return await self._executor.run(operation, unit, deadline=self._executor.deadline(seconds))
+
+    async def _end_batch_of(self, queued: QueuedWrite) -> None:
+        """After a cancellation, cancel the batch that sends the write, and wait until it has ended."""
+        while (batch := queued.batch) is not None and not queued.ended:
+            batch.cancel_soon()
+            with suppress(asyncio.CancelledError):  # the caller raises its own
+                await batch.done.wait()

@@ -1,0 +1,44 @@
+"""Deadlines: the time-outs of queued writes.
+
+Writes are sorted into sets, one for each tenth of a second, and one timer looks at the sets. A timer of the event loop
+for each write would take longer than everything else that a queued write needs.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from axon_storage.engine.group_commit.batch import QueuedWrite
+
+_TICKS = 10  # in a second
+
+
+class Deadlines:
+    """Calls ``expire`` for each write whose deadline has passed, at most a tenth of a second late."""
+
+    def __init__(self, expire: Callable[[QueuedWrite], None]) -> None:
+        self._expire = expire
+        self._expiring: dict[int, set[QueuedWrite]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch a write."""
+        tick = int(queued.deadline * _TICKS) + 1
+        expiring = self._expiring.get(tick)
+        if expiring is None:
+            expiring = self._expiring[tick] = set()
+        expiring.add(queued)
+        queued.expiring = expiring
+        if self._timer is None:
+            self._timer = loop.call_later(1 / _TICKS, self._tick, loop)
+
+    def remove(self, queued: QueuedWrite) -> None:
+        """Stop watching a write."""
+        if queued.expiring is not None:
+            queued.expiring.discard(queued)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time() * _TICKS
+        for tick in [tick for tick, expiring in self._expiring.items() if tick <= now or not expiring]:
+            for queued in self._expiring.pop(tick):
+                self._expire(queued)
+        self._timer = loop.call_later(1 / _TICKS, self._tick, loop) if self._expiring else None

@@ -1,0 +1,77 @@
+"""The outcome of a batch for each of its writes; a batch that the database refuses is split.
+
+Rules:
+
+1. When the database refuses a transaction, because of a row or a lock, each half of its writes is sent in a
+   transaction of its own, and so on, down to the write at fault. So a write fails only for what it did itself.
+2. A write whose row is locked does not fail: the scheduler lets it wait for the lock by itself.
+3. Any other error, such as a lost connection, is the error of all writes of the transaction.
+4. A write is sent only after the earlier writes of its rows, or together with them. If one of those has left the
+   batch, the write goes back to the queue.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from axon_storage.engine.group_commit.batch import Batch, QueuedWrite
+from axon_storage.engine.group_commit.sending import Sender
+from axon_storage.engine.translation import LockTimeoutError
+from axon_storage.errors import QueryError
+
+
+class Outcomes(Protocol):
+    """What is told of the outcomes; the scheduler."""
+
+    def finish(self, queued: QueuedWrite) -> None:
+        """The write has committed or failed."""
+
+    def requeue(self, queued: QueuedWrite) -> None:
+        """The write has to wait for an earlier one."""
+
+    def wait_for_lock(self, queued: QueuedWrite) -> None:
+        """A row of the write is locked."""
+
+
+async def commit_writes(batch: Batch, writes: Sequence[QueuedWrite], sender: Sender, outcomes: Outcomes) -> None:
+    """Commit writes of a batch in one transaction; split them if it is refused."""
+    if batch.cancelled:
+        return
+    writes = _sendable(batch, writes, outcomes)
+    if not writes:
+        return
+    try:
+        results = await sender.send(batch, writes)
+    except Exception as error:  # whatever it is, every caller gets it
+        if batch.cancelled:
+            return
+        batch.met_lock = batch.met_lock or isinstance(error, LockTimeoutError)
+        if isinstance(error, QueryError) and len(writes) > 1:
+            middle = len(writes) // 2
+            await commit_writes(batch, writes[:middle], sender, outcomes)
+            await commit_writes(batch, writes[middle:], sender, outcomes)
+        elif isinstance(error, LockTimeoutError):
+            outcomes.wait_for_lock(writes[0])
+        else:
+            for queued in writes:
+                queued.set_error(error)
+                outcomes.finish(queued)
+    else:
+        for queued, result in zip(writes, results, strict=True):
+            queued.set_result(result)
+            outcomes.finish(queued)
+        if len(writes) == len(batch.writes):
+            # Before the callers make new writes: fewer live objects, fewer garbage collections.
+            batch.writes.clear()
+
+
+def _sendable(batch: Batch, writes: Sequence[QueuedWrite], outcomes: Outcomes) -> list[QueuedWrite]:
+    """Return the writes that can be sent now; requeue those whose earlier write has left the batch."""
+    sendable = []
+    for queued in writes:
+        if queued.abandoned:
+            continue
+        if not queued.before or all(earlier.batch is batch for earlier in queued.before.values()):
+            sendable.append(queued)
+        else:
+            outcomes.requeue(queued)
+    return sendable

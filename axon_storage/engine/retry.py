@@ -1,0 +1,52 @@
+"""Retry: how often work that meets a transient failure is run again, and the loop that runs it."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from axon_storage.engine.timeouts import check_timeout
+from axon_storage.engine.translation import BusyError, LockTimeoutError
+from axon_storage.errors import InvalidArgumentError, StorageError
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often work that meets a transient failure is run, with exponential pauses and full jitter in between.
+
+    ``attempts``: how often in all, the first attempt included. ``deadline``: the seconds after which it is not run
+    again.
+    """
+
+    attempts: int = 8
+    deadline: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise InvalidArgumentError("there must be at least one attempt")
+        check_timeout(self.deadline)
+
+
+async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
+    """Await attempts until one succeeds, or fails for good.
+
+    ``pause``: seconds to wait before each further attempt, beside the exponential pause.
+    """
+    deadline = time.monotonic() + retry.deadline
+    for number in itertools.count(1):
+        try:
+            return await attempt()
+        except StorageError as error:
+            last = number == retry.attempts or time.monotonic() > deadline
+            if last or not error.transient or isinstance(error, BusyError | LockTimeoutError):
+                raise
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
+        await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
+    raise AssertionError("a count has no end")
