@@ -1,7 +1,7 @@
 """Group commit: writes that wait at the same moment go together, and no caller can tell but by the time it takes."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from axon_storage import (
     QueryError,
     SessionRow,
     SqlRepository,
+    StorageBackend,
     StorageConnectionError,
     TraceRow,
     create_engine,
@@ -396,3 +397,27 @@ async def test_the_time_out_of_one_call_is_not_its_neighbours(repository: SqlRep
     entry = await repository.get_session("name", "name")
     assert entry is not None
     assert entry.value == "held"
+
+
+@pytest.mark.parametrize("target", ["postgresql"])
+async def test_the_example_in_the_documentation(repository: SqlRepository, engine: AsyncEngine) -> None:
+    def save(storage: StorageBackend, key: str, value: str) -> Coroutine[Any, Any, None]:
+        return storage.save_session(sample(SessionRow, key=key, value=value))
+
+    async with asyncio.timeout(30), SqlRepository(engine).transaction() as holder:
+        await save(holder, "B", "0")
+        calls = [
+            *appends(repository, ["W0"]),
+            asyncio.create_task(save(repository, "A", "1")),
+            asyncio.create_task(save(repository, "B", "1")),
+            asyncio.create_task(save(repository, "A", "2")),
+            asyncio.create_task(repository.delete_session("name", "A")),
+            asyncio.create_task(save(repository, "A", "3")),
+        ]
+        await asyncio.wait(set(calls) - {calls[2]})
+        assert not calls[2].done()
+        assert calls[4].result() is True
+        assert repository.group_commit.batches_started == 3
+        assert [batch.single for batch in repository.group_commit.in_flight.values()] == [True]
+    await asyncio.gather(*calls)
+    assert [(entry.key, entry.value) for entry in await repository.load_sessions("name")] == [("A", "3"), ("B", "1")]
