@@ -170,6 +170,11 @@ class Dialect:
         """A column's type as SQLAlchemy wrote it or read it back, in one spelling of the two."""
         return kind
 
+    def expected_options(self, table: Table) -> Iterator[tuple[str, str]]:
+        """Describe the options that a table must have, as (part, value) pairs that :meth:`extra_differences` finds."""
+        del table
+        yield from ()
+
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         """What is amiss with a table and SQLAlchemy does not read back, each as a place and what is there."""
         del connection, table
@@ -295,6 +300,11 @@ class Dialect:
         """The statements that build an index while others write; ``there`` says that one of its name was found."""
         del name
         return [] if there else [create]
+
+    def set_fillfactor(self, table: str, percent: int | None) -> list[str]:
+        """The statements that set how full new pages of a table are filled; None is the database's default."""
+        del table, percent
+        return []
 
     # Errors.
 

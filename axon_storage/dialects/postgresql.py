@@ -47,6 +47,12 @@ UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclas
 """
 
 
+_FILLFACTOR = """
+SELECT option_value FROM pg_class, pg_options_to_table(reloptions)
+WHERE oid = to_regclass(:table) AND option_name = 'fillfactor'
+"""
+
+
 class _Json(JSON):
     """JSON that is read as its text: what the driver makes of JSON itself is for an engine's maker to choose."""
 
@@ -105,9 +111,15 @@ class PostgreSQL(OnConflict):
     def json(self) -> TypeEngine[Any]:
         return _Json()
 
+    def expected_options(self, table: Table) -> Iterator[tuple[str, str]]:
+        for name, value in (table.dialect_options["postgresql"]["with"] or {}).items():
+            yield f"{table.name}, {name}", str(value)
+
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_AMISS), {"table": table}):
             yield f"{table}, {what}, state", state
+        for percent in connection.execute(text(_FILLFACTOR), {"table": table}).scalars():
+            yield f"{table}, fillfactor", percent
 
     def durability_problems(self, connection: Connection) -> Iterator[str]:
         names = ("synchronous_commit", "fsync")
@@ -206,6 +218,10 @@ class PostgreSQL(OnConflict):
             re.sub(r"^CREATE (UNIQUE )?INDEX", r"CREATE \1INDEX CONCURRENTLY", create),
             f"SELECT set_config('lock_timeout', current_setting('{_LOCK_TIMEOUT}'), false)",
         ]
+
+    def set_fillfactor(self, table: str, percent: int | None) -> list[str]:
+        option = "RESET (fillfactor)" if percent is None else f"SET (fillfactor = {percent})"
+        return [f"ALTER TABLE {table} {option}"]
 
     def code(self, error: BaseException) -> str:
         return getattr(error, "sqlstate", None) or ""

@@ -11,7 +11,7 @@ from axon_storage.sql.tables import metadata
 
 
 def differences(connection: Connection) -> list[str]:
-    """Give a line for each difference: tables, columns, types, collations, nullability, defaults, keys, indexes.
+    """Give a line for each difference in columns, types, collations, nullability, defaults, keys, indexes or options.
 
     Alembic's own comparison does not look at primary keys, their order, collations, or the precision of timestamps.
     """
@@ -37,6 +37,7 @@ def _expected(table: Table, dialect: Dialect, connection: Connection) -> Iterato
     yield f"{table.name}, primary key", _names(column.name for column in table.primary_key)
     for index in table.indexes:
         yield f"{table.name}, index {index.name}", _names(column.name for column in index.columns)
+    yield from dialect.expected_options(table)
 
 
 def _found(name: str, dialect: Dialect, connection: Connection, inspector: Inspector) -> Iterator[tuple[str, str]]:

@@ -75,6 +75,12 @@ def drop_index(name: str, *, table_name: str) -> None:
         op.drop_index(name, table_name=table_name)
 
 
+def set_fillfactor(table: str, percent: int | None) -> None:
+    """Set how full PostgreSQL fills new pages of a table; None is its default. Other databases have no such option."""
+    for statement in dialect_of(op.get_context().dialect).set_fillfactor(table, percent):
+        op.execute(statement)
+
+
 def _inspector() -> Inspector | None:
     """Look at the database as it is now; None where a script is written, which has no database."""
     return None if op.get_context().as_sql else inspect(op.get_bind())

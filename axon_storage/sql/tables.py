@@ -1,5 +1,7 @@
 """The eleven tables, one for each row type, and the columns a row does not carry itself."""
 
+from typing import Any
+
 from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
@@ -43,12 +45,16 @@ def _key(name: str, type_: TypeEngine[object]) -> Column[object]:
     return Column(name, type_, primary_key=True, autoincrement=False)
 
 
-def _table(name: str, *items: Column[object] | Index) -> Table:
+def _table(name: str, *items: Column[object] | Index, **options: Any) -> Table:
     tenant = _key("tenant_id", Identifier(64))
     # MySQL's row format is said, since a server may default to one whose keys are too short
-    return Table(
-        name, metadata, tenant, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4", mysql_row_format="DYNAMIC"
-    )
+    options |= {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"}
+    return Table(name, metadata, tenant, *items, **options)
+
+
+def _updated(name: str, *items: Column[object] | Index) -> Table:
+    """A table whose rows are updated, for which PostgreSQL leaves room in each page (heap-only tuples)."""
+    return _table(name, *items, postgresql_with={"fillfactor": 80})
 
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
@@ -56,7 +62,7 @@ def _log(name: str, *items: Column[object] | Index) -> Table:
     return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", UtcTimestamp()))
 
 
-traces = _table(
+traces = _updated(
     "traces",
     _key("trace_id", UInt64()),
     _required("flow_name", Identifier(255)),
@@ -81,7 +87,7 @@ traces = _table(
     Index("ix_traces_flow", "tenant_id", "flow_name", CREATED_ID),
 )
 
-sessions = _table(
+sessions = _updated(
     "sessions",
     _key("scope", Identifier(255)),
     _key("key", Identifier(255)),
@@ -89,7 +95,7 @@ sessions = _table(
     _required("source_step", Identifier(255)),
 )
 
-daemons = _table(
+daemons = _updated(
     "daemons",
     _key("name", Identifier(255)),
     _required("state", Identifier(255)),
@@ -110,7 +116,7 @@ audit_log = _log(
     _required("detail", JsonDocument()),
 )
 
-axon_stores = _table(
+axon_stores = _updated(
     "axon_stores",
     _key("name", Identifier(255)),
     _required("ontology", LongText()),
@@ -119,7 +125,7 @@ axon_stores = _table(
     _required("total_ops", UInt64()),
 )
 
-dataspaces = _table(
+dataspaces = _updated(
     "dataspaces",
     _key("name", Identifier(255)),
     _required("ontology", LongText()),
@@ -130,7 +136,7 @@ dataspaces = _table(
     _required("next_id", UInt64()),
 )
 
-hibernations = _table(
+hibernations = _updated(
     "hibernations",
     _key("id", Identifier(255)),
     _required("name", Identifier(255)),
@@ -151,6 +157,7 @@ event_history = _log(
     Index("ix_event_history_topic", "tenant_id", "topic", "id"),
 )
 
+# without room for updates: each save changes expires_at, which is indexed, and such a row is never a heap-only tuple
 execution_cache = _table(
     "execution_cache",
     _key("flow_name", Identifier(255)),
@@ -172,7 +179,7 @@ cost_tracking = _log(
     Index("ix_cost_tracking_flow", "tenant_id", "flow_name", "id"),
 )
 
-schedules = _table(
+schedules = _updated(
     "schedules",
     _key("name", Identifier(255)),
     _required("flow_name", Identifier(255)),

@@ -4,6 +4,10 @@ SET SESSION innodb_lock_wait_timeout = 2;
 
 SET SESSION max_statement_time = 3600.0;
 
+-- Running downgrade 0003 -> 0002
+
+UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0003';
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow ON traces;

@@ -5,6 +5,12 @@ ALTER SESSION SET ddl_lock_timeout = 2
 
 /
 
+-- Running downgrade 0003 -> 0002
+
+UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0003'
+
+/
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow

@@ -207,6 +207,12 @@ UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.ve
 
 /
 
+-- Running upgrade 0002 -> 0003
+
+UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0002'
+
+/
+
 COMMIT
 
 /

@@ -8,6 +8,24 @@ SET statement_timeout = 3600000;
 
 BEGIN;
 
+-- Running downgrade 0003 -> 0002
+
+ALTER TABLE axon_stores RESET (fillfactor);
+
+ALTER TABLE daemons RESET (fillfactor);
+
+ALTER TABLE dataspaces RESET (fillfactor);
+
+ALTER TABLE hibernations RESET (fillfactor);
+
+ALTER TABLE schedules RESET (fillfactor);
+
+ALTER TABLE sessions RESET (fillfactor);
+
+ALTER TABLE traces RESET (fillfactor);
+
+UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0003';
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow;

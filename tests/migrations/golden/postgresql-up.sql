@@ -182,5 +182,23 @@ BEGIN;
 
 UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+ALTER TABLE axon_stores SET (fillfactor = 80);
+
+ALTER TABLE daemons SET (fillfactor = 80);
+
+ALTER TABLE dataspaces SET (fillfactor = 80);
+
+ALTER TABLE hibernations SET (fillfactor = 80);
+
+ALTER TABLE schedules SET (fillfactor = 80);
+
+ALTER TABLE sessions SET (fillfactor = 80);
+
+ALTER TABLE traces SET (fillfactor = 80);
+
+UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0002';
+
 COMMIT;
 

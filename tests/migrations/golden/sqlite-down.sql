@@ -4,6 +4,10 @@ PRAGMA busy_timeout = 2000;
 
 BEGIN;
 
+-- Running downgrade 0003 -> 0002
+
+UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0003';
+
 -- Running downgrade 0002 -> 0001
 
 DROP INDEX ix_traces_flow;

@@ -168,5 +168,9 @@ CREATE INDEX ix_traces_flow ON traces (tenant_id, flow_name, created_id);
 
 UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0002';
+
 COMMIT;
 
