@@ -128,6 +128,9 @@ class Dialect:
     lost_race_codes: ClassVar[frozenset[str]] = frozenset()
     """Error codes after which a save's statement may be run again in its transaction, which is as it was before it."""
 
+    missing_index_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error codes that say that an index which :meth:`by_index` named does not exist."""
+
     # Column types.
 
     def identifier(self, length: int) -> TypeEngine[str]:
@@ -339,6 +342,10 @@ class Dialect:
         """Whether a driver's error says that the server has no TLS."""
         del error
         return False
+
+    def is_missing_index(self, error: BaseException) -> bool:
+        """Whether an error says that an index which :meth:`by_index` named does not exist."""
+        return self.code(self.driver_error(error)) in self.missing_index_codes
 
     def driver_error(self, error: BaseException) -> BaseException:
         """Return the driver's own error, without the wrappers of SQLAlchemy and of its asyncio adapter."""

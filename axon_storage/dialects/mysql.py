@@ -79,6 +79,7 @@ class MySQL(Dialect):
 
     commit_outlives_cancellation = True
     lock_timeout_codes = frozenset({"1205", "3572"})
+    missing_index_codes = frozenset({"1176"})
     brief_lock_waits = ("SET SESSION innodb_lock_wait_timeout = 1",)  # whole seconds, at least one
 
     def identifier(self, length: int) -> TypeEngine[str]:

@@ -1,10 +1,13 @@
 """Units of work for the requests that read, and for the deletion of expired rows."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable
+from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
 from axon_storage.errors import SerializationError
@@ -28,17 +31,20 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Row)
 Values = dict[str, Any]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Reads:
     """Compiles each request that reads into a unit of work.
 
     The statement and its parameters, the current time among them, are fixed here, so that a retry sends the same.
-    ``clock`` gives nanoseconds since 1970.
+    ``clock`` gives nanoseconds since 1970. ``tables_without_index``: the tables for which a missing index was logged.
     """
 
     dialect: Dialect
     clock: Clock
+    tables_without_index: set[str] = field(default_factory=set)
 
     def get(self, request: Get[R]) -> UnitOfWork[R | None]:
         """Read one row by its key."""
@@ -60,14 +66,14 @@ class Reads:
     def list_newest(self, request: ListNewest[R]) -> UnitOfWork[list[R]]:
         """Read a page of rows, newest first."""
         where, has_offset = tuple(request.where), request.offset > 0
-        statement = statements.list_newest(self.dialect, request.row_type, where, has_offset=has_offset)
+        statement = partial(statements.list_newest, self.dialect, request.row_type, where, has_offset=has_offset)
         page = {"limit": request.limit} | ({"offset": request.offset} if has_offset else {})
         parameters = self._parameters(request, request.row_type, request.where) | page
-        return _select(request.row_type, statement, parameters, maker_of(request.row_type))
+        return self._select_by_index(request.row_type, statement, parameters, maker_of(request.row_type))
 
     def list_page(self, request: ListPage[R]) -> UnitOfWork[list[Recorded[R]]]:
         """Read a page of rows, oldest first, with their ids and timestamps."""
-        statement = statements.list_page(self.dialect, request.row_type, tuple(request.where))
+        statement = partial(statements.list_page, self.dialect, request.row_type, tuple(request.where))
         bounds = {"after": request.after, "before": request.before, "limit": request.limit}
         parameters = self._parameters(request, request.row_type, request.where) | bounds
         make = maker_of(request.row_type)
@@ -75,7 +81,7 @@ class Reads:
         def recorded(columns: Sequence[Any]) -> Recorded[R]:
             return Recorded(columns[0], timestamp_of(columns[0]), make(columns[1:]))
 
-        return _select(request.row_type, statement, parameters, recorded)
+        return self._select_by_index(request.row_type, statement, parameters, recorded)
 
     def evict_expired(self, request: EvictExpired) -> UnitOfWork[int]:
         """Delete the rows that have expired, and count them."""
@@ -117,6 +123,37 @@ class Reads:
                 found.append(min(tenants))
 
         return UnitOfWork(run, writes=False, can_autocommit=True)
+
+    def _select_by_index(
+        self,
+        row_type: type[R],
+        statement: Callable[..., Executable],
+        parameters: Values,
+        make: Callable[[Sequence[Any]], T],
+    ) -> UnitOfWork[list[T]]:
+        """Run a SELECT that names an index; where the database lacks the index, run it without the name.
+
+        ``statement`` gives the SELECT; with ``by_index=False``, one that names no index.
+        """
+        select = _select(row_type, statement(), parameters, make)
+        if not self.dialect.missing_index_codes:
+            return select
+
+        def run(connection: Connection) -> list[T]:
+            try:
+                return select.run(connection)
+            except DBAPIError as error:
+                if not self.dialect.is_missing_index(error):
+                    raise
+            self._log_missing_index(row_type.TABLE)
+            return _select(row_type, statement(by_index=False), parameters, make).run(connection)
+
+        return UnitOfWork(run, writes=False, can_autocommit=True)
+
+    def _log_missing_index(self, table: str) -> None:
+        if table not in self.tables_without_index:
+            self.tables_without_index.add(table)
+            _log.warning("%s: an index is missing, so lists are slow: `axon-storage migrate check` names it", table)
 
     def _parameters(self, request: Request[Any], row_type: type[Row], fields: Mapping[str, Any]) -> Values:
         now = {"now": current_timestamp(self.clock)} if EXPIRES_AT in TABLES[row_type].c else {}

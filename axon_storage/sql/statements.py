@@ -52,22 +52,31 @@ def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
 
 
 @cached
-def list_newest(dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool) -> Select[Any]:
-    """Select ``limit`` rows whose fields equal ``where``, newest first, after the ``offset`` newest."""
+def list_newest(
+    dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool, by_index: bool = True
+) -> Select[Any]:
+    """Select ``limit`` rows whose fields equal ``where``, newest first, after the ``offset`` newest.
+
+    ``by_index``: name the index to use, on the databases that need it.
+    """
     table, order = TABLES[row_type], _recorded(row_type)
     statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if has_offset else statement
-    return _by_index(dialect, statement, table, where, order)
+    return _by_index(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
-def list_page(dialect: Dialect, row_type: type[Row], where: Names) -> Select[Any]:
-    """Select the ids and fields of the first ``limit`` rows between two ids whose fields equal ``where``."""
+def list_page(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: bool = True) -> Select[Any]:
+    """Select the ids and fields of the first ``limit`` rows between two ids whose fields equal ``where``.
+
+    ``by_index``: name the index to use, on the databases that need it.
+    """
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
     statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
-    return _by_index(dialect, statement.order_by(order).limit(bindparam("limit")), table, where, order)
+    statement = statement.order_by(order).limit(bindparam("limit"))
+    return _by_index(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
