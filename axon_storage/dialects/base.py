@@ -37,6 +37,8 @@ WRITTEN_ONCE = "axon_storage_written_once"
 
 _MESSAGE_LENGTH = 80
 
+_APPLICATION_NAME = "axon_storage"
+
 _TLS_REFUSED = "TLS cannot be had as the URL asks for it"
 _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
 
@@ -364,6 +366,16 @@ class Dialect:
 def replaced(table: Table) -> list[str]:
     """The columns that a later save of the same key replaces."""
     return [column.name for column in table.c if not column.primary_key and WRITTEN_ONCE not in column.info]
+
+
+def take_application_name(url: URL, parameter: str) -> tuple[URL, str]:
+    """Take the name under which a server shows its connections out of a URL; without one it is this package's.
+
+    It is ``application_name`` in every URL, or the driver's own ``parameter``.
+    """
+    names = ("application_name", parameter)
+    given = [str(url.query[name]) for name in names if name in url.query]
+    return url.difference_update_query(names), given[0] if given else _APPLICATION_NAME
 
 
 def any_key(

@@ -13,7 +13,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer, any_key, execute, replaced
+from axon_storage.dialects.base import (
+    Dialect,
+    Tls,
+    UnsupportedServer,
+    any_key,
+    execute,
+    replaced,
+    take_application_name,
+)
 
 _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
@@ -141,7 +149,8 @@ class MySQL(Dialect):
         url = url.update_query_dict({"charset": _CHARSET})
         # before SQLAlchemy looks how to quote and rolls back: the server's own mode may be ANSI, and end the connection
         session = f"SET SESSION sql_mode = '{_STRICT}', {_SESSION}"
-        arguments: dict[str, Any] = {"connect_timeout": timeout, "init_command": session}
+        url, name = take_application_name(url, "program_name")
+        arguments: dict[str, Any] = {"connect_timeout": timeout, "init_command": session, "program_name": name}
         if tls is not None and tls.context is not None:
             arguments["ssl"] = tls.context
         return url, arguments

@@ -13,7 +13,16 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
 
-from axon_storage.dialects.base import Dialect, ErrorClass, Tls, UnsupportedServer, any_key, execute, replaced
+from axon_storage.dialects.base import (
+    Dialect,
+    ErrorClass,
+    Tls,
+    UnsupportedServer,
+    any_key,
+    execute,
+    replaced,
+    take_application_name,
+)
 
 _CHARSET = "AL32UTF8"
 _LOCK_TABLE = "axon_storage_lock"
@@ -128,7 +137,8 @@ class Oracle(Dialect):
             raise UnsupportedServer("the URL names a SID and a service: leave out one of them")
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
-        arguments: dict[str, Any] = {"tcp_connect_timeout": timeout}
+        url, name = take_application_name(url, "program")
+        arguments: dict[str, Any] = {"tcp_connect_timeout": timeout, "program": name}
         if tls is not None and tls.context is not None:
             if not tls.required:
                 raise UnsupportedServer("Oracle's driver has no TLS that may be left out: sslmode=require, or none")

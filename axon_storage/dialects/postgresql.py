@@ -28,7 +28,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Tls, UnsupportedServer
+from axon_storage.dialects.base import Tls, UnsupportedServer, take_application_name
 from axon_storage.dialects.on_conflict import OnConflict
 
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
@@ -36,6 +36,8 @@ _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advi
 _LOCK_TIMEOUT = "axon_storage.lock_timeout"  # remembers what an index that is built online sets aside
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
+
+_SEARCH_PATH = "search_path"
 
 
 _AMISS = """
@@ -153,14 +155,17 @@ class PostgreSQL(OnConflict):
         return delete(table).where(*conditions, tuple_(*keys).in_(locked))
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
-        arguments: dict[str, Any] = {"timeout": timeout}
+        url, name = take_application_name(url, "application_name")
+        settings = {"application_name": name}
+        if _SEARCH_PATH in url.query:
+            settings[_SEARCH_PATH] = str(url.query[_SEARCH_PATH])
+        arguments: dict[str, Any] = {"timeout": timeout, "server_settings": settings}
         if tls is not None:
             arguments["ssl"] = "prefer" if tls.context and not tls.required else tls.context or False
         for name in _CACHES.intersection(url.query):
             # poolers need both of asyncpg's and SQLAlchemy's caches off, and neither takes the URL's text for a number
             arguments[name] = int(str(url.query[name]))
-        url = url.difference_update_query(_CACHES)
-        return url, arguments
+        return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
         # A pooler may give what is prepared and what is run two sessions, were there no transaction around both.

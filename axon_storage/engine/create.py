@@ -53,8 +53,10 @@ def create_engine(
     The pool keeps ``pool_size`` connections and opens ``max_overflow`` more when those are busy; a call waits
     ``pool_timeout`` seconds for one. Group commits open up to two more, except on SQLite. Connecting may take
     ``connect_timeout`` seconds. ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``
-    (``ssl_cert``) and ``sslkey`` (``ssl_key``) in the URL mean the same on every driver. A URL that cannot be used is
-    a :class:`StorageConnectionError`.
+    (``ssl_cert``) and ``sslkey`` (``ssl_key``) in the URL mean the same on every driver. So does ``application_name``,
+    by default ``axon_storage``: the name under which a server (not SQLite) shows the connections. On PostgreSQL
+    ``search_path`` sets the schema that holds the tables. A URL that cannot be used is a
+    :class:`StorageConnectionError`.
     """
     parsed = _parsed(url)
     try:

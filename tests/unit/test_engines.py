@@ -161,7 +161,8 @@ def test_no_tls_asked_for_is_not_left_to_the_driver() -> None:
     url, arguments = of_scheme("postgresql").connect_arguments(
         make_url("postgresql://h/d?statement_cache_size=0&host=x"), 1.0, Tls(None, required=False)
     )
-    assert arguments == {"timeout": 1.0, "ssl": False, "statement_cache_size": 0}
+    settings = {"application_name": "axon_storage"}
+    assert arguments == {"timeout": 1.0, "server_settings": settings, "ssl": False, "statement_cache_size": 0}
     assert dict(url.query) == {"host": "x"}
 
 
