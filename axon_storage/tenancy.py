@@ -5,7 +5,8 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from axon_storage.errors import TenantMismatchError
-from axon_storage.model.values import TENANT, refusal
+from axon_storage.model.checks import refusal
+from axon_storage.model.values import TENANT
 
 DEFAULT_TENANT = "default"
 

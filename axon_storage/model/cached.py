@@ -9,5 +9,5 @@ T = TypeVar("T")
 
 
 def cached(function: Callable[P, T]) -> Callable[P, T]:
-    """``functools.cache`` with the signature kept."""
+    """Return ``functools.cache(function)`` with the signature of ``function``."""
     return cast("Callable[P, T]", cache(function))

@@ -12,8 +12,9 @@ from sqlalchemy import Column, Connection, Table, inspect, text
 
 from axon_storage.dialects import dialect_of
 from axon_storage.errors import SerializationError, StorageConnectionError
+from axon_storage.model.json import parse_json
 from axon_storage.model.rows import Row, check_row, fields_of
-from axon_storage.model.values import Json, parse_json
+from axon_storage.model.values import Json
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
 from axon_storage.sql.types import JsonDocument, UInt32, UInt64
 

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from axon_storage.dialects import dialect_of
 from axon_storage.dialects.oracle import escaped, unescaped
-from axon_storage.model.values import decode_json, json_text
+from axon_storage.model.json import decode_json, json_text
 
 _Processor = Callable[[Any], Any] | None
 

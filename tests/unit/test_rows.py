@@ -80,7 +80,7 @@ def test_json_has_one_member_a_field_in_order() -> None:
         (b"{", "sessions: not JSON: Expecting property name"),
         (b"[]", "sessions: list is not an object"),
         (b"\xff", "sessions: not UTF-8 at byte 0"),
-        (b'{"a": 1, "a": 2}', "sessions: a key stands twice"),
+        (b'{"a": 1, "a": 2}', "sessions: a key occurs twice"),
         (b"[" * 100_000, "sessions: more than 64 levels"),
         ({"extra": 1}, "sessions.extra: unknown field"),
         ({"value": None}, "sessions.value: None is not a str"),
