@@ -35,7 +35,7 @@ class translate_errors:  # noqa: N801  # reads as the word it is in a with state
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception) and _cancellations() > self._cancellations:
             # the driver met another error while it handled the cancellation, and raised only that
-            raise asyncio.CancelledError from error
+            raise asyncio.CancelledError from self._cause_of(error)
         if isinstance(error, StorageError):
             error.operation = error.operation or self._operation
         elif isinstance(error, Exception):
@@ -43,6 +43,13 @@ class translate_errors:  # noqa: N801  # reads as the word it is in a with state
             if translated is not None:
                 translated.operation = self._operation
                 raise translated from cause
+
+    def _cause_of(self, error: Exception) -> BaseException | None:
+        """Return the error itself, or the driver's own without bound values where the error contains one."""
+        cause = self._dialect.driver_error(error)
+        if self._dialect.is_driver_error(cause) or isinstance(error, SQLAlchemyError):
+            return self._dialect.cause_without_values(cause)
+        return error
 
     def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
         """Give the error of this package for one from below, and the driver's own to keep as its cause."""
@@ -52,12 +59,12 @@ class translate_errors:  # noqa: N801  # reads as the word it is in a with state
             return BusyError("no connection of the pool came free in time", transient=True), None
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
-            return self._of_driver(error, cause), cause
+            return self._of_driver(error, cause), self._dialect.cause_without_values(cause)
         if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: nobody wraps these
             reason = f"{type(error).__name__}: {error.strerror or 'no answer'}"
             return StorageConnectionError(reason, transient=True), error
         if isinstance(error, SQLAlchemyError):
-            return QueryError(type(error).__name__), error.__cause__
+            return QueryError(type(error).__name__), self._dialect.cause_without_values(error.__cause__)
         return None, None
 
     def _of_driver(self, error: Exception, cause: BaseException) -> StorageError:
