@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from axon_storage.engine.connections import Connections, commit, return_to_pool
-from axon_storage.engine.create import allows_autocommit
+from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.timeouts import GRACE_SECONDS, Wait, check_timeout, current_timeout, finished
 from axon_storage.engine.translation import BusyError, LockTimeoutError, translate_errors
 from axon_storage.errors import InvalidArgumentError, QueryError, StorageConnectionError, StorageError

@@ -181,15 +181,16 @@ def test_an_error_of_sqlite_shows_no_value(statement: str, shown: str) -> None:
 @pytest.mark.parametrize("dialect", [MYSQL, POSTGRESQL, ORACLE, SQLITE])
 def test_of_an_errors_own_causes_only_the_drivers_and_the_systems_stay(dialect: Dialect) -> None:
     def chain(last: BaseException) -> BaseException:
-        error: BaseException
-        middle: BaseException
-        error, middle = aiomysql.OperationalError(2003, "no"), aiomysql.OperationalError(2013, f"lost '{SECRET}'")
+        middle, error = (
+            aiomysql.OperationalError(1064, f"near '{SECRET}'"),
+            aiomysql.OperationalError(2003, "no server"),
+        )
         error.__cause__, middle.__context__ = middle, last
-        return error
+        return error  # type: ignore[no-any-return]  # aiomysql is untyped
 
     cut = MYSQL.cause_without_values(chain(ValueError(SECRET)))
     kept = MYSQL.cause_without_values(chain(ConnectionRefusedError(111, "refused")))
-    assert SECRET not in "".join(traceback.format_exception(cut)).replace(f"lost '{SECRET}'", "")
+    assert SECRET not in "".join(traceback.format_exception(cut))
     assert "ConnectionRefusedError" in "".join(traceback.format_exception(kept))
     assert dialect.cause_without_values(ValueError(SECRET)) is None
     assert dialect.cause_without_values(None) is None
