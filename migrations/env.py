@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.dialects import dialect_of
-from axon_storage.engine.create import create_engine, script_url
+from axon_storage.engine.create import create_engine
+from axon_storage.engine.url import script_url
 from axon_storage.schema.lock import MigrationTimeouts, run_with_schema_lock
 from axon_storage.sql.tables import VERSION_TABLE, metadata
 

@@ -1,12 +1,14 @@
-"""The databases served; a further one is a file here and a line in :data:`DIALECTS`."""
+"""The supported databases: one dialect each. A new one needs a module here and an entry in :data:`DIALECTS`."""
 
 from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 
-from axon_storage.dialects.base import WRITTEN_ONCE, Dialect, ErrorClass, Tls, UnsupportedServer, execute
+from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
+from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.sqlite import SQLite
+from axon_storage.dialects.statements import WRITTEN_ONCE, execute
 
 __all__ = [
     "DIALECTS",
@@ -26,7 +28,7 @@ DIALECTS: tuple[Dialect, ...] = (SQLite(), PostgreSQL(), MySQL(), Oracle())
 
 
 def of_scheme(scheme: str) -> Dialect:
-    """The dialect that takes a URL scheme; an unknown one is a ValueError."""
+    """Return the dialect of a URL scheme; raise a ValueError for an unknown scheme."""
     for dialect in DIALECTS:
         if scheme in dialect.schemes:
             return dialect
@@ -35,7 +37,10 @@ def of_scheme(scheme: str) -> Dialect:
 
 
 def dialect_of(inner: SqlAlchemyDialect) -> Dialect:
-    """The dialect behind one of SQLAlchemy's; what a MySQL URL really leads to is known once it has connected."""
+    """Return the dialect for one of SQLAlchemy's.
+
+    Whether the server of a MySQL URL is MariaDB is known only after the first connection.
+    """
     if getattr(inner, "is_mariadb", False):
         return _MARIADB
     for dialect in DIALECTS:
@@ -45,7 +50,7 @@ def dialect_of(inner: SqlAlchemyDialect) -> Dialect:
 
 
 def of_driver(inner: SqlAlchemyDialect) -> Dialect:
-    """The dialect behind one of SQLAlchemy's, if its driver is one that is served; else a ValueError."""
+    """Return the dialect for one of SQLAlchemy's; raise a ValueError if its driver is not supported."""
     scheme = f"{inner.name}+{inner.driver}"
     if not any(scheme in dialect.schemes for dialect in DIALECTS):
         raise ValueError(f"the driver {scheme} is not supported")

@@ -1,4 +1,4 @@
-"""An aiosqlite connection that wakes its thread only for what may take time, and ends when it is cancelled."""
+"""An aiosqlite connection that runs quick operations without its thread, and interrupts cancelled ones."""
 
 import asyncio
 import sqlite3
@@ -16,10 +16,12 @@ _READS = ("SELECT", "PRAGMA")
 
 
 class Connection(aiosqlite.Connection):
-    """Runs at once what takes no time, for which aiosqlite wakes its thread, as it does for all.
+    """An aiosqlite connection with three changes.
 
-    That makes and closes cursors, and rolls back where nothing has begun. A cancelled step is interrupted, also where
-    it waits for the file's lock. What is stored is kept out of aiosqlite's log.
+    - Operations that do not block run inline instead of waking the thread: creating and closing cursors, and a rollback
+      without a transaction.
+    - A cancelled operation is interrupted, also while it waits for the file's lock.
+    - Stored values do not appear in aiosqlite's log.
     """
 
     _active = 0
@@ -39,9 +41,10 @@ class Connection(aiosqlite.Connection):
         return super().stop()
 
     async def discard(self) -> None:
-        """Roll back, also where a statement was interrupted before its last row was read.
+        """Roll back, also after a statement was interrupted before its last row was read.
 
         While such a statement is active, SQLite interrupts the ROLLBACK too, and keeps the file's lock after the close.
+        So the cursors are closed first.
         """
         await self._execute(self._end)
 
@@ -54,14 +57,14 @@ class Connection(aiosqlite.Connection):
         if not self._active and self._is_quick(fn):
             return self._noted(fn(*args, **kwargs))
         step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
-        self._active += 1  # and so it stays where this is cancelled: the thread ends it at some later moment
+        self._active += 1  # not undone when this is cancelled: the thread is still busy
         try:
-            # a function without arguments, since aiosqlite logs them at DEBUG, and they are what is stored
+            # a function without arguments, because aiosqlite logs them at DEBUG level, and they are the stored values
             result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # as it is
         except asyncio.CancelledError:
             self._cancelled = True
             if self._connection is not None and isinstance(getattr(fn, "__self__", None), sqlite3.Cursor):
-                with suppress(sqlite3.ProgrammingError):  # closed meanwhile: there is nothing to interrupt
+                with suppress(sqlite3.ProgrammingError):  # closed meanwhile
                     self._connection.interrupt()
             raise
         except Exception:
@@ -82,13 +85,13 @@ class Connection(aiosqlite.Connection):
         return of is self._connection and (name == "cursor" or (name == "rollback" and not self.in_transaction))
 
     def _may_wait(self, step: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-        """Whether a step may wait for the lock that writers of the file share."""
+        """Return whether a step may wait for the lock of the file's writers."""
         of, name = getattr(step, "__self__", None), getattr(step, "__name__", None)
         writes = isinstance(of, sqlite3.Cursor) and name == "execute" and not args[0].startswith(_READS)
         return writes and not self.in_transaction
 
     def _in_pieces(self, step: Callable[..., Any], *args: Any) -> Any:
-        """Run a step in the thread, and wait for the lock in pieces: SQLite does not interrupt such a wait."""
+        """Run a step in the thread, and wait for the lock in short pieces: SQLite does not interrupt such a wait."""
         (whole,) = self._conn.execute("PRAGMA busy_timeout").fetchone()
         end = time.monotonic() + whole / 1000
         self._conn.execute(f"PRAGMA busy_timeout = {min(whole, _POLL_MILLISECONDS)}")
@@ -115,7 +118,7 @@ def _close(opened: list[sqlite3.Connection]) -> None:
 
 
 def connect(database: str, **options: Any) -> Connection:
-    """Give what SQLAlchemy awaits for a connection to a file."""
+    """Return a connection to a file, for SQLAlchemy to await."""
     connection = Connection(partial(sqlite3.connect, database, **options | {"check_same_thread": False}), 64)
-    connection._thread.daemon = True  # as SQLAlchemy makes it: a connection left open keeps no process from ending
+    connection._thread.daemon = True  # as SQLAlchemy does: an open connection does not keep the process from ending
     return connection

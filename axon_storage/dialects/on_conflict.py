@@ -1,17 +1,18 @@
-"""``INSERT … ON CONFLICT``, which PostgreSQL and SQLite write alike."""
+"""``INSERT … ON CONFLICT``, which PostgreSQL and SQLite have in common."""
 
 from typing import Any, ClassVar
 
 from sqlalchemy import Executable, Table
 
-from axon_storage.dialects.base import Dialect, replaced
+from axon_storage.dialects.base import Dialect
+from axon_storage.dialects.statements import replaced
 
 
 class OnConflict(Dialect):
-    """A database that takes a conflict's remedy as part of the INSERT."""
+    """The base class of the dialects of databases that have ``INSERT … ON CONFLICT``."""
 
     insert: ClassVar[type[Any]]
-    """SQLAlchemy's construct for this database."""
+    """SQLAlchemy's INSERT for this database."""
 
     def upsert(self, table: Table) -> Executable:
         statement = self.insert(table)

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg."""
+"""PostgreSQL, with the driver asyncpg."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,26 +28,44 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.base import Tls, UnsupportedServer, take_application_name
+from axon_storage.dialects.base import Tls, UnsupportedServer
+from axon_storage.dialects.error_codes import postgresql as codes
+from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.statements import take_application_name
 
-_DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # any number, if only ours; advisory locks belong to one database
+_DEPLOYMENT_LOCK = int.from_bytes(
+    b"axonstor"
+)  # any number that is ours alone; an advisory lock belongs to one database
 
-_LOCK_TIMEOUT = "axon_storage.lock_timeout"  # remembers what an index that is built online sets aside
+_LOCK_TIMEOUT = "axon_storage.lock_timeout"  # keeps lock_timeout while an index is built online
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 
 _SEARCH_PATH = "search_path"
 
+# pgbouncer reports its own errors with the code of a protocol violation. These do not pass.
+_POOLER_ERROR = "08P01"
+_POOLER_REFUSAL = re.compile(
+    "does not exist|authentication failed|no such (?:database|user)|unsupported startup parameter|not allowed"
+    "|login rejected|TLS connection required"
+)
+_POOLER_HINT = (
+    "behind a pooler, such as pgbouncer before 1.21, "
+    "add statement_cache_size=0&prepared_statement_cache_size=0 to the URL"
+)
 
-_AMISS = """
+_ARGUMENT = re.compile(r"invalid input for query argument \$\d+[^:]*")
+_WITH_VALUES = frozenset({"detail", "hint", "context", "internal_query"})
+"""Attributes of asyncpg's errors that may contain values."""
+
+_INVALID_INDEXES_TRIGGERS_AND_RLS = """
 SELECT 'index ' || indexrelid::regclass, 'not valid, since it was cut off while it was built' FROM pg_index
 WHERE indrelid = to_regclass(:table) AND NOT indisvalid
 UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
 WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
 UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclass(:table) AND relrowsecurity
 """
-
 
 _FILLFACTOR = """
 SELECT option_value FROM pg_class, pg_options_to_table(reloptions)
@@ -56,19 +74,19 @@ WHERE oid = to_regclass(:table) AND option_name = 'fillfactor'
 
 
 class _Json(JSON):
-    """JSON that is read as its text: what the driver makes of JSON itself is for an engine's maker to choose."""
+    """JSON that is read as text, because a host application may have set another JSON decoder for its engine."""
 
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return type_coerce(cast(column, Text), column.type)  # for the types above to decode
+        return type_coerce(cast(column, Text), column.type)  # JsonDocument decodes it
 
     def result_processor(self, dialect: Dialect, coltype: object) -> None:
         del dialect, coltype
 
 
 class PostgreSQL(OnConflict):
-    """READ COMMITTED, strings compared by code point, JSON kept as text."""
+    """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
     schemes = {
@@ -78,29 +96,24 @@ class PostgreSQL(OnConflict):
     }
     extras = {"asyncpg": "postgresql"}
     driver_modules = frozenset({"asyncpg"})
+    scheme_aliases = {"postgres": "postgresql"}
     insert = Insert
+    refused_engine_options = frozenset({"isolation_level", "postgresql_readonly"})
     native_uuid = True
     online_index_outside = True
     has_axon_servers = True
-    # psql goes on after an error, to the statement that says that all is done
+    # by default psql continues after an error
     script_begins = "\\set ON_ERROR_STOP on"
     has_timestamps_with_time_zone = True
-    # asked for with BEGIN, so that it costs no round trip and passes through a pooler
+    # part of BEGIN, so that it costs no round trip and works behind a pooler
     transaction_options = {"isolation_level": "READ COMMITTED"}
     autocommit_options = {"isolation_level": "AUTOCOMMIT"}
 
-    # Classes of SQLSTATE (two characters) or whole ones, from PostgreSQL's appendix A:
-    # connection exceptions, authorization, missing database, shutting down or starting up, too many connections.
-    connection_codes = frozenset({"08", "28", "3D000", "57P01", "57P02", "57P03", "57P05", "53300", "25006"})
-    # serialization failure, deadlock, lock not available, a prepared plan that a migration made invalid (0A000), and
-    # those above that pass by themselves
-    transient_codes = frozenset(
-        {"08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25006", "0A000"}
-    )
-
-    lock_timeout_codes = frozenset({"55P03"})
-    # far below deadlock_timeout (1 s), so that of a transaction and a group commit that wait for each other it is the
-    # group commit that gives way
+    connection_codes = {**codes.PASSING, **codes.PERMANENT}
+    transient_codes = {**codes.PASSING, **codes.RETRYABLE}
+    lock_timeout_codes = codes.LOCK_TIMEOUTS
+    # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
+    # and not the transaction.
     brief_lock_waits = ("SET lock_timeout = '1ms'",)
     brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
 
@@ -118,7 +131,7 @@ class PostgreSQL(OnConflict):
             yield f"{table.name}, {name}", str(value)
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        for what, state in connection.execute(text(_AMISS), {"table": table}):
+        for what, state in connection.execute(text(_INVALID_INDEXES_TRIGGERS_AND_RLS), {"table": table}):
             yield f"{table}, {what}, state", state
         for percent in connection.execute(text(_FILLFACTOR), {"table": table}).scalars():
             yield f"{table}, fillfactor", percent
@@ -143,15 +156,15 @@ class PostgreSQL(OnConflict):
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-        # the same statement however long the list, which is so planned once
+        # one statement for lists of any length, so that it is planned once
         return column == any_(bindparam(parameter, type_=ARRAY(column.type)))
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
-        # A plain DELETE locks rows in the order it finds them, and so deadlocks with writers who keep to key order.
-        # Locked beforehand by another statement, it would still meet rows that came between the two.
+        # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in
+        # key order. A separate statement for the locks would miss rows that are inserted before the DELETE.
         keys = list(table.primary_key)
         locked = select(*keys).where(*conditions).order_by(*keys).with_for_update()
-        # the conditions once more, so that the planner has the index for the outer statement too
+        # the conditions again, so that the planner can use the index for the outer statement too
         return delete(table).where(*conditions, tuple_(*keys).in_(locked))
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
@@ -163,12 +176,12 @@ class PostgreSQL(OnConflict):
         if tls is not None:
             arguments["ssl"] = "prefer" if tls.context and not tls.required else tls.context or False
         for name in _CACHES.intersection(url.query):
-            # poolers need both of asyncpg's and SQLAlchemy's caches off, and neither takes the URL's text for a number
+            # asyncpg and SQLAlchemy each have a cache, and want its size as a number
             arguments[name] = int(str(url.query[name]))
         return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
-        # A pooler may give what is prepared and what is run two sessions, were there no transaction around both.
+        # Without a transaction, a pooler may prepare a statement in one session and run it in another.
         return all(arguments.get(name) != 0 for name in _CACHES)
 
     def on_connect(self, connection: DBAPIConnection) -> None:
@@ -203,7 +216,7 @@ class PostgreSQL(OnConflict):
         if found is None:
             return "it has just ended"
         user, application, address, pid, start = found
-        since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # another role may not see it
+        since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # another role may not be allowed to see it
         return f"{user} {application} from {address or 'the host'}, backend {pid}{since}"
 
     def migration_settings(self, lock: float, statement: float) -> list[str]:
@@ -215,9 +228,9 @@ class PostgreSQL(OnConflict):
         ]
 
     def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
-        del there  # one that was cut off while it was built is there, and of no use
+        del there  # an index whose build was interrupted exists too, and is not valid
         return [
-            # it waits for every transaction that is older, and nobody waits for it
+            # it waits for all older transactions, and blocks none
             "SET lock_timeout = 0",
             f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
             re.sub(r"^CREATE (UNIQUE )?INDEX", r"CREATE \1INDEX CONCURRENTLY", create),
@@ -232,7 +245,26 @@ class PostgreSQL(OnConflict):
         return getattr(error, "sqlstate", None) or ""
 
     def says_no_tls(self, error: BaseException) -> bool:
-        return "rejected SSL upgrade" in str(error)  # asyncpg's ConnectionError for it has no code
+        return "rejected SSL upgrade" in str(error)  # asyncpg's ConnectionError has no code
 
-    def _listed(self, code: str, codes: frozenset[str]) -> bool:
-        return code in codes or code[:2] in codes
+    def classify_error(self, error: BaseException, *, invalidated: bool = False) -> ErrorClass:
+        error_class = super().classify_error(error, invalidated=invalidated)
+        if error_class.code == _POOLER_ERROR and _POOLER_REFUSAL.search(error_class.message):
+            return error_class._replace(transient=False)
+        if error_class.code in codes.UNKNOWN_STATEMENT:
+            return error_class._replace(message=f"{error_class.message}: {_POOLER_HINT}")
+        return error_class
+
+    def redact(self, code: str, message: str) -> str:
+        if code.startswith("P0"):  # RAISE in PL/pgSQL: the text is that of a trigger
+            return "an error that a trigger or a function has raised"
+        if argument := _ARGUMENT.match(message):
+            return argument[0]
+        # errors without a code are asyncpg's own
+        return message if not code or code[:2] in codes.CLASSES_WITHOUT_VALUES else super().redact(code, message)
+
+    def replace_message(self, error: BaseException, message: str) -> None:
+        super().replace_message(error, message)
+        error.__dict__.update(dict.fromkeys(_WITH_VALUES.intersection(error.__dict__)))
+        if "message" in error.__dict__:
+            error.__dict__["message"] = message

@@ -1,4 +1,4 @@
-"""SQLite through aiosqlite: the embedded default."""
+"""SQLite, with the driver aiosqlite."""
 
 import asyncio
 import re
@@ -11,16 +11,21 @@ from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from axon_storage.dialects.base import Tls, UnsupportedServer, execute
+from axon_storage.dialects.base import Tls, UnsupportedServer
+from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.statements import execute
 
 _WRITES = "axon_storage_writes"
-_ALONE = "axon_storage_alone"
+_AUTOCOMMIT = "axon_storage_autocommit"
 _BUSY_SECONDS = 30
+
+# messages that contain only names
+_ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
 
 class SQLite(OnConflict):
-    """One file, one writer at a time, write-ahead log, synced at every commit."""
+    """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"
     schemes = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
@@ -30,14 +35,13 @@ class SQLite(OnConflict):
     in_autocommit = True
     embedded = True
     upgrades_in_one_transaction = True
-    script_begins = ".bail on"  # the shell goes on after an error
+    script_begins = ".bail on"  # by default the shell continues after an error
     write_options = {_WRITES: True}
-    autocommit_options = {_ALONE: True}
+    autocommit_options = {_AUTOCOMMIT: True}
 
-    # SQLITE_IOERR, NOTADB, CANTOPEN, PROTOCOL and CORRUPT
-    connection_codes = frozenset({"10", "26", "14", "15", "11"})
-    # SQLITE_BUSY, LOCKED and PROTOCOL (a lost race for the write-ahead log)
-    transient_codes = frozenset({"5", "6", "15"})
+    connection_codes = {**codes.PASSING, **codes.PERMANENT}
+    transient_codes = {**codes.PASSING, **codes.RETRYABLE}
+    codes_without_values = codes.WITHOUT_VALUES
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         del timeout  # opening a file does not wait
@@ -46,7 +50,7 @@ class SQLite(OnConflict):
         return url, {"async_creator_fn": _connect}
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
-        # on a connection of another kind a statement that is cancelled goes on, and may so be run late
+        # only on our own connections a cancelled statement ends
         return arguments.get("async_creator_fn") is _connect
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
@@ -74,36 +78,41 @@ class SQLite(OnConflict):
         execute(connection, "PRAGMA synchronous = FULL")
 
     def on_checkout(self, connection: DBAPIConnection) -> None:
-        # The driver would begin transactions by itself, and never IMMEDIATE. So it is when new, and again when the
-        # isolation level that a host had set on it is over.
+        # Otherwise the driver begins transactions by itself, and never IMMEDIATE: on a new connection, and after the
+        # host application has set an isolation level.
         if connection.isolation_level is not None:
             connection.isolation_level = None
 
     def discard(self, connection: DBAPIConnection) -> None:
-        # A cancelled call's cursor may outlive the close, and SQLite then keeps the transaction, and its lock, with it.
-        # A further cancellation comes too late: the rollback is on its way.
+        # The cursor of a cancelled call may outlive the close; SQLite would keep the transaction and its lock.
+        # A further cancellation is ignored: the thread has started the rollback.
         driver: Any = connection.driver_connection
         with suppress(Exception, asyncio.CancelledError):
-            if hasattr(driver, "discard"):  # a connection of ours; that of others is not interrupted
+            if hasattr(driver, "discard"):  # a connection of ours; others are not interrupted
                 connection.run_async(lambda _: driver.discard())
             else:
                 connection.rollback()
 
     def begin(self, connection: Connection) -> None:
         options = connection.get_execution_options()
-        if _ALONE not in options:
+        if _AUTOCOMMIT not in options:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if _WRITES in options else "BEGIN")
 
     def migration_settings(self, lock: float, statement: float) -> list[str]:
-        del statement  # SQLite bounds no statement
+        del statement  # SQLite has no time limit for statements
         return [f"PRAGMA busy_timeout = {lock * 1000:.0f}"]
 
     def code(self, error: BaseException) -> str:
         code = getattr(error, "sqlite_errorcode", None)
-        return "" if code is None else str(code & 0xFF)  # the primary code; the rest is detail
+        return "" if code is None else str(code & 0xFF)  # the primary code; the other bits say more
+
+    def redact(self, code: str, message: str) -> str:
+        if code == "19" and "constraint failed" not in message:  # RAISE in a trigger
+            return "an error that a trigger has raised"
+        return message if _ONLY_NAMES.fullmatch(message) else super().redact(code, message)
 
 
 def _connect(database: str, **options: Any) -> Any:
-    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, for who uses it
+    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, imported when it is used
 
     return connect(database, **options)

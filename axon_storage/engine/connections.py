@@ -7,14 +7,10 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.engine.create import (
-    attach_events,
-    begin_for_group,
-    connect_for_group,
-    mark_clean,
-    without_host_options,
-)
+from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
+from axon_storage.engine.events import attach_events, mark_clean
+from axon_storage.engine.group_pool import begin_for_group, connect_for_group
 from axon_storage.errors import StorageConnectionError
 
 

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from axon_storage.engine.connections import Connections, commit, return_to_pool
-from axon_storage.engine.create import allows_autocommit
 from axon_storage.engine.deadline import COMMIT, GRACE_SECONDS, Deadline
+from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.lifecycle import Lifecycle
 from axon_storage.engine.retry import Retry, run_with_retries
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout, current_timeout

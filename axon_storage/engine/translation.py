@@ -35,7 +35,7 @@ class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception) and _cancellations() > self._cancellations:
             # The driver met another error while it handled a cancellation, and raised only that error.
-            raise asyncio.CancelledError from error
+            raise asyncio.CancelledError from self._cause_of(error)
         if isinstance(error, StorageError):
             error.operation = error.operation or self._operation
         elif isinstance(error, Exception):
@@ -43,6 +43,13 @@ class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
             if translated is not None:
                 translated.operation = self._operation
                 raise translated from cause
+
+    def _cause_of(self, error: Exception) -> BaseException | None:
+        """Return the error itself, or the driver's own without bound values where the error contains one."""
+        cause = self._dialect.driver_error(error)
+        if self._dialect.is_driver_error(cause) or isinstance(error, SQLAlchemyError):
+            return self._dialect.cause_without_values(cause)
+        return error
 
     def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
         """Return the error of this package for another one, or None, and the driver's error to keep as its cause."""
@@ -52,12 +59,12 @@ class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
             return BusyError("no connection of the pool came free in time", transient=True), None
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
-            return self._translate_driver_error(error, cause), cause
+            return self._translate_driver_error(error, cause), self._dialect.cause_without_values(cause)
         if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: drivers do not wrap these
             reason = f"{type(error).__name__}: {error.strerror or 'no answer'}"
             return StorageConnectionError(reason, transient=True), error
         if isinstance(error, SQLAlchemyError):
-            return QueryError(type(error).__name__), error.__cause__
+            return QueryError(type(error).__name__), self._dialect.cause_without_values(error.__cause__)
         return None, None
 
     def _translate_driver_error(self, error: Exception, cause: BaseException) -> StorageError:

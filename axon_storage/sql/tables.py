@@ -1,11 +1,11 @@
-"""The eleven tables, one for each row type, and the columns a row does not carry itself."""
+"""The eleven tables, one for each row type, with the columns that rows do not have."""
 
 from typing import Any
 
 from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects import WRITTEN_ONCE
+from axon_storage.dialects import DIALECTS, WRITTEN_ONCE
 from axon_storage.model import rows
 from axon_storage.sql.types import (
     Flag,
@@ -21,13 +21,15 @@ from axon_storage.sql.types import (
 )
 
 VERSION_TABLE = "axon_storage_version"
-"""Alembic's version table, under a name of our own, so that the host application's Alembic lives beside it."""
+"""The name of Alembic's version table; it differs from Alembic's default, which the host application may use."""
 
 CREATED_ID = "created_id"
-"""The column of a UUIDv7 written at a trace's first save and left alone by later ones: it gives the traces' order."""
+"""A column of traces: the UUIDv7 of the first save, which later saves do not change. It gives the order of traces."""
 
 EXPIRES_AT = "expires_at"
-"""The column of the moment a cache entry's time to live ends; NULL where it never does."""
+"""A column of cache entries: the timestamp at which the entry expires, or NULL if it never does."""
+
+_OPTIONS = {name: value for dialect in DIALECTS for name, value in dialect.table_options.items()}
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 
@@ -41,15 +43,13 @@ def _optional(name: str, type_: TypeEngine[object]) -> Column[object]:
 
 
 def _key(name: str, type_: TypeEngine[object]) -> Column[object]:
-    # MySQL's auto-increment would turn a saved 0 into 1
+    # an auto-increment column would store 1 for a saved 0
     return Column(name, type_, primary_key=True, autoincrement=False)
 
 
 def _table(name: str, *items: Column[object] | Index, **options: Any) -> Table:
     tenant = _key("tenant_id", Identifier(64))
-    # MySQL's row format is said, since a server may default to one whose keys are too short
-    options |= {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"}
-    return Table(name, metadata, tenant, *items, **options)
+    return Table(name, metadata, tenant, *items, **{**_OPTIONS, **options})
 
 
 def _updated(name: str, *items: Column[object] | Index) -> Table:
@@ -58,7 +58,7 @@ def _updated(name: str, *items: Column[object] | Index) -> Table:
 
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
-    """A table that is only appended to: its key is the tenant and a UUIDv7, which gives the order."""
+    """Return a table that is only appended to. Its key is the tenant and a UUIDv7, which gives the order of rows."""
     return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", UtcTimestamp()))
 
 

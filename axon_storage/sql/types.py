@@ -1,6 +1,6 @@
-"""The column types: what each field becomes on its way to a column and back.
+"""The column types: they convert the values of fields to those of columns, and back.
 
-Append-only once released: a changed meaning is a new class, so that an old migration keeps what it meant.
+Migrations import these classes. After a release a class is never changed: a new meaning is a new class.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,24 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from axon_storage.dialects import dialect_of
-from axon_storage.dialects.oracle import escaped, unescaped
 from axon_storage.model.json import decode_json, json_text
 
 _Processor = Callable[[Any], Any] | None
 
 
 class _Column(TypeDecorator[Any]):
-    """The dialect chooses the database's type; conversions are plain functions, chosen once per statement."""
+    """The base class of the column types. The dialect chooses the database's type."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.cache_ok = True  # SQLAlchemy asks each class for its own word
+        cls.cache_ok = True  # SQLAlchemy wants it on each class
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
 class UInt64(_Column):
-    """0 to 2^64-1 as two's complement in a signed 64-bit integer: above 2^63-1 the column reads negative."""
+    """0 to 2^64-1, in a signed 64-bit integer as two's complement: values above 2^63-1 are stored as negative ones."""
 
     impl = BigInteger
 
@@ -66,7 +65,7 @@ class Int32(_Column):
 
 
 class Float64(_Column):
-    """A finite float of 64 bits."""
+    """A finite 64-bit float."""
 
     impl = Double
 
@@ -88,14 +87,15 @@ class Flag(_Column):
 
 
 class _String(_Column):
-    """A string, escaped where the database takes the empty one for NULL."""
+    """A string. It is escaped on databases that store an empty string as NULL."""
 
     def bind_processor(self, dialect: Dialect) -> _Processor:
-        return _chain(escaped) if dialect_of(dialect).empty_is_null else super().bind_processor(dialect)
+        ours = dialect_of(dialect)
+        return _chain(ours.escape_string) if ours.empty_is_null else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
-        inner = super().result_processor(dialect, coltype)
-        return _chain(inner, unescaped) if dialect_of(dialect).empty_is_null else inner
+        ours, inner = dialect_of(dialect), super().result_processor(dialect, coltype)
+        return _chain(inner, ours.unescape_string) if ours.empty_is_null else inner
 
 
 class Identifier(_String):
@@ -124,7 +124,7 @@ class LongText(_String):
 
 
 class JsonDocument(_Column):
-    """A JSON value, kept as the text it was encoded to; None is JSON's null, never SQL's."""
+    """A JSON value, stored as text. None is stored as JSON's null, never as SQL's."""
 
     impl = Text
 
@@ -137,12 +137,12 @@ class JsonDocument(_Column):
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
         inner = self.impl_instance.result_processor(dialect, coltype)
-        # no NULL to look for, and SQLAlchemy calls a function of C itself in less time
+        # without _chain, because the column has no NULL, and SQLAlchemy calls a C function directly in less time
         return decode_json if inner is None else _chain(inner, decode_json)
 
 
 class UtcTimestamp(_Column):
-    """A UTC moment, exact to the microsecond; an aware :class:`datetime` on both sides."""
+    """A UTC timestamp with microseconds, bound and read as an aware :class:`datetime`."""
 
     impl = DateTime
 
@@ -173,7 +173,7 @@ class RowId(_Column):
 
 
 def _chain(*steps: _Processor) -> _Processor:
-    """One function after another, None staying None."""
+    """Return a function that applies the steps one after another; None remains None."""
     first, *rest = [step for step in steps if step is not None]
 
     def convert(value: Any) -> Any:
@@ -195,12 +195,12 @@ def _unsigned(value: int | None) -> int | None:
     return value if value is None or value >= 0 else value + 2**64
 
 
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def _naive(timestamp: datetime) -> datetime:
+    return timestamp.astimezone(UTC).replace(tzinfo=None)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _aware(timestamp: datetime) -> datetime:
+    return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
 
 
 def _hex(row_id: UUID) -> str:

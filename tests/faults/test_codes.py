@@ -24,7 +24,7 @@ from axon_storage import (
     open_storage,
     schema,
 )
-from axon_storage.dialects.base import execute
+from axon_storage.dialects import execute, of_scheme
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.retry import Retry
 from tests.faults.private import server
@@ -236,9 +236,11 @@ Provoke = Callable[[Site], Awaitable[Any]]
 
 
 class Case(NamedTuple):
+    """An error that can be provoked; ``error`` is the vendor's name of its code."""
+
     kinds: str
     name: str
-    code: str
+    error: str
     connection: bool
     transient: bool
     provoke: Provoke
@@ -257,53 +259,113 @@ def _global(setting: str, value: int, usual: int) -> tuple[str, str]:
 
 
 CASES = [
-    Case("postgresql", "deadlock", "40P01", False, True, deadlock),
-    Case("postgresql", "another snapshot", "40001", False, True, in_snapshot("REPEATABLE READ")),
-    Case("postgresql", "lock time-out", "55P03", False, True, lock_timeout(*_database("lock_timeout", "2000"))),
-    Case("postgresql", "ended", "08003", True, True, ended("SELECT pg_terminate_backend({session})")),
-    Case("postgresql", "immediate shutdown", "08003", True, True, signalled(signal.SIGQUIT)),
-    Case("postgresql", "shutting down", "57P03", True, True, stopping),
-    Case("postgresql", "full", "53300", True, True, crowded(*_limit("DATABASE app CONNECTION LIMIT", "2", "-1"))),
-    Case("postgresql", "read-only", "25006", True, True, written(*_database("default_transaction_read_only", "on"))),
-    Case("postgresql", "migrated", "0A000", False, True, plan_changed),
-    Case("postgresql", "password", "28P01", True, False, opened(password=SECRET)),
-    Case("postgresql", "database", "3D000", True, False, opened(database="nowhere")),
-    Case("mariadb mysql", "deadlock", "1213", False, True, deadlock),
-    Case("mariadb mysql", "lock", "1205", False, True, lock_timeout(*_global("innodb_lock_wait_timeout", 2, 50))),
+    Case("postgresql", "deadlock", "deadlock_detected", False, True, deadlock),
+    Case("postgresql", "another snapshot", "serialization_failure", False, True, in_snapshot("REPEATABLE READ")),
+    Case(
+        "postgresql",
+        "lock time-out",
+        "lock_not_available",
+        False,
+        True,
+        lock_timeout(*_database("lock_timeout", "2000")),
+    ),
+    Case(
+        "postgresql", "ended", "connection_does_not_exist", True, True, ended("SELECT pg_terminate_backend({session})")
+    ),
+    Case("postgresql", "immediate shutdown", "connection_does_not_exist", True, True, signalled(signal.SIGQUIT)),
+    Case("postgresql", "shutting down", "cannot_connect_now", True, True, stopping),
+    Case(
+        "postgresql",
+        "full",
+        "too_many_connections",
+        True,
+        True,
+        crowded(*_limit("DATABASE app CONNECTION LIMIT", "2", "-1")),
+    ),
+    Case(
+        "postgresql",
+        "read-only",
+        "read_only_sql_transaction",
+        True,
+        True,
+        written(*_database("default_transaction_read_only", "on")),
+    ),
+    Case("postgresql", "migrated", "feature_not_supported", False, True, plan_changed),
+    Case("postgresql", "password", "invalid_password", True, False, opened(password=SECRET)),
+    Case("postgresql", "database", "invalid_catalog_name", True, False, opened(database="nowhere")),
+    Case("mariadb mysql", "deadlock", "ER_LOCK_DEADLOCK", False, True, deadlock),
+    Case(
+        "mariadb mysql",
+        "lock",
+        "ER_LOCK_WAIT_TIMEOUT",
+        False,
+        True,
+        lock_timeout(*_global("innodb_lock_wait_timeout", 2, 50)),
+    ),
     Case(
         "mariadb",
         "another snapshot",
-        "1020",
+        "ER_CHECKREAD",
         False,
         True,
         in_snapshot("REPEATABLE READ", "SET innodb_snapshot_isolation = ON"),
     ),
-    Case("mariadb mysql", "ended", "2013", True, True, ended("KILL {session}")),
-    Case("mariadb mysql", "killed", "2013", True, True, signalled(signal.SIGKILL)),
-    Case("mariadb", "shut down", "2013", True, True, signalled(signal.SIGTERM)),
-    Case("mysql", "shut down", "1053", True, True, signalled(signal.SIGTERM)),
-    Case("mariadb mysql", "idle", "2013", True, True, idle),
-    Case("mariadb mysql", "full", "1040", True, True, crowded(*_global("max_connections", 10, 100))),
-    Case("mariadb mysql", "full for each", "1203", True, True, crowded(*_global("max_user_connections", 3, 90))),
+    Case("mariadb mysql", "ended", "CR_SERVER_LOST", True, True, ended("KILL {session}")),
+    Case("mariadb mysql", "killed", "CR_SERVER_LOST", True, True, signalled(signal.SIGKILL)),
+    Case("mariadb", "shut down", "CR_SERVER_LOST", True, True, signalled(signal.SIGTERM)),
+    Case("mysql", "shut down", "ER_SERVER_SHUTDOWN", True, True, signalled(signal.SIGTERM)),
+    Case("mariadb mysql", "idle", "CR_SERVER_LOST", True, True, idle),
+    Case("mariadb mysql", "full", "ER_CON_COUNT_ERROR", True, True, crowded(*_global("max_connections", 10, 100))),
+    Case(
+        "mariadb mysql",
+        "full for each",
+        "ER_TOO_MANY_USER_CONNECTIONS",
+        True,
+        True,
+        crowded(*_global("max_user_connections", 3, 90)),
+    ),
     Case(
         "mariadb mysql",
         "full for one",
-        "1226",
+        "ER_USER_LIMIT_REACHED",
         True,
         True,
         crowded(*_limit("USER app WITH MAX_USER_CONNECTIONS", "3", "0")),
     ),
-    Case("mariadb mysql", "read-only", "1290", True, True, written(*_global("read_only", 1, 0))),
-    Case("mysql", "read-only transactions", "1792", False, True, written(*_global("transaction_read_only", 1, 0))),
-    Case("mariadb", "read-only transactions", "1792", False, True, written(*_global("tx_read_only", 1, 0))),
-    Case("mariadb mysql", "password", "1045", True, False, opened(password=SECRET)),
-    Case("mariadb mysql", "database of others", "1044", True, False, opened(database="mysql")),
+    Case(
+        "mariadb mysql", "read-only", "ER_OPTION_PREVENTS_STATEMENT", True, True, written(*_global("read_only", 1, 0))
+    ),
+    Case(
+        "mysql",
+        "read-only transactions",
+        "ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION",
+        False,
+        True,
+        written(*_global("transaction_read_only", 1, 0)),
+    ),
+    Case(
+        "mariadb",
+        "read-only transactions",
+        "ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION",
+        False,
+        True,
+        written(*_global("tx_read_only", 1, 0)),
+    ),
+    Case("mariadb mysql", "password", "ER_ACCESS_DENIED_ERROR", True, False, opened(password=SECRET)),
+    Case("mariadb mysql", "database of others", "ER_DBACCESS_DENIED_ERROR", True, False, opened(database="mysql")),
 ]
 PROVOKED = [
-    pytest.param(kind, case, id=f"{kind} {case.code} {case.name}", marks=pytest.mark.xdist_group(f"site-{kind}"))
+    pytest.param(kind, case, id=f"{kind} {case.error} {case.name}", marks=pytest.mark.xdist_group(f"site-{kind}"))
     for case in CASES
     for kind in case.kinds.split()
 ]
+
+
+def _code(kind: str, name: str) -> str:
+    """Return the code that has this name."""
+    dialect = of_scheme(kind)
+    [code] = [code for code, known in {**dialect.connection_codes, **dialect.transient_codes}.items() if known == name]
+    return code
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +408,7 @@ async def test_a_provoked_error_is_known_for_what_it_is(
     with pytest.raises(StorageError) as provoked:
         await case.provoke(site)
     error = provoked.value
-    assert f"[{case.code}]" in str(error)
+    assert f"[{_code(kind, case.error)}]" in str(error)
     assert isinstance(error, StorageConnectionError if case.connection else QueryError)
     assert error.transient is case.transient
     assert SECRET not in str(error)
@@ -367,9 +429,14 @@ async def test_a_sqlite_file_that_is_none_or_damaged_or_nowhere_is_told_and_not_
     async with open_storage(f"sqlite:///{damaged}"):
         pass
     damaged.write_bytes(damaged.read_bytes()[:4096] + bytes(damaged.stat().st_size - 4096))
-    for path, code in ((other, "26"), (damaged, "11"), (tmp_path / "nowhere" / "agents.db", "14")):
+    cases = (
+        (other, "SQLITE_NOTADB"),
+        (damaged, "SQLITE_CORRUPT"),
+        (tmp_path / "nowhere" / "agents.db", "SQLITE_CANTOPEN"),
+    )
+    for path, name in cases:
         error = await _met_on_sqlite(path)
-        assert f"[{code}]" in str(error)
+        assert f"[{_code('sqlite', name)}]" in str(error)
         assert isinstance(error, StorageConnectionError)
         assert not error.transient
 

@@ -21,6 +21,12 @@ MYSQL_PACKAGES = {
     "ubuntu": (None, ("mysql-server-core-8.0", "mysql-client-core-8.0")),
 }
 
+# The suites that have pgbouncer: the old one 1.18, which knows no prepared statements in transaction mode.
+PGBOUNCER_SUITES: dict[str, dict[str, str | None]] = {
+    "debian": {"old": "bookworm", "new": "sid"},
+    "ubuntu": {"new": None},
+}
+
 
 def postgresql() -> Path | None:
     """The directory of PostgreSQL's programs, the newest that is installed."""
@@ -54,6 +60,12 @@ def group_replication() -> Path | None:
     """The root below which MySQL is unpacked, where it came with the plugin that makes a cluster."""
     root = mysql()
     return root if root and (root / "usr/lib/mysql/plugin/group_replication.so").exists() else None
+
+
+def pgbouncer(age: str) -> Path | None:
+    """The root below which the ``old`` or the ``new`` pgbouncer is unpacked."""
+    root = CACHE / f"pgbouncer-{age}" / "root"
+    return root if (root.parent / COMPLETE).exists() else None
 
 
 def oracle_double() -> double.Programs | None:
@@ -97,6 +109,8 @@ def install() -> list[str]:
         ("MariaDB", mariadb, lambda: _install("mariadb-server-core", "mariadb-client-core")),
         ("Galera", galera, lambda: _install("galera-4")),
         ("MySQL", mysql, _unpack_mysql),
+        ("the old pgbouncer", lambda: pgbouncer("old"), lambda: _unpack_pgbouncer("old")),
+        ("the new pgbouncer", lambda: pgbouncer("new"), lambda: _unpack_pgbouncer("new")),
         ("the Oracle double", oracle_double, _install_oracle_double),
         ("the grammar of Oracle's SQL", oracle_grammar, _install_oracle_grammar),
     ]
@@ -133,6 +147,14 @@ def _install(*names: str) -> None:
 def _unpack_mysql() -> None:
     _require_root()
     unpack(*MYSQL_PACKAGES[distribution()], CACHE / "mysql")
+
+
+def _unpack_pgbouncer(age: str) -> None:
+    suites = PGBOUNCER_SUITES.get(distribution(), {})
+    if age not in suites:
+        raise StartError("no suite of this distribution has it")
+    _require_root()
+    unpack(suites[age], ("pgbouncer",), CACHE / f"pgbouncer-{age}")
 
 
 def _install_oracle_double() -> None:

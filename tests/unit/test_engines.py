@@ -11,7 +11,8 @@ from sqlalchemy.pool import StaticPool
 
 from axon_storage import SqlRepository, StorageConnectionError, create_engine
 from axon_storage.dialects import DIALECTS, Tls, of_scheme
-from axon_storage.engine.create import _without_tls, script_url
+from axon_storage.engine.tls import split_tls
+from axon_storage.engine.url import script_url
 
 SCHEMES = [scheme for dialect in DIALECTS for scheme in dialect.schemes]
 
@@ -142,7 +143,7 @@ def test_a_memory_engine_is_refused() -> None:
     ],
 )
 def test_tls_parameters_mean_the_same_under_every_name(query: str, verify: int, hostname: bool, required: bool) -> None:
-    url, tls = _without_tls(make_url(f"mysql://h/d?{query}&other=kept"))
+    url, tls = split_tls(make_url(f"mysql://h/d?{query}&other=kept"))
     assert dict(url.query) == {"other": "kept"}
     assert tls is not None
     assert tls.context is not None
@@ -153,7 +154,7 @@ def test_tls_parameters_mean_the_same_under_every_name(query: str, verify: int, 
 
 @pytest.mark.parametrize("query", ["", "?sslmode=disable", "?ssl_mode=DISABLED", "?ssl=false"])
 def test_without_tls_there_is_none(query: str) -> None:
-    tls = _without_tls(make_url(f"mysql://h/d{query}"))[1]
+    tls = split_tls(make_url(f"mysql://h/d{query}"))[1]
     assert tls is None if not query else tls == Tls(None, required=False)
 
 

@@ -13,8 +13,7 @@ from sqlalchemy.schema import CreateTable
 
 from axon_storage import CacheRow, EventRow, Row, SessionRow, StorageConnectionError, TraceRow, create_engine
 from axon_storage.dialects import dialect_of
-from axon_storage.dialects.oracle import escaped, unescaped
-from axon_storage.engine.create import _without_tls
+from axon_storage.engine.tls import split_tls
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.sql.statements import (
     delete,
@@ -39,9 +38,10 @@ def _sql(statement: Any) -> str:
 
 @given(st.text(characters), st.text(characters))
 def test_escaping_is_undone_keeps_the_order_and_leaves_no_empty_string(first: str, second: str) -> None:
-    assert unescaped(escaped(first)) == first
-    assert escaped(first) != ""
-    assert (first < second) == (escaped(first) < escaped(second))
+    escaped = ORACLE.escape_string(first)
+    assert ORACLE.unescape_string(escaped) == first
+    assert escaped != ""
+    assert (first < second) == (escaped < ORACLE.escape_string(second))
 
 
 def test_a_save_is_a_merge() -> None:
@@ -125,7 +125,7 @@ def test_a_connection_that_cannot_be_made_is_told_by_its_reason(
 
 @pytest.mark.parametrize(("mode", "names"), [("require", False), ("verify-ca", False), ("verify-full", True)])
 def test_tls_checks_the_name_only_where_that_was_asked_for(mode: str, names: bool) -> None:
-    url, tls = _without_tls(make_url(f"oracle://u:p@h/?service_name=s&sslmode={mode}"))
+    url, tls = split_tls(make_url(f"oracle://u:p@h/?service_name=s&sslmode={mode}"))
     seen = ORACLE.connect_arguments(url, 1.0, tls)[1]
     assert seen["protocol"] == "tcps"
     assert seen["ssl_server_dn_match"] is names

@@ -1,0 +1,10 @@
+"""The error codes that this package knows, one module for each database, each code with the vendor's name for it.
+
+The groups of a module:
+
+- ``PASSING``: the connection or the server failed; the same call may succeed when it is run again.
+- ``PERMANENT``: the connection or the server failed; running the call again does not help.
+- ``RETRYABLE``: a statement failed; its transaction may succeed when it is run again as a whole.
+- ``LOCK_TIMEOUTS``: a lock was not free in time.
+- ``WITHOUT_VALUES``: further errors; their messages contain names of tables, columns and keys, but no values.
+"""

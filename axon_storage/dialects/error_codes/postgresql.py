@@ -1,0 +1,58 @@
+"""PostgreSQL: the condition names of its manual, appendix A."""
+
+PASSING = {
+    "08000": "connection_exception",
+    "08001": "sqlclient_unable_to_establish_sqlconnection",
+    "08003": "connection_does_not_exist",
+    "08004": "sqlserver_rejected_establishment_of_sqlconnection",
+    "08006": "connection_failure",
+    "08007": "transaction_resolution_unknown",
+    "08P01": "protocol_violation",  # a pooler's own errors, most of which pass
+    "25006": "read_only_sql_transaction",  # after a fail-over
+    "53300": "too_many_connections",
+    "57P01": "admin_shutdown",
+    "57P02": "crash_shutdown",
+    "57P03": "cannot_connect_now",
+    "57P05": "idle_session_timeout",
+}
+
+PERMANENT = {
+    "28000": "invalid_authorization_specification",
+    "28P01": "invalid_password",
+    "3D000": "invalid_catalog_name",
+}
+
+LOCK_TIMEOUTS = {
+    "55P03": "lock_not_available",
+}
+
+RETRYABLE = {
+    **LOCK_TIMEOUTS,
+    "0A000": "feature_not_supported",  # a prepared plan that a migration has made invalid
+    "40001": "serialization_failure",
+    "40P01": "deadlock_detected",
+}
+
+UNKNOWN_STATEMENT = {
+    "26000": "invalid_sql_statement_name",
+    "42P05": "duplicate_prepared_statement",
+}
+"""A prepared statement that is not in the session, or of another one: a pooler has changed the session."""
+
+CLASSES_WITHOUT_VALUES = {
+    "08": "connection exception",
+    "0A": "feature not supported",
+    "23": "integrity constraint violation",
+    "25": "invalid transaction state",
+    "26": "invalid SQL statement name",
+    "28": "invalid authorization specification",
+    "3D": "invalid catalog name",
+    "3F": "invalid schema name",
+    "40": "transaction rollback",
+    "42": "syntax error or access rule violation",
+    "53": "insufficient resources",
+    "55": "object not in prerequisite state",
+    "57": "operator intervention",
+    "58": "system error",
+}
+"""Classes, which are the first two characters of a code. Values are in the detail of such an error alone."""

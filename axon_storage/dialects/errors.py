@@ -1,0 +1,139 @@
+"""Driver errors: classification by code, messages and causes without bound values, refusals of TLS."""
+
+import re
+from collections.abc import Collection, Mapping
+from ssl import SSLCertVerificationError
+from typing import ClassVar, NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+
+_MESSAGE_LENGTH = 200  # long enough for two names of 64 characters each
+_VALUE = re.compile(r"""(?<![A-Za-z])'|["`(\[{:]|(?<![A-Za-z])-?\d""")  # an apostrophe inside a word begins no value
+
+_TLS_REFUSED = "TLS cannot be had as the URL asks for it"
+_ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
+
+
+class ErrorClass(NamedTuple):
+    """A driver's error, classified.
+
+    ``code`` is the driver's code, ``message`` its message without bound values. ``connection`` says that the connection
+    or the server failed rather than the statement; ``transient``, that the transaction may succeed when run again.
+    """
+
+    code: str
+    message: str
+    connection: bool
+    transient: bool
+
+
+class DriverErrors:
+    """The part of a :class:`Dialect` that understands the errors of its drivers."""
+
+    driver_modules: ClassVar[frozenset[str]]
+    """The top-level modules that define the driver's exceptions."""
+
+    connection_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of errors of the connection or the server, with their names. Such a connection is not used again."""
+    transient_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of errors after which the transaction may succeed when it is run again, with their names."""
+    lock_timeout_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes that say that a lock was not free in time, with their names."""
+    missing_index_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes that say that an index named by a statement does not exist, with their names."""
+    lost_race_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes after which a save's statement may be run again in the same transaction, which is still intact."""
+    codes_without_values: ClassVar[Mapping[str, str]] = {}
+    """Codes, beside those above, of errors whose message never contains a value, with their names."""
+
+    def code(self, error: BaseException) -> str:
+        """Return the code of a driver's error, or an empty string."""
+        raise NotImplementedError
+
+    def classify_error(self, error: BaseException, *, invalidated: bool = False) -> ErrorClass:
+        """Classify a driver's error by its code. ``invalidated``: SQLAlchemy has found that the connection is lost."""
+        code = self.code(error)
+        transient = invalidated or code in self.transient_codes
+        connection = invalidated or code in self.connection_codes
+        return ErrorClass(code, self.message_without_values(error), connection, transient)
+
+    def driver_error(self, error: BaseException) -> BaseException:
+        """Return the driver's own error, without the wrappers of SQLAlchemy and of its asyncio adapter."""
+        inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        seen: list[BaseException] = []  # an error of the host application may be its own cause
+        while not self.is_driver_error(inner) and inner.__cause__ is not None and inner not in seen:
+            seen.append(inner)
+            inner = inner.__cause__
+        return inner
+
+    def is_missing_index(self, error: BaseException) -> bool:
+        """Return whether an error says that an index named by a statement does not exist."""
+        return self.code(self.driver_error(error)) in self.missing_index_codes
+
+    def is_driver_error(self, error: BaseException) -> bool:
+        """Return whether an exception is the driver's own."""
+        return type(error).__module__.partition(".")[0] in self.driver_modules
+
+    # Messages and causes without bound values.
+
+    def message_without_values(self, error: BaseException) -> str:
+        """Return the message of a driver's error, shortened and without any bound value."""
+        message = self.redact(self.code(error), self.message(error).strip()).partition("\n")[0]
+        return message[:_MESSAGE_LENGTH] or type(error).__name__
+
+    def cause_without_values(self, error: BaseException | None) -> BaseException | None:
+        """Remove the bound values from an error that is to be the cause of one of ours, and return it.
+
+        A driver's error keeps its class, its code and its traceback; its message is replaced, and so are those of its
+        own causes. An OSError is kept as it is. Other exceptions are dropped: their messages may contain values.
+        """
+        return self._without_values(error, [])
+
+    def message(self, error: BaseException) -> str:
+        """Return a driver's message, without its code, detail and hint."""
+        return str(error.args[-1]) if error.args else ""
+
+    def redact(self, code: str, message: str) -> str:
+        """Return a message without what may be a bound value; by default, the part before the first possible one."""
+        known = (self.connection_codes, self.transient_codes, self.lock_timeout_codes, self.codes_without_values)
+        return message if any(code in codes for codes in known) else before_values(message)
+
+    def replace_message(self, error: BaseException, message: str) -> None:
+        """Replace the message of a driver's error, in place, and delete what else of it may contain values."""
+        error.args = (message,)
+
+    def _without_values(self, error: BaseException | None, seen: Collection[BaseException]) -> BaseException | None:
+        if error is None or error in seen:
+            return None
+        if not self.is_driver_error(error):
+            return error if isinstance(error, OSError) else None
+        self.replace_message(error, self.message_without_values(error))
+        error.__cause__ = self._without_values(error.__cause__ or error.__context__, [*seen, error])
+        error.__context__ = None
+        return error
+
+    # TLS.
+
+    def tls_refusal(self, error: BaseException | None) -> str | None:
+        """Return why connecting with TLS failed, if it would fail again; None if the error does not tell."""
+        seen: list[BaseException] = []
+        while error is not None and error not in seen:
+            reason = getattr(error, "reason", None)
+            if self.says_no_tls(error) or reason == _ANSWERED_IN_PLAIN_TEXT:
+                return f"{_TLS_REFUSED}: the server offers none"
+            if isinstance(error, SSLCertVerificationError):
+                return f"{_TLS_REFUSED}: {getattr(error, 'verify_message', reason)}"
+            seen.append(error)
+            error = error.__cause__
+        return None
+
+    def says_no_tls(self, error: BaseException) -> bool:
+        """Return whether an error says that the server has no TLS."""
+        del error
+        return False
+
+
+def before_values(message: str) -> str:
+    """Return a message up to where its first value may begin: at a quotation mark, a bracket, a colon or a number."""
+    value = _VALUE.search(message)
+    return message if value is None else f"{message[: value.start()].rstrip()} …".lstrip()

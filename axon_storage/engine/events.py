@@ -1,0 +1,144 @@
+"""Listeners for SQLAlchemy's events, which prepare the connections of an engine for this package."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, event
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.characteristics import IsolationLevelCharacteristic
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState, StaticPool
+
+from axon_storage.dialects import Dialect, UnsupportedServer, of_driver
+from axon_storage.engine.forks import leave_to_parent
+from axon_storage.engine.url import check_at_signs
+from axon_storage.errors import StorageConnectionError
+
+# Keys of a connection's info.
+_PREPARED = "axon_storage_prepared"
+_CAN_AUTOCOMMIT = "axon_storage_can_autocommit"
+_NEW = "axon_storage_new"
+_CLEAN = "axon_storage_clean"
+
+
+def attach_events(engine: AsyncEngine) -> Dialect:
+    """Prepare an engine by listeners for its events, and return its dialect.
+
+    An engine that cannot be used is a :class:`StorageConnectionError`. The listeners change the engine's sessions for
+    the host application too. On MySQL, MariaDB and Oracle the sessions are at READ COMMITTED, and not in autocommit
+    mode, unless a connection is given another isolation level. On SQLite a transaction begins with its first statement.
+    """
+    inner = engine.sync_engine
+    driver: Any = inner.dialect  # SQLAlchemy's own, not ours
+    check_at_signs(engine.url)
+    try:
+        dialect = of_driver(inner.dialect)
+        dialect.check_url(engine.url)
+    except (ValueError, UnsupportedServer) as refused:
+        raise StorageConnectionError(str(refused)) from None
+    if isinstance(inner.pool, StaticPool):
+        raise StorageConnectionError(
+            "the engine's pool has one connection for all tasks, which mixes their transactions"
+        )
+    for option in dialect.refused_engine_options.intersection(inner.get_execution_options()):
+        raise StorageConnectionError(f"the engine sets {option} for every connection: make one without")
+    if dialect.in_autocommit and driver.skip_autocommit_rollback:
+        raise StorageConnectionError("the engine skips the rollbacks that undo a block: no skip_autocommit_rollback")
+    for name, listener in _listeners(dialect).items():
+        if not event.contains(inner, name, listener):
+            event.listen(inner, name, listener)
+    leave_to_parent(inner)
+    if dialect.session_isolation is not None:
+        _keep_isolation(inner, dialect.session_isolation)
+    return dialect
+
+
+def allows_autocommit(connection: Connection) -> bool:
+    """Return whether a statement on a connection may run without a transaction."""
+    return _CAN_AUTOCOMMIT in connection.info
+
+
+def mark_clean(connection: Connection) -> None:
+    """Note that a connection has no open transaction, so that :func:`reset` sends no rollback when it is closed."""
+    connection.info[_CLEAN] = True
+
+
+def reset(connection: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
+    """Roll back a transaction that may be open on a connection that returns to its pool; a listener for ``reset``."""
+    clean = record is not None and record.info.pop(_CLEAN, False)
+    if not (clean or state.transaction_was_reset or state.terminate_only):
+        connection.rollback()
+
+
+class _SessionIsolation(IsolationLevelCharacteristic):
+    """Resets a connection to the session's isolation level after a host application has set another."""
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+
+    def reset_characteristic(self, dialect: Any, dbapi_conn: DBAPIConnection) -> None:
+        dialect.set_isolation_level(dbapi_conn, self._level)
+
+
+def _keep_isolation(engine: Engine, level: str) -> None:
+    """Make SQLAlchemy reset the isolation level of an engine's sessions to ``level``.
+
+    By default it would reset it to the engine's default, such as REPEATABLE READ or AUTOCOMMIT.
+    """
+    dialect: Any = engine.dialect  # SQLAlchemy's own, not ours
+    kept = {"isolation_level": _SessionIsolation(level)}
+    dialect.connection_characteristics = dialect.connection_characteristics.union(kept)
+
+
+@cache
+def _listeners(dialect: Dialect) -> dict[str, Any]:
+    """Return the listeners by event: one set for each dialect, so that an engine is not prepared twice."""
+
+    def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, keywords: dict[str, Any]) -> None:
+        record.info[_NEW] = True
+        # A connection that is older than this listener is not marked.
+        if dialect.allows_autocommit(keywords):
+            record.info[_CAN_AUTOCOMMIT] = True
+
+    def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # At checkout rather than at connect: an engine that was in use before has connections already.
+        is_new = record.info.pop(_NEW, False)
+        if dialect.is_lost(connection):
+            if is_new:  # the pool would give up, with an error that does not name the server
+                raise StorageConnectionError("the server closed a new connection", transient=True)
+            raise DisconnectionError  # the pool connects again
+        dialect.on_checkout(connection)
+        if _PREPARED not in record.info:
+            dialect.on_connect(connection)
+            record.info[_PREPARED] = True
+
+    def invalidate(connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:
+        dialect.discard(connection)
+
+    def begin(connection: Connection) -> None:
+        dialect.begin(connection)
+
+    def do_executemany(cursor: Any, statement: str, parameters: Sequence[Any], _context: object) -> bool | None:
+        return dialect.executemany(cursor, statement, parameters) or None
+
+    def do_setinputsizes(
+        types: dict[BindParameter[Any], Any], _cursor: object, _statement: object, parameters: Any, context: Any
+    ) -> None:
+        rows = parameters if isinstance(parameters, list) else [parameters]
+        dialect.bind_types(types, rows, context.dialect.loaded_dbapi)
+
+    listeners: dict[str, Any] = {"do_connect": do_connect, "checkout": checkout}
+    # only for the hooks that the dialect overrides, because each listener costs time
+    optional: dict[str, tuple[str, Any]] = {
+        "invalidate": ("discard", invalidate),
+        "begin": ("begin", begin),
+        "do_executemany": ("executemany", do_executemany),
+        "do_setinputsizes": ("bind_types", do_setinputsizes),
+    }
+    for event_name, (hook, listener) in optional.items():
+        if getattr(type(dialect), hook) is not getattr(Dialect, hook):
+            listeners[event_name] = listener
+    return listeners

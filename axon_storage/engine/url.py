@@ -1,0 +1,55 @@
+"""Database URLs: parsing them, and refusing those whose password would appear in messages."""
+
+import re
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from axon_storage.dialects import of_scheme
+from axon_storage.errors import StorageConnectionError
+
+_WITHOUT_SERVER = re.compile(r"[\w+]+:///")
+_CREDENTIALS = re.compile(r"^[\w+]+://([^:/]*(:[^@]*)?@)?")  # as SQLAlchemy parses them
+
+
+def parse_url(url: str | URL) -> URL:
+    """Return a parsed URL; raise a :class:`StorageConnectionError` for one that cannot be parsed or is ambiguous."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # without the cause: its message may quote the URL, and so the password
+        raise StorageConnectionError("the database URL cannot be parsed: scheme://user:password@host/name") from None
+    check_at_signs(url)
+    return parsed
+
+
+def check_at_signs(url: str | URL) -> None:
+    """Refuse an unescaped '@' after the credentials.
+
+    It belongs to the password; the rest of the password would be parsed as the host, and appear in messages.
+    """
+    if isinstance(url, URL):
+        parts = [url.host or ""]
+    elif _WITHOUT_SERVER.match(url):
+        return
+    else:
+        location, _, query = _CREDENTIALS.sub("", url, count=1).partition("?")
+        parts = [location, *(option.partition("=")[0] for option in query.split("&"))]
+    if any("@" in part for part in parts):
+        raise StorageConnectionError(
+            "an '@' in the database URL is not escaped: write %40 for each one in the user name, password and database"
+        )
+
+
+def script_url(url: str | URL) -> URL:
+    """Return the URL with which Alembic writes a migration script: it needs no driver, and connects to nothing.
+
+    Unlike an engine's URL it distinguishes MariaDB from MySQL.
+    """
+    parsed = parse_url(url)
+    try:
+        dialect = of_scheme(parsed.drivername)
+    except ValueError as refused:
+        raise StorageConnectionError(str(refused)) from None
+    scheme = parsed.drivername.partition("+")[0]
+    return URL.create(dialect.scheme_aliases.get(scheme, scheme))

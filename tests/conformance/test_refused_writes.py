@@ -1,0 +1,72 @@
+"""What a database refuses of a write: the error names the operation and the code, and shows none of the values."""
+
+import traceback
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import QueryError, create_engine
+from axon_storage.engine.executor import Executor
+from axon_storage.sql.unit_of_work import UnitOfWork
+from tests.databases import TARGETS, Databases
+
+VALUE = 'it\'s the "secret" value'
+
+TABLE = (
+    "CREATE TABLE refusing (id {integer} NOT NULL PRIMARY KEY, name {string}(20), doc {string}(200) NOT NULL, "
+    "amount {integer}, CONSTRAINT ck_amount CHECK (amount < 100), CONSTRAINT uq_doc UNIQUE (doc))"
+)
+INSERT = "INSERT INTO refusing (id, name, doc, amount) VALUES (:id, :name, :doc, :amount)"
+
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "a duplicate": (INSERT, {"id": 2, "name": "n", "doc": VALUE, "amount": 1}),
+    "a check": (INSERT, {"id": 2, "name": "n", "doc": f"{VALUE} 2", "amount": 200}),
+    "too long": (INSERT, {"id": 2, "name": VALUE * 2, "doc": f"{VALUE} 2", "amount": 1}),
+    "a NULL": (INSERT, {"id": 2, "name": VALUE[:20], "doc": None, "amount": 1}),
+    "another type": (INSERT, {"id": 2, "name": "n", "doc": f"{VALUE} 2", "amount": VALUE}),
+    "bad SQL": ("SELECT :doc FRO refusing", {"doc": VALUE}),
+}
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def engine(databases: Databases, target: str) -> AsyncIterator[AsyncEngine]:
+    made = create_engine(await databases.empty(target))
+    types = {"integer": "INTEGER", "string": "VARCHAR2" if target.startswith("oracle") else "VARCHAR"}
+    async with made.begin() as connection:
+        await connection.execute(text(TABLE.format(**types)))
+        await connection.execute(text(INSERT), {"id": 1, "name": "n", "doc": VALUE, "amount": 1})
+    yield made
+    await made.dispose()
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+async def test_a_refused_write_shows_no_value_in_its_message_nor_in_its_traceback(
+    engine: AsyncEngine, target: str, reason: str
+) -> None:
+    statement, parameters = REFUSED[reason]
+    executor = Executor(engine)
+
+    def work(connection: Connection) -> None:
+        connection.execute(text(statement), parameters)
+
+    if target == "sqlite" and reason in {"too long", "another type"}:  # which SQLite stores
+        pytest.skip("SQLite has dynamic types")
+    with pytest.raises(QueryError) as refused:
+        await executor.run("statement", UnitOfWork(work, writes=True))
+    error = refused.value
+    shown = "".join(traceback.format_exception(error))
+    assert "secret" not in shown
+    assert "secret" not in f"{error.__cause__!r} {vars(error.__cause__)}"
+    cause = error.__cause__
+    assert cause is not None
+    assert executor.dialect.is_driver_error(cause)
+    code = executor.dialect.code(cause)
+    assert f"statement: [{code}] " in str(error) or not code

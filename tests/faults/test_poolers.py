@@ -1,0 +1,96 @@
+"""Behind pgbouncer: which versions need the URL's parameters, and which of its errors are retried."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from axon_storage import (
+    QueryError,
+    SqlRepository,
+    StorageConnectionError,
+    StorageDispatcher,
+    TraceRow,
+    create_engine,
+    open_storage,
+    schema,
+)
+from tests.databases import do_without
+from tests.faults.private import server
+from tests.samples import sample
+from tests.servers import packages, pgbouncer
+
+pytestmark = pytest.mark.xdist_group("pgbouncer")
+
+PARAMETERS = "statement_cache_size=0&prepared_statement_cache_size=0"
+
+
+@pytest.fixture(scope="module")
+async def direct_url() -> AsyncIterator[str]:
+    with server("postgresql") as (_, url):
+        await schema.upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="module", params=["old", "new"])
+def age(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def url(age: str, direct_url: str) -> Iterator[str]:
+    """The database through a pooler in transaction mode, which has no connection for each of our own."""
+    root = packages.pgbouncer(age)
+    if root is None:
+        do_without("pgbouncer", f"the {age} one is not on this machine, and `make servers` could not get it")
+    directory = Path(tempfile.mkdtemp(prefix="axon-pgbouncer-"))
+    directory.chmod(0o711)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        process, url = pgbouncer.start(directory, root, direct_url)
+        stack.callback(process.stop)
+        yield url
+
+
+async def _use(url: str) -> None:
+    """Save and read by many tasks, so that transactions meet sessions in which others have prepared statements."""
+
+    async def once(storage: StorageDispatcher, number: int) -> None:
+        await storage.save_trace(sample(TraceRow, trace_id=number))
+        assert await storage.get_trace(number) is not None
+        await storage.load_traces(2)
+
+    async with open_storage(url, migrate=False, retry_attempts=1) as storage:
+        for _ in range(20):
+            await asyncio.gather(*(once(storage, number) for number in range(8)))
+
+
+async def test_with_the_parameters_every_version_serves(url: str) -> None:
+    await _use(f"{url}?{PARAMETERS}")
+
+
+async def test_without_the_parameters_an_old_version_fails_with_their_names_and_a_new_one_serves(
+    url: str, age: str
+) -> None:
+    if age == "new":
+        await _use(url)
+        return
+    with pytest.raises(QueryError, match=r"\[(26000|42P05)\]") as refused:
+        await _use(url)
+    assert f"add {PARAMETERS} to the URL" in str(refused.value)
+
+
+@pytest.mark.parametrize(("database", "password"), [("nowhere", None), (None, "not-the-password")])
+async def test_a_wrong_database_or_password_is_not_tried_again(
+    url: str, database: str | None, password: str | None
+) -> None:
+    engine = create_engine(make_url(url).set(database=database, password=password))
+    with pytest.raises(StorageConnectionError, match=r"does not exist|authentication failed") as refused:
+        await SqlRepository(engine).load_traces(1)
+    assert not refused.value.transient
+    await engine.dispose()

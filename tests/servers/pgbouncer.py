@@ -1,0 +1,43 @@
+"""A private pgbouncer in transaction mode, in front of a PostgreSQL server."""
+
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from tests.servers.process import Process, account, free_port, own
+
+SETTINGS = """
+[databases]
+* = host={server.host} port={server.port} user={server.username} password={server.password}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {directory}/users
+pool_mode = transaction
+default_pool_size = {pool_size}
+"""
+
+_AS_ROOT = "user = postgres\n"  # it begins as root, which may read the programs, and goes on as this account
+
+
+def start(directory: Path, root: Path, server_url: str, *, pool_size: int = 2) -> tuple[Process, str]:
+    """Start a pooler from the programs below ``root``; return it and the server's URL through it.
+
+    ``pool_size``: the connections to each of the server's databases.
+    """
+    user = account("postgres")
+    own(directory, user)
+    server, port = make_url(server_url), free_port()
+    users, settings = directory / "users", directory / "pgbouncer.ini"
+    users.write_text(f'"{server.username}" "{server.password}"\n')
+    text = SETTINGS.format(server=server, port=port, directory=directory, pool_size=pool_size)
+    settings.write_text(text + (_AS_ROOT if user else ""))
+    for path in (users, settings):
+        own(path, user)
+    process = Process.start([root / "usr/sbin/pgbouncer", settings], directory / "pgbouncer.log")
+    url = server.set(port=port, host="127.0.0.1").render_as_string(hide_password=False)
+    process.wait_for("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}")
+    return process, url
