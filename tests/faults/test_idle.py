@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import SessionRow, SqlRepository, create_engine
+from axon_storage import SessionRow, SqlRepository, StorageConnectionError, create_engine
 from axon_storage.engine.retry import Retry
 from tests.databases import Databases
 from tests.samples import sample
@@ -61,6 +61,15 @@ async def test_a_block_works_after_the_connection_was_idle_for_longer_than_the_s
         await connection.execute(text("SET SESSION wait_timeout = 1"))
     await _ended(target, others, session)
     await _works_at_once(one)
+
+
+async def test_a_server_that_closes_every_new_connection_is_a_transient_failure(one: AsyncEngine) -> None:
+    event.listen(one.sync_engine, "connect", lambda connection, _record: connection.terminate())
+    storage = SqlRepository(one, retry=Retry(attempts=1))
+    with pytest.raises(StorageConnectionError, match="the server closed a new connection") as failure:
+        async with storage.transaction():
+            pass
+    assert failure.value.transient
 
 
 async def _works_at_once(engine: AsyncEngine) -> None:
