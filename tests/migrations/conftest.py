@@ -1,4 +1,4 @@
-"""Every server once: migrations do not depend on the driver."""
+"""Runs each test on every server, with one driver, since migrations do not depend on the driver."""
 
 import pytest
 

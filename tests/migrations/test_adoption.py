@@ -1,4 +1,4 @@
-"""Coming from an AxonServer: every row and its order is kept; what does not fit is listed, and nothing changed then."""
+"""The adoption of an AxonServer's tables keeps every row in its order, or changes nothing and lists what does not fit."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -29,23 +29,23 @@ from tests.samples import LARGEST, sample
 from tests.verbs import load
 
 SURROGATE = {"traces", "sessions", "audit_log", "event_history", "execution_cache", "cost_tracking"}
-"""Its tables that have a BIGSERIAL for a key; the others have the name."""
+"""The tables of an AxonServer whose key is a BIGSERIAL; the key of the others is the name."""
 UNIQUE = {"traces": "trace_id", "sessions": "scope, key", "execution_cache": "cache_key"}
-MOMENT = {"traces", "sessions", "audit_log", "event_history", "cost_tracking"}
+TIMESTAMPED = {"traces", "sessions", "audit_log", "event_history", "cost_tracking"}
 DOCUMENT = {"kept": [1, 2.5, None, "é"]}
-POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 def _axon_server(*, tenants: bool) -> list[str]:
-    """An AxonServer's tables: as they are after its first migration, or with tenants and their policies."""
+    """The statements that create an AxonServer's tables, as its first migration does or with tenants and policies."""
     statements = ["CREATE TABLE tenants (tenant_id TEXT PRIMARY KEY, name TEXT NOT NULL)"] if tenants else []
     statements += [f"INSERT INTO tenants VALUES ('{name}', 'a tenant')" for name in ("default", "acme") if tenants]
     for row_type, table in TABLES.items():
         key = [name for name in row_type.KEY if name not in SURROGATE]
         columns = ["id BIGSERIAL PRIMARY KEY"] if table.name in SURROGATE else []
         columns += [_column(column) for name in row_type.__slots__ if (column := table.c[name]).name != "tenant_id"]
-        columns += ["timestamp_utc TIMESTAMPTZ NOT NULL DEFAULT now()"] if table.name in MOMENT else []
+        columns += ["timestamp_utc TIMESTAMPTZ NOT NULL DEFAULT now()"] if table.name in TIMESTAMPED else []
         columns += ["created_at TIMESTAMPTZ NOT NULL DEFAULT now()"] if table.name == "execution_cache" else []
         columns += ["tenant_id TEXT NOT NULL DEFAULT 'default' REFERENCES tenants"] if tenants else []
         if table.name not in SURROGATE:
@@ -80,7 +80,7 @@ async def _execute(url: str, *statements: str, **parameters: Any) -> None:
 
 
 def _insert(table: str, **values: str) -> str:
-    """An INSERT of a plain row; ``values`` are SQL in place of its own."""
+    """An INSERT of a sample row; ``values`` are SQL expressions that replace some of its values."""
     row_type = next(row_type for row_type, found in TABLES.items() if found.name == table)
     row = sample(row_type)
     literals = {name: _literal(getattr(row, name)) for name in row_type.__slots__ if name != "tenant_id"} | values
@@ -96,7 +96,7 @@ def _literal(value: Any) -> str:
 
 
 def _adopted(row_type: Any, tenant: str = "default", **fields: Any) -> Any:
-    """The plain row, as it comes back."""
+    """The sample row, as it is read after the adoption."""
     row = sample(row_type, tenant)
     documents = {name: DOCUMENT for name in row_type.__slots__ if isinstance(getattr(row, name), dict)}
     return sample(row_type, tenant, **{**documents, **fields})

@@ -1,4 +1,4 @@
-"""A difference between the tables and this package is found, whatever its kind."""
+"""The comparison of the schema finds each kind of difference."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Change = Callable[[dict[str, Column[Any]], list[Any]], None]
 
 COLLATION = {"postgresql": "POSIX", "mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin", "sqlite": "NOCASE"}
 PLAIN = "cost_tracking"
-"""A table with an index, a moment, and no document among its keys."""
+"""A table with an index and a timestamp."""
 
 
 def _type(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
@@ -101,7 +101,7 @@ _migrated: dict[str, str] = {}
 
 @pytest.fixture
 async def migrated(databases: Databases, target: str) -> str:
-    """A database whose schema is up, but for the table that each test makes anew; made once, which takes seconds."""
+    """A database with the schema, made once, since that takes seconds; each test replaces one table."""
     if target not in _migrated:
         url = await databases.empty(target, spared=True)
         await schema.upgrade(url)
@@ -110,7 +110,7 @@ async def migrated(databases: Databases, target: str) -> str:
 
 
 async def _replace(url: str, change: Change) -> None:
-    """Make a table anew, with a change in it."""
+    """Drop a table, and create it with a change."""
     engine = create_engine(url)
     ours = metadata.tables[PLAIN]
     columns = {column.name: Column(column.name, column.type, nullable=column.nullable) for column in ours.c}
@@ -122,7 +122,7 @@ async def _replace(url: str, change: Change) -> None:
     metadata.tables["schedules"].to_metadata(drifted)
     table = Table(PLAIN, drifted, *columns.values(), *others, mysql_engine="InnoDB", mysql_charset="utf8mb4")
     async with engine.begin() as connection:
-        await connection.run_sync(ours.drop, checkfirst=True)  # another test may have failed to make it
+        await connection.run_sync(ours.drop, checkfirst=True)  # another test may have failed to create it
         await connection.run_sync(table.create)
     await engine.dispose()
 
@@ -214,7 +214,7 @@ async def test_an_index_that_was_cut_off_while_it_was_built_is_found(url: str, t
     assert lines
     assert all("index ix_traces_flow" in line for line in lines)
     await schema.stamp(url, "0001")
-    await schema.upgrade(url)  # which builds it anew
+    await schema.upgrade(url)  # which builds it again
     assert await schema.differences(url) == []
 
 

@@ -1,4 +1,4 @@
-"""The schema comes up, goes down and leaves no difference, from code and with Alembic's own command at a checkout."""
+"""Upgrades and downgrades, from code and with Alembic's own command in a checkout, leave no difference."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from axon_storage.schema.lock import MigrationTimeouts
 from axon_storage.sql.tables import VERSION_TABLE, metadata
 from axon_storage.sql.types import Identifier
 
-LOCK_TABLE = "axon_storage_lock"  # on Oracle
+LOCK_TABLE = "axon_storage_lock"  # created on Oracle
 
 REVISIONS = [revision.number for revision in schema.history()]
 

@@ -1,6 +1,6 @@
-"""The scripts for a DBA: what each says is kept here, so that a change to one is a change that somebody meant.
+"""The SQL scripts for a DBA are those in ``golden/``, so that no script changes unnoticed.
 
-``AXON_TEST_GOLDEN=write`` writes them anew.
+``AXON_TEST_GOLDEN=write`` writes those files.
 """
 
 import os
@@ -40,7 +40,7 @@ async def test_the_script_brings_a_database_up_and_down(url: str) -> None:
 
 
 async def _run(url: str, script: str) -> None:
-    """Send each statement by itself, as a database's own client does."""
+    """Send the statements one by one, as a database's own client does."""
     statements = re.sub(r"(?m)^(--|\\set|\.bail).*$", "", script)
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(str(make_url(url).database))) as connection:

@@ -1,4 +1,4 @@
-"""What was stored under each revision is there at head, to the letter."""
+"""Rows that were stored under each revision are the same at head."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ HARD: dict[str, Any] = {
 
 
 def _rows() -> list[Row]:
-    """A row of each type, with a trace full of what is easily lost. Later revisions may need other columns filled."""
+    """A row of each type, the trace with values that are easily lost. Later revisions may need other columns filled."""
     return [sample(row_type, **(HARD if row_type.TABLE == "traces" else {})) for row_type in ROW_TYPES]
 
 

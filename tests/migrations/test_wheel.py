@@ -1,4 +1,4 @@
-"""Those who install the wheel never see the checkout: the command and the code bring each database up from there."""
+"""The wheel has all that a migration needs: command and code upgrade each database without a checkout."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="session")
 def wheel(shared: Path) -> Path:
-    """The wheel, built from the source distribution; once, whichever of the test processes comes first."""
+    """The wheel, built from the source distribution, once for all test processes."""
     built = shared / "dist"
     with (shared / "dist.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -37,7 +37,7 @@ def wheel(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path) -> Path:
-    """The programs of a virtual environment with the wheel and every driver, as the test's own versions are."""
+    """The programs of a virtual environment with the wheel and every driver, in the versions that the tests use."""
     home = wheel.parent / "venv"
     with (wheel.parent / "venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
