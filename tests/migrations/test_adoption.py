@@ -1,4 +1,4 @@
-"""The adoption of an AxonServer's tables keeps every row in its order, or changes nothing and lists what does not fit."""
+"""Adoption of an AxonServer's tables keeps every row in its order, or changes nothing and lists what does not fit."""
 
 import json
 from datetime import UTC, datetime, timedelta
