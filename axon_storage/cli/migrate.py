@@ -36,7 +36,7 @@ def upgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Upgrade the schema to a revision."""
-    timeouts = MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
+    timeouts = _timeouts(wait, lock, statement)
     run(schema.upgrade(url, revision, timeouts=timeouts))
     _show_current(url)
 
@@ -51,8 +51,8 @@ def downgrade(
     lock: Lock = _DEFAULTS.lock,
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
-    """Downgrade the schema to a revision, after a question: what only later revisions have is dropped."""
-    timeouts = MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
+    """Ask, and downgrade the schema to a revision; what only later revisions have is dropped."""
+    timeouts = _timeouts(wait, lock, statement)
     if not yes:
         found = _described(run(schema.current(url)))
         confirm(
@@ -123,6 +123,13 @@ def adopt(url: Url, dry_run: DryRun = False) -> None:
 
 def _show_current(url: str) -> None:
     show(_described(run(schema.current(url))))
+
+
+def _timeouts(wait: float, lock: float, statement: float) -> MigrationTimeouts:
+    try:
+        return MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
+    except StorageError as error:
+        fail(str(error))
 
 
 def _shown(url: str) -> str:

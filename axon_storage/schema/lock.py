@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from axon_storage.dialects import Dialect, dialect_of
 from axon_storage.engine.create import engine_like
 from axon_storage.engine.executor import Executor
-from axon_storage.errors import StorageConnectionError
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class MigrationTimeouts:
 
     def __post_init__(self) -> None:
         if not all(0.001 <= seconds < 10**6 for seconds in (self.schema_lock, self.lock, self.statement)):
-            raise ValueError("a time-out must be between a thousandth of a second and a million seconds")
+            raise InvalidArgumentError("a time-out must be between a thousandth of a second and a million seconds")
 
 
 async def run_with_schema_lock(

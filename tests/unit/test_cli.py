@@ -115,3 +115,12 @@ def test_the_version_is_that_of_the_project() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert (shown.exit_code, shown.stdout) == (0, f"axon-storage {__version__}\n")
     assert __version__ == project["version"]
+
+
+def test_a_timeout_out_of_range_is_refused_in_one_line(url: str) -> None:
+    refused = _migrate("upgrade", "--lock-timeout", "0", url=url)
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "invalid argument: a time-out must be between a thousandth of a second and a million seconds\n"
+    )
+    assert _migrate("current", url=url).stdout == "no schema\n"
