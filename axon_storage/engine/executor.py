@@ -1,8 +1,8 @@
 """Executor: runs each unit of work in a transaction, with a deadline and retries, and translates the driver's errors.
 
-A call passes through three functions: :meth:`Executor.run` (deadline, retries), :meth:`Executor._attempt` (errors,
-write lock) and, in one greenlet, :meth:`Executor._run_on_connection` (connection, transaction). Each further coroutine
-or greenlet would make every call slower.
+A call passes through :meth:`Executor.run` (deadline), :func:`run_with_retries`, :meth:`Executor._attempt` (errors,
+write lock) and, in one greenlet, :meth:`Executor._run_on_connection` (connection, transaction). Each further
+coroutine or greenlet would make every call slower.
 """
 
 import asyncio
@@ -99,9 +99,7 @@ class Executor:
         finally:
             self._release_write_lock()
 
-    async def _attempt(
-        self, operation: str, unit: UnitOfWork[T], deadline: Deadline, group: bool
-    ) -> T:  # passed on by partial()
+    async def _attempt(self, operation: str, unit: UnitOfWork[T], deadline: Deadline, group: bool) -> T:
         """Run the unit once."""
         with self.translate_errors(operation, group=group), self.lifecycle.call():
             if self._write_lock is None or not unit.writes:
@@ -112,7 +110,7 @@ class Executor:
             finally:
                 self._release_write_lock()
 
-    def _run_on_connection(self, unit: UnitOfWork[T], deadline: Deadline, group: bool) -> T:  # as above
+    def _run_on_connection(self, unit: UnitOfWork[T], deadline: Deadline, group: bool) -> T:
         """Take a connection, run the unit on it, and return it to its pool."""
         connection = self.connections.connect(deadline, group=group)
         try:
@@ -125,13 +123,7 @@ class Executor:
             raise
         return result
 
-    def _run_in_transaction(
-        self,
-        unit: UnitOfWork[T],
-        connection: Connection,
-        deadline: Deadline,
-        group: bool,  # as above
-    ) -> T:
+    def _run_in_transaction(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline, group: bool) -> T:
         """Run the unit in a transaction, or in autocommit where unit, dialect and connection allow it."""
         try:
             if unit.can_autocommit and self.dialect.autocommit_options and allows_autocommit(connection):

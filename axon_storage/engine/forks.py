@@ -1,4 +1,9 @@
-"""A process that is forked inherits the parent's connections, and must not use, close or even forget them."""
+"""Forked processes: a child gets new connection pools, and keeps the parent's open.
+
+A forked child inherits the parent's connections. Using or closing them would break them for the parent. Even garbage
+collection would: drivers close a collected connection, and asyncio removes its socket from the parent's event loop,
+whose epoll the child shares.
+"""
 
 import os
 from weakref import WeakSet
@@ -16,11 +21,7 @@ def leave_to_parent(engine: Engine) -> None:
 
 
 def keep(pool: Pool) -> None:
-    """Keep a pool of the parent's from being collected in the child.
-
-    Drivers would close its connections, and asyncio would take them out of the parent's event loop, whose epoll the
-    child shares.
-    """
+    """Keep a pool of the parent from being garbage collected in the child."""
     _inherited.append(pool)
 
 
