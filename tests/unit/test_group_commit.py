@@ -1,0 +1,161 @@
+"""Group commit's decisions, without a database: which writes form the next batch, and in what order writes wait."""
+
+import asyncio
+import random
+
+import pytest
+
+from axon_storage.engine.group_commit.batch import QueuedWrite
+from axon_storage.engine.group_commit.capacity import Capacity
+from axon_storage.engine.group_commit.next_batch import next_batch
+from axon_storage.engine.group_commit.queue import Queue
+from axon_storage.engine.group_commit.row_order import RowOrder
+from axon_storage.model.rows import SessionRow
+from axon_storage.sql.tables import TABLES
+from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, DeletePlan, PreparedWrite
+
+
+class Waiting:
+    """A queue, and the order of the rows of its writes, as the scheduler keeps them."""
+
+    def __init__(self) -> None:
+        self.queue, self.order, self.names = Queue(), RowOrder[QueuedWrite](), dict[QueuedWrite, str]()
+
+    def add(self, name: str, rows: str, *, deletes: bool = False, row_count: int = 1, size: int = 1) -> QueuedWrite:
+        plan = DeletePlan((0,), TABLES[SessionRow].delete(), []) if deletes else None
+        keys = {(SessionRow.TABLE, (row,)) for row in rows}
+        queued = QueuedWrite(PreparedWrite("save", None, keys, row_count, size, delete=plan), 1.0, 0.0)
+        self.names[queued] = name
+        self.order.add(queued)
+        self.queue.add(queued)
+        return queued
+
+    def end(self, queued: QueuedWrite) -> None:
+        queued.ended = True
+        for later in self.order.remove(queued):
+            if later.capacity is not None:  # it is queued, not in a batch
+                self.queue.unblock(later)
+
+    def next_batch(self, limit: int = 16) -> list[str]:
+        return [self.names[queued] for queued in next_batch(self.queue, limit).writes]
+
+
+def test_ready_writes_are_taken_in_their_order_up_to_the_limit() -> None:
+    waiting = Waiting()
+    for number in range(5):
+        waiting.add(str(number), str(number))
+    assert waiting.next_batch(limit=3) == ["0", "1", "2"]
+    assert waiting.next_batch(limit=3) == ["3", "4"]
+
+
+def test_later_writes_of_a_row_join_the_batch_in_order_beyond_the_limit() -> None:
+    waiting = Waiting()
+    for name, rows in (("first", "a"), ("second", "a"), ("other", "b"), ("third", "a")):
+        waiting.add(name, rows)
+    assert waiting.next_batch(limit=1) == ["first", "second", "third"]
+
+
+def test_no_write_joins_behind_a_delete_of_its_row() -> None:
+    waiting = Waiting()
+    waiting.add("save", "a")
+    delete = waiting.add("delete", "a", deletes=True)
+    waiting.add("again", "a")
+    assert waiting.next_batch() == ["save", "delete"]
+    assert waiting.queue.ready_count == 0
+    waiting.end(delete.before["sessions", ("a",)])
+    waiting.end(delete)
+    assert waiting.next_batch() == ["again"]
+
+
+def test_a_write_does_not_join_while_an_earlier_one_is_not_in_the_batch() -> None:
+    waiting = Waiting()
+    [earlier] = [waiting.add("earlier", "a")]
+    assert waiting.next_batch() == ["earlier"]  # in another batch, which is still in flight
+    waiting.add("other", "b")
+    waiting.add("both", "ab")
+    assert waiting.next_batch() == ["other"]
+    assert not earlier.ended
+
+
+def test_a_batch_takes_what_one_statement_takes_or_one_larger_write() -> None:
+    waiting = Waiting()
+    for name, rows, size in (("rows", STATEMENT_ROWS - 1, 1), ("fits", 1, 1), ("too many", 1, 1)):
+        waiting.add(name, name[0], row_count=rows, size=size)
+    waiting.add("large", "l", size=STATEMENT_BYTES * 2)
+    waiting.add("small", "s")
+    batches = [waiting.next_batch() for _ in range(4)]
+    assert batches == [["rows", "fits"], ["too many"], ["large"], ["small"]]
+
+
+def test_a_write_that_comes_back_is_sent_first() -> None:
+    waiting = Waiting()
+    first, second = (waiting.add(name, name) for name in "ab")
+    assert waiting.next_batch() == ["a", "b"]
+    waiting.add("c", "c")
+    for queued in (second, first):  # as the scheduler does it
+        queued.batch = None
+        waiting.queue.add_first(queued)
+    assert waiting.next_batch() == ["a", "b", "c"]
+
+
+def test_locked_writes_are_not_sent_until_they_are_unlocked_in_their_order() -> None:
+    waiting = Waiting()
+    locked = [waiting.add(name, name) for name in "abc"]
+    assert waiting.next_batch() == ["a", "b", "c"]
+    for queued in locked:
+        queued.batch = None
+        waiting.queue.add_locked(queued)
+    assert waiting.queue.ready_count == 0
+    waiting.queue.unlock(2)
+    assert waiting.next_batch() == ["a", "b"]
+    assert waiting.queue.is_locked(locked[2])
+
+
+def test_blocked_and_locked_writes_take_no_room_of_the_ready_ones() -> None:
+    waiting = Waiting()
+    ready, blocked = waiting.add("ready", "a", row_count=3), waiting.add("blocked", "a", row_count=5)
+    assert (waiting.queue.ready_capacity.rows, waiting.queue.blocked_capacity.rows) == (3, 5)
+    waiting.next_batch(limit=1)
+    assert (waiting.queue.ready_capacity.rows, waiting.queue.blocked_capacity.rows) == (0, 0)
+    assert ready.batch is blocked.batch
+
+
+async def test_callers_get_room_in_the_order_in_which_they_came() -> None:
+    capacity, entered, write = Capacity(max_rows=1), list[int](), PreparedWrite("save", None, set(), 1, 1)
+    capacity.add(write)
+
+    async def enter(number: int) -> None:
+        await capacity.wait(asyncio.get_running_loop().create_future())
+        capacity.add(write)
+        entered.append(number)
+
+    calls = [asyncio.create_task(enter(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    calls[1].cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+        capacity.remove(write)
+        await asyncio.sleep(0)
+        assert capacity.rows == 1
+    await asyncio.wait(calls)
+    assert entered == [0, 2, 3]
+    assert not Capacity().is_full
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_row_sees_its_writes_in_the_order_of_their_calls(seed: int) -> None:
+    waiting, dice, ended = Waiting(), random.Random(seed), list[QueuedWrite]()  # noqa: S311  # repeatable
+    writes: list[QueuedWrite] = []
+    in_flight: list[QueuedWrite] = []
+    while len(writes) < 60 or len(ended) < 60:
+        if len(writes) < 60 and dice.random() < 0.5:
+            rows = "".join(dice.sample("abcd", dice.randint(1, 3)))
+            writes.append(waiting.add(str(len(writes)), rows, deletes=dice.random() < 0.2))
+        if waiting.queue.ready_count and dice.random() < 0.5:
+            in_flight += next_batch(waiting.queue, 4).writes
+        if in_flight and dice.random() < 0.7:
+            ended.append(in_flight.pop(0))
+            waiting.end(ended[-1])
+    for row in "abcd":
+        key = (SessionRow.TABLE, (row,))
+        assert [w for w in ended if key in w.row_keys] == [w for w in writes if key in w.row_keys]
