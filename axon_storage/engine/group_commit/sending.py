@@ -5,8 +5,8 @@ Rules:
 1. The transaction's time is that of the caller with the latest deadline, and the grace time more. An earlier deadline
    cancels the batch before.
 2. The transaction waits for a lock only as long as the dialect's short lock time-out, because it holds the locks of
-   other callers' rows meanwhile. Where the database cannot be told so for a write, it locks its rows first instead.
-   A single write waits as long as its caller.
+   other callers' rows meanwhile. Where the database has no such time-out, a statement locks the rows first, with
+   NOWAIT. A single batch waits as long as its caller.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ from axon_storage.errors import QueryError
 
 
 class Outcomes(Protocol):
-    """What is told of the outcomes; the scheduler."""
+    """Receives the outcome of each write; the scheduler."""
 
     def finish(self, queued: QueuedWrite) -> None:
         """The write has committed or failed."""
