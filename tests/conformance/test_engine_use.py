@@ -1,0 +1,85 @@
+"""Engines and connections that change under a storage: disposed of, closed by the server, first used by a read."""
+
+import asyncio
+import gc
+
+import pytest
+from sqlalchemy import text
+
+from axon_storage import (
+    SqlRepository,
+    create_engine,
+    new_id,
+)
+from tests.conformance.concurrent_writes import (
+    save,
+    several_writers,
+    start,
+    storage_with,
+    value_of,
+)
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@several_writers
+async def test_an_engine_that_its_host_disposes_of_leaves_no_connection_open(url: str) -> None:
+    async with storage_with(url) as storage:
+        for turn in range(3):
+            await asyncio.gather(*(save(storage, f"{turn} {number}") for number in range(50)))
+            await storage.engine.dispose()
+            gc.collect()  # which warns of a connection that was not closed
+        assert len(await storage.load_sessions("s")) == 150
+
+
+async def test_a_read_beside_a_batch_may_be_what_an_engine_first_connects_for(url: str) -> None:
+    for turn in range(12):
+        async with storage_with(url) as storage:
+            calls = start(*(save(storage, str(number)) for number in range(20)))
+            await asyncio.sleep(0)
+            calls[0].cancel()  # the one that is alone, and connects first
+            await asyncio.sleep(0.0005 * turn)
+            await asyncio.gather(*(storage.load_daemons() for _ in range(3)), *calls[1:])
+
+
+async def test_a_task_factory_that_knows_no_context_is_enough(repository: SqlRepository) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, work: asyncio.Task(work, loop=loop))  # as before 3.11
+    try:
+        await asyncio.gather(*(save(repository, str(number)) for number in range(9)))
+    finally:
+        loop.set_task_factory(None)
+    assert len(await repository.load_sessions("s")) == 9
+
+
+END_SESSIONS = {
+    "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mysql": "SELECT CONCAT('KILL ', id) FROM information_schema.processlist "
+    "WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+}
+
+
+@pytest.mark.not_on("sqlite", "a file has no server")
+@pytest.mark.not_on("oracle", "its sessions are ended in another way")
+async def test_a_transaction_begins_though_the_server_has_closed_the_idle_connections(url: str) -> None:
+    async with storage_with(url) as storage:
+        for known in ("before", new_id().hex):
+            await asyncio.gather(*(storage.load_daemons() for _ in range(4)))
+            await end_sessions(url)
+            async with storage.transaction() as transaction:
+                await save(transaction, known)
+            assert await value_of(storage, known) is not None
+
+
+async def end_sessions(url: str) -> None:
+    """End every other session of a database, as a server does with those that were idle for long."""
+    engine = create_engine(url)
+    try:
+        async with engine.connect() as connection:
+            dialect = "postgresql" if engine.dialect.name == "postgresql" else "mysql"
+            found = (await connection.execute(text(END_SESSIONS[dialect]))).scalars().all()
+            for statement in found if dialect == "mysql" else []:
+                await connection.execute(text(statement))
+    finally:
+        await engine.dispose()

@@ -1,0 +1,89 @@
+"""The queue of group commit: its capacity, cancelled callers and tasks, and closing."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import (
+    EventRow,
+    SqlRepository,
+    StorageConnectionError,
+    create_engine,
+)
+from tests.conformance.concurrent_writes import (
+    CALLS,
+    appends,
+    sources,
+    tasks_of_statements,
+)
+from tests.samples import sample
+
+
+async def test_callers_that_give_up_harm_no_neighbour(repository: SqlRepository, engine: AsyncEngine) -> None:
+    calls = appends(repository, range(CALLS))
+    await asyncio.sleep(0)
+    for call in calls[1::2]:
+        call.cancel()
+    with tasks_of_statements(engine) as seen:
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1::2])
+    assert await sources(repository) == sorted(map(str, range(0, CALLS, 2)))  # they were forgotten in the queue
+    assert len(seen) <= 3
+    assert (repository.group_commit.queue.ready_capacity.rows, repository.group_commit.queue.ready_capacity.bytes) == (
+        0,
+        0,
+    )
+
+
+async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: AsyncEngine) -> None:
+    repository = SqlRepository(create_engine(url))
+    calls = appends(repository, range(CALLS))
+    await asyncio.sleep(0)
+    await repository.close()
+    assert all(call.done() for call in calls)
+    await asyncio.gather(*calls)
+    with pytest.raises(StorageConnectionError, match="closed"):
+        await repository.append_event(sample(EventRow))
+    assert len(await sources(SqlRepository(engine))) == CALLS
+
+
+async def test_callers_wait_for_room_in_a_full_queue(repository: SqlRepository) -> None:
+    queue, fullest = repository.group_commit.queue.ready_capacity, 0
+    queue.max_rows = 10
+    calls = appends(repository, range(CALLS))
+    while not all(call.done() for call in calls):
+        fullest = max(fullest, queue.rows)
+        await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    assert fullest == 10
+    assert await sources(repository) == sorted(map(str, range(CALLS)))
+
+
+async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(repository: SqlRepository) -> None:
+    repository.group_commit.queue.ready_capacity.max_rows = 4
+    calls = appends(repository, range(CALLS))
+    await asyncio.sleep(0)
+    for call in calls[10::2]:
+        call.cancel()
+    await asyncio.wait(calls)
+    assert await sources(repository) == sorted(map(str, [*range(10), *range(11, CALLS, 2)]))
+
+
+@pytest.mark.parametrize("callers_too", [True, False])
+async def test_a_storage_whose_tasks_were_cancelled_leaves_nobody_waiting_goes_on_and_closes(
+    url: str, callers_too: bool
+) -> None:
+    repository = SqlRepository(create_engine(url))
+    async with asyncio.timeout(40):
+        for steps in range(20):
+            calls = appends(repository, range(CALLS))
+            for _ in range(1 + steps % 5):
+                await asyncio.sleep(0)
+            while not repository.group_commit.in_flight and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0)
+            for task in [*repository.group_commit.in_flight, *(calls if callers_too else [])]:
+                task.cancel()
+            await asyncio.wait(calls)
+        await asyncio.gather(*appends(repository, range(CALLS)))
+        await repository.close()
