@@ -128,9 +128,9 @@ async def _call(storage: StorageBackend, dice: random.Random, value: str) -> str
 
 
 async def _save_two(storage: StorageBackend, keys: Sequence[int], value: str) -> None:
-    async with storage.transaction() as block:
+    async with storage.transaction() as transaction:
         for key in keys:
-            await block.save_session(_row(key, value))
+            await transaction.save_session(_row(key, value))
 
 
 def _row(key: int, value: str) -> SessionRow:

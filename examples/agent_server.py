@@ -87,9 +87,9 @@ async def write_through(storage: StorageBackend, run: str, number: int, row: Row
     """Store one row together with the position after it."""
     server = _server(run)
     entry = SessionRow(tenant_id=server, scope="workload", key="position", value=str(number), source_step="")
-    async with storage.transaction() as block:
-        await block.for_tenant(row.tenant_id).save_many([row])
-        await block.for_tenant(server).save_session(entry)
+    async with storage.transaction() as transaction:
+        await transaction.for_tenant(row.tenant_id).save_many([row])
+        await transaction.for_tenant(server).save_session(entry)
 
 
 def read_workload(path: Path, run: str) -> Iterator[Row]:

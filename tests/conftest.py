@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from axon_storage import create_engine
 from tests.databases import REQUIRED, TARGETS, Databases
 from tests.servers import GIVEN, NEEDED, NOT_EXERCISED, Servers
 
@@ -74,6 +76,26 @@ async def known_databases(servers: Servers, tmp_path_factory: pytest.TempPathFac
 async def databases(known_databases: Databases) -> AsyncIterator[Databases]:
     yield known_databases
     await known_databases.drop()
+
+
+@pytest.fixture
+async def url(databases: Databases, target: str) -> str:
+    """The URL of the target's database, with the schema and empty tables."""
+    return (await databases.ready(target))[0]
+
+
+@pytest.fixture
+async def engine(databases: Databases, target: str) -> AsyncEngine:
+    """An engine on the database of ``url``."""
+    return (await databases.ready(target))[1]
+
+
+@pytest.fixture
+async def single_connection(url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on the database of ``url`` that has one connection."""
+    made = create_engine(url, pool_size=1, max_overflow=0)
+    yield made
+    await made.dispose()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -33,7 +33,7 @@ REQUIRED = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" "
 SECRET = "throwaway1"
 
 
-def do_without(name: str, reason: str) -> NoReturn:
+def skip_without(name: str, reason: str) -> NoReturn:
     """Skip the test for want of something, and say so at the end of the run; fail where it is required."""
     NOT_EXERCISED[name] = reason
     if name in REQUIRED:
@@ -119,7 +119,7 @@ class Databases:
         try:
             return self._servers.url(server)
         except UnavailableError as error:
-            do_without(server, str(error))
+            skip_without(server, str(error))
 
     @staticmethod
     async def _administer(url: str, statement: str) -> None:

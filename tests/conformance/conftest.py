@@ -1,4 +1,4 @@
-"""The storage under test: every test runs on each target, and as two tenants."""
+"""The storage under test: every test runs on each target; those with ``storage`` run as two tenants."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend
 from axon_storage.model.rows import ROW_TYPES, Row
-from tests.databases import TARGETS, Databases
+from tests.databases import TARGETS
 from tests.samples import sample
 from tests.verbs import load
 
@@ -25,24 +25,14 @@ def tenant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def url(databases: Databases, target: str) -> str:
-    return (await databases.ready(target))[0]
-
-
-@pytest.fixture
-async def engine(databases: Databases, target: str) -> AsyncEngine:
-    return (await databases.ready(target))[1]
-
-
-@pytest.fixture
 async def repository(engine: AsyncEngine) -> SqlRepository:
-    """The whole storage, empty, as the default tenant."""
+    """The storage, empty, as the default tenant."""
     return SqlRepository(engine)
 
 
 @pytest.fixture
 async def storage(repository: SqlRepository, tenant: str) -> AsyncIterator[StorageBackend]:
-    """The storage as one tenant; another tenant's rows of the same keys lie beside, and must come to no harm."""
+    """The storage as one tenant. The rows of another tenant, with the same keys, must stay as they are."""
     other = repository.for_tenant(OTHER_TENANT)
     await other.save_many(sample(row_type, OTHER_TENANT) for row_type in ROW_TYPES)
     yield repository if tenant == "default" else repository.for_tenant(tenant)
@@ -50,5 +40,5 @@ async def storage(repository: SqlRepository, tenant: str) -> AsyncIterator[Stora
 
 
 async def everything(storage: StorageBackend) -> list[Row]:
-    """Every row of one tenant."""
+    """Return every row of one tenant."""
     return [row for row_type in ROW_TYPES for row in await load(storage, row_type)]

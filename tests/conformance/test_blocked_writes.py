@@ -28,8 +28,8 @@ from tests.samples import sample
 
 @several_writers
 async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_alone(repository: SqlRepository) -> None:
-    async with asyncio.timeout(30), repository.transaction() as block:
-        await block.save_session(sample(SessionRow, value="block"))
+    async with asyncio.timeout(30), repository.transaction() as transaction:
+        await transaction.save_session(sample(SessionRow, value="block"))
         held = asyncio.create_task(repository.save_session(sample(SessionRow, value="after")))
         also = asyncio.create_task(repository.save_session(sample(SessionRow, value="last")))
         for number in range(20):  # were they held up, the block would never end
@@ -61,11 +61,11 @@ async def test_a_row_that_a_block_holds_without_a_save_is_waited_for_alone_too(
 ) -> None:
     known, cached = new_id(), sample(CacheRow, ttl_secs=0)
     await repository.save_cache_entry(cached)
-    async with asyncio.timeout(30), repository.transaction() as block:
+    async with asyncio.timeout(30), repository.transaction() as transaction:
         if how == "evicts":
-            assert await block.evict_expired_cache() == 1
+            assert await transaction.evict_expired_cache() == 1
         else:
-            await block.append_event(sample(EventRow), id=known)
+            await transaction.append_event(sample(EventRow), id=known)
         calls = appends(repository, range(2))
         await asyncio.sleep(0)
         held: asyncio.Task[Any] = asyncio.create_task(
@@ -103,15 +103,15 @@ async def test_a_block_does_not_come_between_the_rows_of_a_group_that_is_on_its_
 
 
 async def _saves_and_waits_for(repository: SqlRepository, other: "asyncio.Future[Any]") -> None:
-    async with repository.transaction() as block:
-        await block.save_session(sample(SessionRow))
+    async with repository.transaction() as transaction:
+        await transaction.save_session(sample(SessionRow))
         await other
 
 
 @several_writers
 async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(repository: SqlRepository) -> None:
-    async with asyncio.timeout(30), repository.transaction() as block:
-        await block.save_session(sample(SessionRow))
+    async with asyncio.timeout(30), repository.transaction() as transaction:
+        await transaction.save_session(sample(SessionRow))
         calls = [asyncio.create_task(repository.save_session(sample(SessionRow))) for _ in range(3)]
         await asyncio.sleep(0.5)
         assert repository.group_commit.batches_started < 20
@@ -120,8 +120,8 @@ async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(repository: 
 
 @several_writers
 async def test_a_caller_that_gave_up_keeps_nobody_back(repository: SqlRepository) -> None:
-    async with asyncio.timeout(30), repository.transaction() as block:
-        await block.save_session(sample(SessionRow, key="held"))
+    async with asyncio.timeout(30), repository.transaction() as transaction:
+        await transaction.save_session(sample(SessionRow, key="held"))
         held = asyncio.create_task(repository.save_session(sample(SessionRow, key="held")))
         await asyncio.sleep(0)
         both = asyncio.create_task(repository.save_many([sample(SessionRow, key=key) for key in ("held", "free")]))
@@ -150,8 +150,8 @@ async def test_a_longer_time_out_of_a_call_is_its_own_too(engine: AsyncEngine) -
 
 @several_writers
 async def test_the_time_out_of_one_call_is_not_its_neighbours(repository: SqlRepository) -> None:
-    async with asyncio.timeout(30), repository.transaction() as block:
-        await block.save_session(sample(SessionRow, value="block"))
+    async with asyncio.timeout(30), repository.transaction() as transaction:
+        await transaction.save_session(sample(SessionRow, value="block"))
         held = asyncio.create_task(repository.save_session(sample(SessionRow, value="held")))
         await asyncio.sleep(0)
         with (

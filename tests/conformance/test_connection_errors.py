@@ -37,8 +37,8 @@ async def test_no_log_shows_a_stored_value_at_any_level(url: str, caplog: pytest
         async with open_storage(url) as storage:
             await storage.save_session(sample(SessionRow, value="the secret"))
             await storage.save_many(sample(SessionRow, key=f"{n}", value="the secret") for n in range(3))
-            async with storage.transaction() as block:
-                await block.append_event(sample(EventRow, payload={"text": "the secret"}))
+            async with storage.transaction() as transaction:
+                await transaction.append_event(sample(EventRow, payload={"text": "the secret"}))
             with pytest.raises(SerializationError):
                 await storage.save_session(sample(SessionRow, value="the secret\0"))
             assert len(await storage.load_sessions("name")) == 4

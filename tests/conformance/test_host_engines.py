@@ -55,8 +55,8 @@ async def test_a_block_is_undone_whatever_isolation_levels_a_host_has_set(
     await storage.load_daemons()
     await host_sets(engine, *levels)
     with pytest.raises(KeyError):
-        async with storage.transaction() as block:
-            await block.save_session(sample(SessionRow))
+        async with storage.transaction() as transaction:
+            await transaction.save_session(sample(SessionRow))
             raise KeyError
     assert await storage.load_sessions("name") == []
 
@@ -71,10 +71,10 @@ async def test_a_block_reads_what_others_commit_whatever_isolation_levels_a_host
     storage = SqlRepository(engine)
     await storage.load_daemons()
     await host_sets(engine, *levels)
-    async with storage.transaction() as block:
-        assert await block.load_sessions("name") == []
+    async with storage.transaction() as transaction:
+        assert await transaction.load_sessions("name") == []
         await repository.save_session(sample(SessionRow))
-        assert await block.load_sessions("name") == [sample(SessionRow)]
+        assert await transaction.load_sessions("name") == [sample(SessionRow)]
 
 
 @pytest.mark.parametrize("statement", ["SET autocommit = 1", "SET autocommit = 0"])
@@ -85,8 +85,8 @@ async def test_a_block_is_undone_after_a_host_has_set_autocommit_in_sql(make: Ma
     async with engine.connect() as connection:
         await connection.execute(text(statement))
     with pytest.raises(KeyError):
-        async with storage.transaction() as block:
-            await block.save_session(sample(SessionRow))
+        async with storage.transaction() as transaction:
+            await transaction.save_session(sample(SessionRow))
             raise KeyError
     assert await storage.load_sessions("name") == []
 
@@ -111,8 +111,8 @@ async def test_calls_do_the_same_whatever_execution_options_a_host_has_set(make:
     for row in rows:
         await storage.append_event(row)
     await storage.save_many(sample(SessionRow, key=key) for key in "abc")
-    async with storage.transaction() as block:
-        assert await block.delete_session("name", "b")
+    async with storage.transaction() as transaction:
+        assert await transaction.delete_session("name", "b")
     assert await storage.query_events(None, 9) == rows[::-1]
     assert [each.row async for each in storage.iter_events()] == rows
     assert [entry.key for entry in await storage.load_sessions("name")] == ["a", "c"]

@@ -140,10 +140,10 @@ async def test_the_tenant_is_that_of_the_call(repository: SqlRepository) -> None
 
 
 async def test_a_block_iterates_over_what_it_wrote(repository: SqlRepository) -> None:
-    async with repository.transaction() as block:
+    async with repository.transaction() as transaction:
         for number in range(5):
-            await block.append_event(sample(EventRow, source=str(number)))
-        assert [recorded.row.source for recorded in await collect(block, EventRow, page_size=2)] == list("01234")
+            await transaction.append_event(sample(EventRow, source=str(number)))
+        assert [recorded.row.source for recorded in await collect(transaction, EventRow, page_size=2)] == list("01234")
 
 
 async def test_an_iteration_under_way_ends_on_the_old_backend(repository: SqlRepository) -> None:

@@ -30,8 +30,8 @@ async def test_health_is_false_without_a_schema_and_when_nothing_answers(databas
 
 async def test_a_busy_pool_is_no_illness(url: str) -> None:
     opened = open_storage(url, pool_size=1, max_overflow=0, pool_timeout=0.2)
-    async with opened as storage, storage.transaction() as block:
-        await block.load_traces(1)
+    async with opened as storage, storage.transaction() as transaction:
+        await transaction.load_traces(1)
         assert await storage.is_healthy()
 
 
@@ -70,8 +70,8 @@ async def test_switching_sends_later_calls_elsewhere_and_gives_the_old_backend_b
         assert len(await old.load_traces(9999)) == 2000
         storage.switch_to(old)
         assert await view.load_traces(1) == [sample(TraceRow, "a")]
-        async with storage.for_tenant("a").transaction() as block:
-            assert await block.load_traces(9) == [sample(TraceRow, "a")]
+        async with storage.for_tenant("a").transaction() as transaction:
+            assert await transaction.load_traces(9) == [sample(TraceRow, "a")]
 
 
 async def test_a_storage_belongs_to_its_event_loop(repository: SqlRepository) -> None:

@@ -103,13 +103,13 @@ async def test_deletes_ignore_unknown_and_repeated_ids(storage: StorageBackend, 
 
 
 async def test_a_transaction_commits_all_at_its_end(storage: StorageBackend, tenant: str) -> None:
-    async with storage.transaction() as block:
-        await block.save_many([sample(row_type, tenant) for row_type in ROW_TYPES])
-        assert await block.get_trace(7) == sample(TraceRow, tenant)  # it sees its own writes
-        assert await block.delete_traces([7]) == 1
+    async with storage.transaction() as transaction:
+        await transaction.save_many([sample(row_type, tenant) for row_type in ROW_TYPES])
+        assert await transaction.get_trace(7) == sample(TraceRow, tenant)  # it sees its own writes
+        assert await transaction.delete_traces([7]) == 1
         row_id = new_id()
-        assert await block.append_audit(sample(AuditRow, tenant), row_id) == row_id
-        assert await block.is_healthy()
+        assert await transaction.append_audit(sample(AuditRow, tenant), row_id) == row_id
+        assert await transaction.is_healthy()
     assert await storage.load_traces(9) == []
     assert len(await storage.query_audit(9)) == 2
 
@@ -117,41 +117,41 @@ async def test_a_transaction_commits_all_at_its_end(storage: StorageBackend, ten
 async def test_a_block_that_raises_leaves_nothing(storage: StorageBackend, tenant: str) -> None:
     await storage.save_daemon(sample(DaemonRow, tenant, state="before"))
     with pytest.raises(LeavingError):
-        async with storage.transaction() as block:
-            await block.save_daemon(sample(DaemonRow, tenant, state="inside"))
-            await block.append_event(sample(EventRow, tenant))
+        async with storage.transaction() as transaction:
+            await transaction.save_daemon(sample(DaemonRow, tenant, state="inside"))
+            await transaction.append_event(sample(EventRow, tenant))
             raise LeavingError
     assert await storage.load_daemons() == [sample(DaemonRow, tenant, state="before")]
     assert await storage.query_events(None, 9) == []
 
 
 async def test_a_refused_row_does_not_end_a_block(storage: StorageBackend, tenant: str) -> None:
-    async with storage.transaction() as block:
-        await block.save_trace(sample(TraceRow, tenant))
+    async with storage.transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow, tenant))
         with pytest.raises(SerializationError):
-            await block.append_event(sample(EventRow, tenant, payload={1}))
+            await transaction.append_event(sample(EventRow, tenant, payload={1}))
     assert await storage.load_traces(9) == [sample(TraceRow, tenant)]
 
 
 async def test_a_block_whose_call_was_cancelled_is_rolled_back(storage: StorageBackend, tenant: str) -> None:
     with pytest.raises(QueryError, match="transaction: rolled back"):
-        async with storage.transaction() as block:
-            await block.save_trace(sample(TraceRow, tenant))
-            call = asyncio.create_task(block.save_many(sample(EventRow, tenant) for _ in range(3000)))  # noqa: RUF006  # awaited below
+        async with storage.transaction() as transaction:
+            await transaction.save_trace(sample(TraceRow, tenant))
+            call = asyncio.create_task(transaction.save_many(sample(EventRow, tenant) for _ in range(3000)))  # noqa: RUF006  # awaited below
             await asyncio.sleep(0.005)
             call.cancel()
             await asyncio.wait({call})
             assert call.cancelled()
             with pytest.raises(QueryError, match="an earlier call in this transaction failed"):
-                await block.load_traces(1)
+                await transaction.load_traces(1)
     assert await storage.load_traces(9) == []
     assert await storage.query_events(None, 9) == []
 
 
 async def test_a_block_waits_for_the_calls_its_tasks_have_under_way(storage: StorageBackend, tenant: str) -> None:
-    async with storage.transaction() as block:
-        await block.save_trace(sample(TraceRow, tenant))
-        call = asyncio.create_task(block.save_many(sample(EventRow, tenant) for _ in range(2000)))  # noqa: RUF006  # awaited
+    async with storage.transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow, tenant))
+        call = asyncio.create_task(transaction.save_many(sample(EventRow, tenant) for _ in range(2000)))  # noqa: RUF006  # awaited
         await asyncio.sleep(0.01)
     await call
     assert len(await storage.query_events(None, 9999)) == 2000
@@ -162,8 +162,8 @@ async def test_a_block_cancelled_at_its_end_leaves_the_pool_clean(repository: Sq
     calls: list[asyncio.Task[None]] = []
 
     async def leave_a_call_behind() -> None:
-        async with repository.transaction() as block:
-            calls.append(asyncio.create_task(block.save_many(sample(EventRow) for _ in range(2000))))
+        async with repository.transaction() as transaction:
+            calls.append(asyncio.create_task(transaction.save_many(sample(EventRow) for _ in range(2000))))
             await asyncio.sleep(0.01)
 
     for _ in range(5):
@@ -177,23 +177,23 @@ async def test_a_block_cancelled_at_its_end_leaves_the_pool_clean(repository: Sq
 
 
 async def test_tasks_share_a_block(storage: StorageBackend, tenant: str) -> None:
-    async with storage.transaction() as block:
-        await asyncio.gather(*(block.record_cost(sample(CostRow, tenant)) for _ in range(20)))
+    async with storage.transaction() as transaction:
+        await asyncio.gather(*(transaction.record_cost(sample(CostRow, tenant)) for _ in range(20)))
     assert len(await storage.query_costs(None, 99)) == 20
 
 
 async def test_a_block_can_speak_for_several_tenants(repository: SqlRepository) -> None:
-    async with repository.for_tenant("a").transaction() as block:
-        await block.save_trace(sample(TraceRow, "a"))
-        await block.for_tenant("b").save_trace(sample(TraceRow, "b"))
+    async with repository.for_tenant("a").transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow, "a"))
+        await transaction.for_tenant("b").save_trace(sample(TraceRow, "b"))
     assert await repository.tenant_ids() == ["a", "b"]
 
 
 async def test_a_block_is_not_used_after_its_end_nor_nested(storage: StorageBackend, tenant: str) -> None:
-    async with storage.transaction() as block:
+    async with storage.transaction() as transaction:
         with pytest.raises(QueryError, match="a transaction inside a transaction"):
-            block.transaction()
+            transaction.transaction()
     with pytest.raises(QueryError, match="save_trace: this transaction is over"):
-        await block.save_trace(sample(TraceRow, tenant))
-    await block.close()
+        await transaction.save_trace(sample(TraceRow, tenant))
+    await transaction.close()
     assert await storage.load_traces(9) == []

@@ -53,9 +53,9 @@ async def test_it_answers_as_an_empty_storage(storage: StorageBackend) -> None:
     assert await storage.session_scopes() == []
     assert await storage.evict_expired_cache() == 0
     assert await storage.delete_traces(range(10)) == 0
-    async with storage.transaction() as block:
-        await block.save_trace(sample(TraceRow))
-        await block.for_tenant("a").save_trace(sample(TraceRow, "a"))
+    async with storage.transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow))
+        await transaction.for_tenant("a").save_trace(sample(TraceRow, "a"))
 
 
 @pytest.mark.parametrize(("value", "message"), JSON_REFUSALS, ids=[message for _, message in JSON_REFUSALS])
@@ -103,9 +103,9 @@ async def test_memory_asked_for_is_no_warning(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_a_transaction_inside_a_transaction_is_refused(storage: StorageBackend) -> None:
-    async with storage.transaction() as block:
+    async with storage.transaction() as transaction:
         with pytest.raises(QueryError, match="a transaction inside a transaction"):
-            async with block.transaction():
+            async with transaction.transaction():
                 pass
-    async with storage.transaction() as block:
-        await block.save_trace(sample(TraceRow))
+    async with storage.transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow))

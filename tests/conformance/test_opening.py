@@ -71,8 +71,8 @@ async def test_an_engine_made_for_autocommit_still_gives_transactions(url: str) 
         create_async_engine(plain.set(drivername=driver), isolation_level="AUTOCOMMIT")
     ) as storage:
         with pytest.raises(LookupError):
-            async with storage.transaction() as block:
-                await block.save_trace(sample(TraceRow))
+            async with storage.transaction() as transaction:
+                await transaction.save_trace(sample(TraceRow))
                 raise LookupError
         assert await storage.load_traces(9) == []
 

@@ -1,10 +1,11 @@
-"""No call sends more than it must: what reads or appends goes without a transaction on PostgreSQL and SQLite."""
+"""No call sends more statements than it needs: on PostgreSQL and SQLite, reads and appends have no BEGIN and COMMIT."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiosqlite
+import asyncpg
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
@@ -14,29 +15,33 @@ from axon_storage import EventRow, QueryError, SessionRow, SqlRepository, create
 from tests.samples import sample
 
 CACHES_OFF = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
-"""What a URL says where a pooler is in between."""
+"""The parameters of a URL that leads to a pooler."""
 
 Call = Callable[[SqlRepository], Awaitable[Any]]
 
-NONE: frozenset[str] = frozenset()
+NOWHERE: frozenset[str] = frozenset()
 BOTH = frozenset({"postgresql", "sqlite"})
 
 CALLS: dict[str, tuple[Call, frozenset[str]]] = {
-    "an append": (lambda storage: storage.append_event(sample(EventRow)), NONE),
+    "an append": (lambda storage: storage.append_event(sample(EventRow)), NOWHERE),
     "several appends": (lambda storage: storage.save_many([sample(EventRow)] * 3), frozenset({"sqlite"})),
-    "a read": (lambda storage: storage.get_session("name", "name"), NONE),
-    "a list": (lambda storage: storage.load_traces(9), NONE),
-    "scopes": (lambda storage: storage.session_scopes(), NONE),
-    "an eviction": (lambda storage: storage.evict_expired_cache(), NONE),
+    "a read": (lambda storage: storage.get_session("name", "name"), NOWHERE),
+    "a list": (lambda storage: storage.load_traces(9), NOWHERE),
+    "scopes": (lambda storage: storage.session_scopes(), NOWHERE),
+    "an eviction": (lambda storage: storage.evict_expired_cache(), NOWHERE),
     "a save": (lambda storage: storage.save_session(sample(SessionRow)), BOTH),
     "a delete": (lambda storage: storage.delete_session("name", "name"), BOTH),
     "appends and a save": (lambda storage: storage.save_many([sample(EventRow), sample(SessionRow)]), BOTH),
 }
-"""Calls, and where each needs a transaction: what replaces or deletes must not be run late, several are whole."""
+"""Calls, and the databases on which each needs a transaction.
 
-_OF_ONE_STATEMENT = [name for name in CALLS if name not in {"scopes", "appends and a save"}]
+A statement that replaces or deletes rows needs one, because a server that ran it late could overwrite newer rows.
+Several statements that write need one, because all of them are stored or none.
+"""
 
-_POSTGRESQL_ALONE = pytest.mark.parametrize("target", ["postgresql"])
+_SINGLE_STATEMENT = [name for name in CALLS if name not in {"scopes", "appends and a save"}]
+
+_ONLY_POSTGRESQL = pytest.mark.parametrize("target", ["postgresql"])
 
 
 @pytest.fixture(params=sorted(BOTH))
@@ -44,72 +49,86 @@ def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-async def one(url: str, engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
-    """An engine of one connection, beside the emptied tables."""
-    del engine
-    made = create_engine(url, pool_size=1, max_overflow=0)
-    yield made
-    await made.dispose()
+class Sent(list[str]):
+    """The statements of an engine's connections, and the errors they ended in."""
+
+    def transactions(self) -> list[str]:
+        """Return the BEGINs, COMMITs and ROLLBACKs among them."""
+        words = [statement.partition(" ")[0].strip(";") for statement in self]
+        return [word for word in words if word in {"BEGIN", "COMMIT", "ROLLBACK"}]
 
 
-def transactions(engine: AsyncEngine) -> list[str]:
-    """The BEGINs, COMMITs and ROLLBACKs that asyncpg sends, or SQLite runs."""
-    sent: list[str] = []
+def statements_of(engine: AsyncEngine) -> Sent:
+    """Record each statement of an engine at the moment it is sent.
 
-    def note(query: str) -> None:
-        word = query.partition(" ")[0].strip(";")
-        if word in {"BEGIN", "COMMIT", "ROLLBACK"}:
-            sent.append(word)
+    SQLAlchemy's events do not show whether its drivers send a BEGIN, so the drivers are asked. asyncpg's query logger
+    would report a statement only when the event loop comes to it.
+    """
+    sent = Sent()
 
-    def connect(connection: Any, _record: object) -> None:
-        if engine.dialect.name == "sqlite":
-            connection.run_async(lambda driver: driver.set_trace_callback(note))
-        else:
-            connection.driver_connection.add_query_logger(lambda logged: note(logged.query))
+    class RecordingConnection(asyncpg.Connection):
+        async def execute(self, query: str, *args: object, **options: Any) -> str:
+            sent.append(query)
+            return await super().execute(query, *args, **options)
 
-    event.listen(engine.sync_engine, "connect", connect)
+    def before_connect(_dialect: object, _record: object, _positional: object, keywords: dict[str, Any]) -> None:
+        keywords["connection_class"] = RecordingConnection
+
+    def after_connect(connection: Any, _record: object) -> None:
+        connection.run_async(lambda driver: driver.set_trace_callback(sent.append))
+
+    def before_execute(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    def after_error(context: Any) -> None:
+        sent.append(f"error: {context.original_exception!r}")
+
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", after_connect)
+    else:
+        event.listen(engine.sync_engine, "do_connect", before_connect)
+        event.listen(engine.sync_engine, "before_cursor_execute", before_execute)
+    event.listen(engine.sync_engine, "handle_error", after_error)
     return sent
 
 
-async def sent_by(call: Call, engine: AsyncEngine) -> list[str]:
-    """The transactions of one call on a connection that has been in use."""
-    sent, repository = transactions(engine), SqlRepository(engine)
+async def statements_sent_by(call: Call, engine: AsyncEngine) -> Sent:
+    """Record the statements of one call on a connection that has been in use."""
+    sent, repository = statements_of(engine), SqlRepository(engine)
     await repository.append_event(sample(EventRow))
-    await asyncio.sleep(0)  # asyncpg tells a moment later
     sent.clear()
     await call(repository)
-    await asyncio.sleep(0)
     return sent
 
 
 @pytest.mark.parametrize(("call", "transactional"), CALLS.values(), ids=CALLS)
 async def test_only_what_needs_a_transaction_has_one(
-    target: str, one: AsyncEngine, call: Call, transactional: frozenset[str]
+    target: str, single_connection: AsyncEngine, call: Call, transactional: frozenset[str]
 ) -> None:
-    assert await sent_by(call, one) == (["BEGIN", "COMMIT"] if target in transactional else [])
+    sent = await statements_sent_by(call, single_connection)
+    assert sent.transactions() == (["BEGIN", "COMMIT"] if target in transactional else []), sent
 
 
-@_POSTGRESQL_ALONE
+@_ONLY_POSTGRESQL
 @pytest.mark.parametrize("call", [call for call, _ in CALLS.values()], ids=CALLS)
-async def test_behind_a_pooler_everything_has_a_transaction(url: str, one: AsyncEngine, call: Call) -> None:
-    del one
+async def test_behind_a_pooler_every_call_has_a_transaction(url: str, call: Call) -> None:
     engine = create_engine(make_url(url).update_query_dict(CACHES_OFF), pool_size=1, max_overflow=0)
-    sent = await sent_by(call, engine)
+    sent = await statements_sent_by(call, engine)
     await engine.dispose()
-    assert sent == ["BEGIN", "COMMIT"]
+    assert sent.transactions() == ["BEGIN", "COMMIT"], sent
 
 
-@_POSTGRESQL_ALONE
-async def test_on_a_connection_that_was_there_before_everything_has_a_transaction(one: AsyncEngine) -> None:
-    sent = transactions(one)
-    async with one.connect() as connection:
+@_ONLY_POSTGRESQL
+async def test_on_a_connection_made_before_the_repository_every_call_has_a_transaction(
+    single_connection: AsyncEngine,
+) -> None:
+    sent = statements_of(single_connection)
+    async with single_connection.connect() as connection:
         connection.info.clear()  # as if it were made before this package saw the engine
-    repository = SqlRepository(one)
+    repository = SqlRepository(single_connection)
     sent.clear()
     await repository.append_event(sample(EventRow))
-    await asyncio.sleep(0)
-    assert sent == ["BEGIN", "COMMIT"]
+    assert sent.transactions() == ["BEGIN", "COMMIT"], sent
 
 
 async def _succeeds(storage: SqlRepository) -> None:
@@ -136,14 +155,14 @@ async def _has_set_an_isolation_level(storage: SqlRepository) -> None:
 
 async def _is_cancelled(storage: SqlRepository) -> None:
     call = asyncio.create_task(storage.append_event(sample(EventRow), id=new_id()))
-    await asyncio.sleep(0)  # it has begun, and waits for the driver
+    await asyncio.sleep(0)  # the call begins, and waits for the driver
     call.cancel()
     await asyncio.wait({call})
     assert call.cancelled()
 
 
-async def test_a_write_is_stored_after_a_host_has_set_an_isolation_level(one: AsyncEngine) -> None:
-    repository = SqlRepository(one)
+async def test_a_write_is_stored_after_a_host_has_set_an_isolation_level(single_connection: AsyncEngine) -> None:
+    repository = SqlRepository(single_connection)
     await repository.append_event(sample(EventRow))
     await _has_set_an_isolation_level(repository)
     await repository.append_event(sample(EventRow))
@@ -151,10 +170,12 @@ async def test_a_write_is_stored_after_a_host_has_set_an_isolation_level(one: As
 
 
 @pytest.mark.parametrize("before", [_succeeds, _fails, _is_cancelled, _has_set_an_isolation_level])
-async def test_the_next_user_of_the_connection_has_its_transaction(one: AsyncEngine, before: Call) -> None:
-    repository = SqlRepository(one)
+async def test_the_next_user_of_the_connection_has_its_transaction(
+    single_connection: AsyncEngine, before: Call
+) -> None:
+    repository = SqlRepository(single_connection)
     await before(repository)
-    async with one.connect() as connection:
+    async with single_connection.connect() as connection:
         await connection.execute(text("INSERT INTO sessions VALUES ('default', 'a', 'b', 'c', 'd')"))
         await connection.rollback()
     assert await repository.load_sessions("a") == []
@@ -162,33 +183,31 @@ async def test_the_next_user_of_the_connection_has_its_transaction(one: AsyncEng
 
 @pytest.mark.parametrize("target", ["sqlite"])
 @pytest.mark.parametrize(("name", "steps"), [("an append", 1), ("a read", 2), ("a save", 3), ("a delete", 3)])
-async def test_the_files_thread_is_woken_for_what_takes_time_alone(
-    one: AsyncEngine, monkeypatch: pytest.MonkeyPatch, name: str, steps: int
+async def test_aiosqlites_thread_runs_only_the_steps_that_take_time(
+    single_connection: AsyncEngine, caplog: pytest.LogCaptureFixture, name: str, steps: int
 ) -> None:
-    repository, woken, execute = SqlRepository(one), [], aiosqlite.Connection._execute
-
-    async def counted(connection: aiosqlite.Connection, step: Any, *args: Any, **kwargs: Any) -> Any:
-        woken.append(step)
-        return await execute(connection, step, *args, **kwargs)  # type: ignore[no-untyped-call]  # as aiosqlite has it
-
+    repository = SqlRepository(single_connection)
     await CALLS[name][0](repository)
-    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
-    await CALLS[name][0](repository)
-    assert len(woken) == steps
+    with caplog.at_level(logging.DEBUG, logger="aiosqlite"):
+        await CALLS[name][0](repository)
+    assert [record.msg for record in caplog.records].count("executing %s") == steps
 
 
 @pytest.mark.parametrize("target", ["mariadb", "mysql"])
-@pytest.mark.parametrize("call", [CALLS[name][0] for name in _OF_ONE_STATEMENT], ids=_OF_ONE_STATEMENT)
-async def test_elsewhere_a_call_is_its_statement_and_a_commit(one: AsyncEngine, call: Call) -> None:
-    repository = SqlRepository(one)
+@pytest.mark.parametrize("call", [CALLS[name][0] for name in _SINGLE_STATEMENT], ids=_SINGLE_STATEMENT)
+async def test_on_mysql_and_mariadb_a_call_is_its_statement_and_a_commit(
+    single_connection: AsyncEngine, call: Call
+) -> None:
+    repository = SqlRepository(single_connection)
     await call(repository)
-    before, after_nothing = await _questions(one), await _questions(one)
+    first, second = await _questions(single_connection), await _questions(single_connection)
+    cost_of_asking = second - first
     await call(repository)
-    assert await _questions(one) - after_nothing - (after_nothing - before) == 2
+    assert await _questions(single_connection) - second - cost_of_asking == 2
 
 
 async def _questions(engine: AsyncEngine) -> int:
-    """How many statements the server was sent on the one connection."""
+    """Return how many statements the server has received on the one connection."""
     async with engine.begin() as connection:
         found = await connection.execute(text("SHOW SESSION STATUS LIKE 'Questions'"))
         return int(found.one()[1])

@@ -123,10 +123,10 @@ async def test_a_required_tenant_is_asked_for(engine: AsyncEngine) -> None:
         await storage.save_trace(sample(TraceRow))
     with pytest.raises(TenantMismatchError, match="no tenant"):
         await storage.load_daemons()
-    async with storage.transaction() as block:
+    async with storage.transaction() as transaction:
         with pytest.raises(TenantMismatchError, match="no tenant"):
-            await block.session_scopes()
-        await block.for_tenant("a").save_trace(sample(TraceRow, "a"))
+            await transaction.session_scopes()
+        await transaction.for_tenant("a").save_trace(sample(TraceRow, "a"))
     with tenant_scope("b"):
         await storage.save_trace(sample(TraceRow, "b"))
     assert await storage.tenant_ids() == ["a", "b"]
@@ -174,8 +174,8 @@ async def test_a_call_that_falls_back_after_a_named_tenant_is_logged_once(
 
     storage = SqlRepository(engine)
     await storage.load_traces(1)
-    async with storage.transaction() as block:
-        await block.load_traces(1)
+    async with storage.transaction() as transaction:
+        await transaction.load_traces(1)
     assert warnings(caplog) == []  # a storage that serves no named tenant
     await storage.for_tenant("acme").load_traces(1)
     generator = dependency()
@@ -185,8 +185,8 @@ async def test_a_call_that_falls_back_after_a_named_tenant_is_logged_once(
     assert warnings(caplog) == [FELL_BACK]
     await asyncio.to_thread(next, generator, None)
     await storage.load_traces(1)
-    async with storage.transaction() as block:
-        await block.load_traces(1)
+    async with storage.transaction() as transaction:
+        await transaction.load_traces(1)
     assert warnings(caplog) == [FELL_BACK]
     assert await storage.tenant_ids() == ["default"]
 
@@ -219,8 +219,8 @@ def test_a_dispatcher_and_its_backend_warn_together_once(
 
 async def test_a_transactions_view_names_a_tenant_for_its_storage(caplog: pytest.LogCaptureFixture) -> None:
     storage = InMemoryBackend()
-    async with storage.transaction() as block:
-        block.for_tenant("acme")
+    async with storage.transaction() as transaction:
+        transaction.for_tenant("acme")
     assert storage.current_tenant() == "default"
     assert warnings(caplog) == [FELL_BACK]
 

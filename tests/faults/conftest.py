@@ -1,8 +1,6 @@
-"""The servers under fault: each once, since a fault is the network's or the server's, not the driver's."""
+"""The servers that the fault tests run on, most with one driver: faults come from networks and servers."""
 
 import pytest
-
-from tests.databases import Databases
 
 NETWORKED = ["postgresql", "mariadb", "mysql", "mariadb-asyncmy", "oracle-double-23ai"]
 
@@ -10,8 +8,3 @@ NETWORKED = ["postgresql", "mariadb", "mysql", "mariadb-asyncmy", "oracle-double
 @pytest.fixture(params=NETWORKED)
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-async def url(databases: Databases, target: str) -> str:
-    return (await databases.ready(target))[0]

@@ -1,4 +1,4 @@
-"""Servers of a test's own, to be killed, restarted, filled up or given a certificate: durable ones."""
+"""Durable servers that belong to one test, which can kill, restart, fill up or reconfigure them."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from tests.databases import do_without
+from tests.databases import skip_without
 from tests.servers import mysql, packages, postgresql
 from tests.servers.process import Process, run
 
@@ -24,13 +24,13 @@ _DURABLE = {
 
 @contextmanager
 def disk(mebibytes: int) -> Iterator[Path]:
-    """A directory that is a disk of its own, of that size."""
+    """Mount a file system of this size, and yield its directory."""
     directory = Path(tempfile.mkdtemp(prefix="axon-disk-"))
     try:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=711", "tmpfs", str(directory)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode:
-            do_without("a small disk", f"it cannot be mounted: {done.stderr.strip()}")
+            skip_without("a small disk", f"it cannot be mounted: {done.stderr.strip()}")
         try:
             yield directory
         finally:
@@ -40,17 +40,17 @@ def disk(mebibytes: int) -> Iterator[Path]:
 
 
 @contextmanager
-def server(kind: str, further: str = "", place: Path | None = None) -> Iterator[tuple[Process, str]]:
-    """Start a server of a kind below ``place``, with ``further`` settings; give it and its URL.
+def server(kind: str, more_settings: str = "", parent: Path | None = None) -> Iterator[tuple[Process, str]]:
+    """Start a server in a new directory in ``parent``; yield its process and its URL.
 
-    In the settings ``{directory}`` is the server's directory.
+    ``more_settings`` are lines of its configuration file, in which ``{directory}`` stands for the server's directory.
     """
     programs = {"postgresql": packages.postgresql, "mariadb": packages.mariadb, "mysql": packages.mysql}[kind]()
     if programs is None:
-        do_without(kind, "its programs are not on this machine, and `make servers` could not get them")
-    directory = Path(tempfile.mkdtemp(prefix=f"axon-fault-{kind}-", dir=place))
+        skip_without(kind, "its programs are not on this machine, and `make servers` could not get them")
+    directory = Path(tempfile.mkdtemp(prefix=f"axon-fault-{kind}-", dir=parent))
     directory.chmod(0o711)
-    settings = _DURABLE[kind] + further.format(directory=directory)
+    settings = _DURABLE[kind] + more_settings.format(directory=directory)
     try:
         if kind == "postgresql":
             [process], url = postgresql.start(directory, programs, settings)
@@ -66,5 +66,5 @@ def server(kind: str, further: str = "", place: Path | None = None) -> Iterator[
 
 
 def port_of(url: str) -> int:
-    """The port in a server's URL."""
+    """Return the port in a server's URL."""
     return make_url(url).port or 0

@@ -64,8 +64,8 @@ class Site:
         """A save that waits for the lock of another."""
         async with self.storage() as holder, self.storage() as waiter:
             with suppress(StorageError):  # what befalls the waiter may befall the holder
-                async with holder.transaction() as block:
-                    await block.save_trace(sample(TraceRow))
+                async with holder.transaction() as transaction:
+                    await transaction.save_trace(sample(TraceRow))
                     task = asyncio.create_task(waiter.save_trace(sample(TraceRow)))
                     while not await self.administer(_WAITERS[self.kind]):
                         assert not task.done(), task.exception()
@@ -87,10 +87,10 @@ async def deadlock(site: Site) -> None:
     both = asyncio.Barrier(2)
 
     async def cross(storage: StorageDispatcher, first: int, second: int) -> None:
-        async with storage.transaction() as block:
-            await block.save_trace(sample(TraceRow, trace_id=first))
+        async with storage.transaction() as transaction:
+            await transaction.save_trace(sample(TraceRow, trace_id=first))
             await both.wait()
-            await block.save_trace(sample(TraceRow, trace_id=second))
+            await transaction.save_trace(sample(TraceRow, trace_id=second))
 
     async with site.storage() as storage:
         ends = await asyncio.gather(cross(storage, 1, 2), cross(storage, 2, 1), return_exceptions=True)
@@ -137,8 +137,8 @@ async def back(site: Site) -> None:
 
 
 async def stopping(site: Site) -> None:
-    async with site.storage() as storage, storage.transaction() as block:
-        await block.load_daemons()
+    async with site.storage() as storage, storage.transaction() as transaction:
+        await transaction.load_daemons()
         site.process.popen.send_signal(signal.SIGTERM)
         error: StorageError | None = None
         while error is None:
@@ -171,11 +171,13 @@ def opened(*, password: str | None = None, database: str | None = None) -> Provo
 def crowded(change: str, undo: str) -> Provoke:
     async def provoke(site: Site) -> None:
         async with site.setting(change, undo), site.storage(pool_size=20) as storage:
-            blocks = [storage.transaction() for _ in range(16)]
-            ends = await asyncio.gather(*(block.__aenter__() for block in blocks), return_exceptions=True)
-            for block, end in zip(blocks, ends, strict=True):
+            transactions = [storage.transaction() for _ in range(16)]
+            ends = await asyncio.gather(
+                *(transaction.__aenter__() for transaction in transactions), return_exceptions=True
+            )
+            for transaction, end in zip(transactions, ends, strict=True):
                 if not isinstance(end, BaseException):
-                    await block.__aexit__(None, None, None)
+                    await transaction.__aexit__(None, None, None)
         raise next(end for end in ends if isinstance(end, BaseException))
 
     return provoke
@@ -183,10 +185,10 @@ def crowded(change: str, undo: str) -> Provoke:
 
 async def idle(site: Site) -> None:
     brief = site.setting(*set_global("wait_timeout", 1, 28_800))
-    async with brief, site.storage() as storage, storage.transaction() as block:
-        await block.load_daemons()
+    async with brief, site.storage() as storage, storage.transaction() as transaction:
+        await transaction.load_daemons()
         await asyncio.sleep(1.5)
-        await block.load_daemons()
+        await transaction.load_daemons()
 
 
 async def plan_changed(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that does to connections what networks and servers do."""
+"""A TCP proxy on loopback that injects the faults of networks and servers."""
 
 import asyncio
 import random
@@ -8,20 +8,26 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
-# asyncpg's and the MySQL drivers' text, and Oracle's call number 14 at the head of a message
-COMMIT = re.compile(rb"COMMIT(?!TED)|^.{8,10}\x03\x0e", re.DOTALL)  # asyncpg begins with READ COMMITTED
+from sqlalchemy.engine import make_url
+
+from axon_storage import StorageDispatcher, open_storage
+
+# the text that asyncpg and the MySQL drivers send, or Oracle's call number 14 at the start of a message
+COMMIT = re.compile(rb"COMMIT(?!TED)|^.{8,10}\x03\x0e", re.DOTALL)  # asyncpg's BEGIN says READ COMMITTED
 _RESET = struct.pack("ii", 1, 0)
 
 Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
-"""To the client and to the server, of one connection."""
+"""The writers of one connection: to the client, and to the server."""
 
 
 class Proxy:
-    """Passes bytes on to a server's port, with the faults that are set on it.
+    """Forwards bytes to a server's port, with faults.
 
-    ``latency``: seconds before each piece is passed on. ``flows`` unset: nothing is passed on. ``refusing``: new
-    connections are reset. ``rate``: bytes a second, None for no limit. :meth:`once` arms a fault for the next COMMIT.
+    ``latency``: seconds before each piece is forwarded. ``flows``: while it is not set, nothing is forwarded.
+    ``refusing``: new connections are reset. ``rate``: bytes per second, None for no limit. :meth:`once` sets a fault
+    for the next COMMIT.
     """
 
     def __init__(self, port: int) -> None:
@@ -38,7 +44,7 @@ class Proxy:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
-        """Listen on a free port, which is given, until the block ends."""
+        """Listen on a free port, and yield its number."""
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         try:
             yield int(server.sockets[0].getsockname()[1])
@@ -51,7 +57,7 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._pairs)
 
     def cut(self) -> None:
@@ -60,7 +66,10 @@ class Proxy:
             self._reset(pair)
 
     def once(self, fault: str) -> None:
-        """Arm a fault for the next COMMIT: ``before`` it is passed on, ``inside`` it, or ``after``, its answer lost."""
+        """Cut the connection of the next COMMIT: ``before`` it is forwarded, ``inside`` it, or ``after`` it.
+
+        With ``after``, the server runs the COMMIT and its answer is lost.
+        """
         self._armed = fault
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +106,7 @@ class Proxy:
                 target.write(piece)
                 await target.drain()
         except OSError:
-            pass  # the other side went away, which is what is told next
+            pass  # the other side has closed, and so does this one
         finally:
             target.close()
             self._pairs.discard(pair)
@@ -109,7 +118,7 @@ class Proxy:
         await self.flows.wait()
 
     def _commit(self, piece: bytes, pair: Pair) -> bool:
-        """Carry out the armed fault where the piece holds a COMMIT; True where the connection ends with it."""
+        """If the piece has a COMMIT, inject the fault that is set; return whether that ends the connection."""
         fault, found = self._armed, COMMIT.search(piece)
         if fault is None or found is None:
             return False
@@ -122,7 +131,7 @@ class Proxy:
         return True
 
     def _answer(self, _piece: bytes, pair: Pair) -> bool:
-        """Whether the piece is the answer that is to be lost."""
+        """Return whether the piece is the answer that is lost."""
         return pair in self._unanswered
 
     def _reset(self, pair: Pair) -> None:
@@ -130,6 +139,16 @@ class Proxy:
         self._unanswered.discard(pair)
         for writer in pair:
             _abort(writer)
+
+
+@asynccontextmanager
+async def storage_through_proxy(url: str, **options: Any) -> AsyncIterator[tuple[Proxy, StorageDispatcher]]:
+    """Run a proxy to the server of a URL, and open a storage through it with these options."""
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        through = make_url(url).set(port=port).render_as_string(hide_password=False)
+        async with open_storage(through, migrate=False, **options) as storage:
+            yield proxy, storage
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
@@ -140,7 +159,7 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 
 
 async def storm(proxy: Proxy, dice: random.Random, done: asyncio.Event) -> None:
-    """One fault after another, at random, until ``done``."""
+    """Inject one random fault after another, until ``done``."""
     while not done.is_set():
         await asyncio.sleep(dice.uniform(0.01, 0.08))
         match dice.choice(["before", "inside", "after", "after", "cut", "stall", "refuse", "latency", "throttle"]):

@@ -1,4 +1,4 @@
-"""The name under which a server shows a storage's connections, and PostgreSQL's search path: asked of the server."""
+"""The application name that a server shows for a storage's connections, and PostgreSQL's search path."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -19,10 +19,10 @@ SHOWN = {
     "WHERE attr_name = 'program_name' AND processlist_id = connection_id()",
     "oracle": "SELECT program FROM v$session WHERE sid = sys_context('USERENV', 'SID')",
 }
-"""How each server tells the name of the connection that asks."""
+"""A query for the application name of the current connection, for each kind of server."""
 
 PARAMETER = {"postgresql": "application_name", "mysql": "program_name", "oracle": "program"}
-"""What the driver calls it."""
+"""The driver's name for the parameter."""
 
 TARGETS = ["postgresql", "mysql", "mysql+asyncmy", "mariadb", "mariadb+asyncmy", "oracle-double-23ai"]
 
@@ -34,7 +34,7 @@ def target(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def private(target: str) -> Iterator[str]:
-    """The URL of a server whose performance schema is on, which the shared servers do without; elsewhere none."""
+    """The URL of a MySQL or MariaDB server with a performance schema, which the shared servers lack; else empty."""
     kind, _, driver = target.partition("+")
     if kind not in {"mysql", "mariadb"}:
         yield ""
@@ -62,18 +62,18 @@ async def _shown(engine: AsyncEngine, kind: str) -> str | None:
         await engine.dispose()
 
 
-async def test_connections_bear_the_packages_name(address: str, kind: str) -> None:
+async def test_connections_show_the_name_axon_storage(address: str, kind: str) -> None:
     assert await _shown(create_engine(address), kind) == "axon_storage"
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["application_name", "the driver's name for it"])
-async def test_a_url_gives_another_name(address: str, kind: str, own: bool) -> None:
+async def test_a_url_can_give_another_application_name(address: str, kind: str, own: bool) -> None:
     parameter = PARAMETER[kind] if own else "application_name"
     url = make_url(address).update_query_dict({parameter: "ledger-7"})
     assert await _shown(create_engine(url), kind) == "ledger-7"
 
 
-async def test_a_hosts_engine_keeps_its_own(address: str, kind: str) -> None:
+async def test_a_hosts_engine_keeps_its_application_name(address: str, kind: str) -> None:
     plain = make_url(address)
     engine = create_async_engine(plain.set(drivername=of_scheme(plain.drivername).schemes[plain.drivername]))
     SqlRepository(engine)

@@ -1,4 +1,4 @@
-"""Calls that are cancelled at any point leave no connection behind, and nothing half done."""
+"""A call that is cancelled at any point leaks no connection, and leaves nothing half done."""
 
 import asyncio
 import gc
@@ -28,12 +28,12 @@ from tests.samples import sample
 FULL = "AXON_FAULTS" in os.environ
 CALLS = 2_000 if FULL else 300
 SMALL = {} if FULL else {"oracle-double-23ai": 60}
-"""The Oracle double takes a hundred times as long for a connection, and a cancelled call costs one."""
+"""The Oracle double takes a hundred times as long to connect, and a cancelled call costs a connection."""
 SEED, POOL, ROWS, FIRST = 20_261_125, 5, 30, 1000
-OF_GROUP_COMMITS = 2
-"""Connections that group commits open beside the pool."""
-DRIVERS_OWN = ("unexpected connection_lost", "oracledb.thin_impl.AsyncProtocol")
-"""What asyncpg leaves behind of a connection whose making was cancelled, and oracledb of a late answer."""
+GROUP_COMMIT = 2
+"""The number of connections of group commit, beside the pool."""
+OF_DRIVERS = ("unexpected connection_lost", "oracledb.thin_impl.AsyncProtocol")
+"""Errors that asyncpg leaves behind when connecting is cancelled, and oracledb after a late answer."""
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 300)
 
@@ -45,7 +45,7 @@ def target(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def watched(databases: Databases, target: str) -> AsyncIterator[tuple[AsyncEngine, Callable[[], int]]]:
-    """An engine whose pool has ``POOL`` connections, and what counts those that are open."""
+    """An engine whose pool has ``POOL`` connections, and a function that counts the open connections."""
     url = make_url((await databases.ready(target))[0])
     if target == "sqlite":  # each of its connections is a thread
         before = threading.active_count()
@@ -57,7 +57,7 @@ async def watched(databases: Databases, target: str) -> AsyncIterator[tuple[Asyn
 
 
 def _pair(number: int) -> list[Row]:
-    """Rows of which both must be there, or neither."""
+    """Make two rows that must both be stored, or neither."""
     return [sample(TraceRow, trace_id=number), sample(EventRow, source=str(number))]
 
 
@@ -69,21 +69,21 @@ async def _many(storage: SqlRepository, number: int) -> None:
     await storage.save_many(_pair(number) + [sample(EventRow, source=f"{number} of many")] * ROWS)
 
 
-async def _block(storage: SqlRepository, number: int) -> None:
-    async with storage.transaction() as block:
+async def _transaction(storage: SqlRepository, number: int) -> None:
+    async with storage.transaction() as transaction:
         for row in _pair(number):
-            await block.save_many([row])
+            await transaction.save_many([row])
 
 
 async def _read(storage: SqlRepository, _number: int) -> None:
     await storage.load_traces(ROWS)
 
 
-KINDS = [_single, _many, _block, _read]
+KINDS = [_single, _many, _transaction, _read]
 
 
 class Cancelling:
-    """Makes calls and cancels each at some point of the time that its kind usually takes."""
+    """Makes calls, and cancels each at a random moment of the time that a call of its kind usually takes."""
 
     def __init__(self, storage: SqlRepository) -> None:
         self._storage = storage
@@ -91,10 +91,10 @@ class Cancelling:
         self._usual: dict[Any, float] = {}
         self.ends: Counter[str] = Counter()
         self.stored: set[str] = set()
-        """The sources of the events that a call said are stored."""
+        """The sources of the events whose calls succeeded."""
 
     async def learn(self) -> None:
-        """Find out how long each kind of call takes among others, when the connections are there."""
+        """Measure how long each kind of call takes, beside others and with open connections."""
         numbers = count(-1, -1)
         for kind in KINDS * 2:
             began = time.perf_counter()
@@ -118,7 +118,7 @@ async def test_calls_cancelled_at_any_point_leave_nothing_behind(
     watched: tuple[AsyncEngine, Callable[[], int]], target: str
 ) -> None:
     (engine, connections), calls = watched, SMALL.get(target, CALLS)
-    with _unheard() as unheard:
+    with _unhandled_errors() as errors:
         async with SqlRepository(engine) as storage:
             cancelling = Cancelling(storage)
             await cancelling.learn()
@@ -126,17 +126,17 @@ async def test_calls_cancelled_at_any_point_leave_nothing_behind(
                 for worker in range(POOL):
                     workers.create_task(_each(cancelling.call, range(FIRST + worker, FIRST + calls, POOL)))
             await _whole(storage, cancelling.stored)
-            with operation_timeout(30):  # where a lock were left, this would wait for it
+            with operation_timeout(30):  # a lock left behind would make this time out
                 await storage.save_many(sample(TraceRow, trace_id=FIRST + number) for number in range(calls))
-            print(f"{target}: seed {SEED}, {calls} calls, {dict(cancelling.ends)}, {connections()} open connections")  # noqa: T201  # told with -rP
+            print(f"{target}: seed {SEED}, {calls} calls, {dict(cancelling.ends)}, {connections()} open connections")  # noqa: T201  # shown with -rP
             await _all_free(engine)
             assert connections() >= POOL
-            most = POOL if target == "sqlite" else POOL + OF_GROUP_COMMITS
-            while connections() > most:  # noqa: ASYNC110  # those that were given up end in their time, or the test does
+            most = POOL if target == "sqlite" else POOL + GROUP_COMMIT
+            while connections() > most:  # noqa: ASYNC110  # discarded connections are closed later
                 await asyncio.sleep(0.05)
     assert cancelling.ends["cancelled"] > calls / 4
     assert cancelling.ends["failed"] == 0
-    assert [told for told in unheard if not any(known in repr(told) for known in DRIVERS_OWN)] == []
+    assert [error for error in errors if not any(known in repr(error) for known in OF_DRIVERS)] == []
 
 
 async def _each(call: Callable[[int], Coroutine[Any, Any, None]], numbers: range) -> None:
@@ -145,8 +145,8 @@ async def _each(call: Callable[[int], Coroutine[Any, Any, None]], numbers: range
 
 
 async def _whole(storage: SqlRepository, stored: set[str]) -> None:
-    """Check that of each pair both rows are there or none, and the former where a call said so."""
-    await storage.save_session(sample(SessionRow))  # goes after what a cancelled call still has on its way
+    """Check that both rows of each pair are stored or neither, and both if the call succeeded."""
+    await storage.save_session(sample(SessionRow))  # is sent after the batch of a cancelled call
     traces = {trace.trace_id for trace in await storage.load_traces(10**6)}
     events = Counter(event.source for event in await storage.query_events(None, 10**6))
     assert stored <= set(events)
@@ -158,33 +158,33 @@ async def _whole(storage: SqlRepository, stored: set[str]) -> None:
 
 
 async def _all_free(engine: AsyncEngine) -> None:
-    """Check that the pool has all its connections to give; where one is missing, it is waited for in vain."""
+    """Check that all connections of the pool are free; if one is missing, this times out."""
     async with AsyncExitStack() as stack:
         for _ in range(POOL):
             await stack.enter_async_context(engine.connect())
 
 
 @contextmanager
-def _unheard() -> Iterator[list[dict[str, Any]]]:
-    """What the event loop is told in the block and nobody asked about, such as the errors of futures left behind."""
-    told: list[dict[str, Any]] = []
+def _unhandled_errors() -> Iterator[list[dict[str, Any]]]:
+    """Collect the event loop's reports of errors that no code handled, such as those of forgotten futures."""
+    errors: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    loop.set_exception_handler(lambda _loop, context: errors.append(context))
     try:
-        yield told
+        yield errors
         gc.collect()
     finally:
         loop.set_exception_handler(before)
 
 
 @pytest.mark.parametrize("target", ["sqlite"])
-@pytest.mark.parametrize("made_here", [True, False])
+@pytest.mark.parametrize("own_engine", [True, False])
 async def test_an_append_cancelled_while_it_waits_for_the_files_lock_is_not_stored_later(
-    databases: Databases, target: str, made_here: bool
+    databases: Databases, target: str, own_engine: bool
 ) -> None:
     url = make_url((await databases.ready(target))[0])
-    engine = create_engine(url) if made_here else create_async_engine(url.set(drivername="sqlite+aiosqlite"))
+    engine = create_engine(url) if own_engine else create_async_engine(url.set(drivername="sqlite+aiosqlite"))
     storage = SqlRepository(engine)
     holder = sqlite3.connect(str(url.database), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -194,7 +194,7 @@ async def test_an_append_cancelled_while_it_waits_for_the_files_lock_is_not_stor
     await asyncio.sleep(0.05)
     holder.execute("COMMIT")
     await asyncio.wait({call})
-    holder.execute("BEGIN IMMEDIATE")  # had by nobody else any longer
+    holder.execute("BEGIN IMMEDIATE")  # nobody else has the lock any more
     found = holder.execute("SELECT count(*) FROM event_history").fetchone()
     holder.close()
     await storage.close()
@@ -202,7 +202,7 @@ async def test_an_append_cancelled_while_it_waits_for_the_files_lock_is_not_stor
     assert found == (0,)
 
 
-async def test_a_transaction_cancelled_between_any_two_steps_gives_up_the_files_lock(tmp_path: Path) -> None:
+async def test_a_transaction_cancelled_between_any_two_steps_releases_the_files_lock(tmp_path: Path) -> None:
     file = tmp_path / "agents.db"
     engine = create_engine(f"sqlite:///{file}")
     await schema.upgrade(engine)
@@ -218,7 +218,7 @@ async def test_a_transaction_cancelled_between_any_two_steps_gives_up_the_files_
             call = asyncio.create_task(reads())
             for _ in range(steps):
                 await asyncio.sleep(0)
-                time.sleep(0.001)  # noqa: ASYNC251  # the file's thread ends its step, and the loop does not know yet
+                time.sleep(0.001)  # noqa: ASYNC251  # the file's thread ends its step before the event loop can notice
             call.cancel()
             await asyncio.wait({call})
             another = sqlite3.connect(file, isolation_level=None, timeout=5)
@@ -227,7 +227,7 @@ async def test_a_transaction_cancelled_between_any_two_steps_gives_up_the_files_
 
 
 @pytest.mark.parametrize("seconds", [0, 0.1])
-async def test_a_file_is_closed_whose_opening_is_cancelled(tmp_path: Path, seconds: float) -> None:
+async def test_a_file_whose_opening_is_cancelled_is_closed(tmp_path: Path, seconds: float) -> None:
     opened: list[sqlite3.Connection] = []
 
     class Kept(sqlite3.Connection):
@@ -236,30 +236,30 @@ async def test_a_file_is_closed_whose_opening_is_cancelled(tmp_path: Path, secon
             opened.append(self)
 
     async def opens() -> None:
-        await connection
+        await connect(str(tmp_path / "a.db"), factory=Kept)
 
-    connection = connect(str(tmp_path / "a.db"), factory=Kept)
+    before = set(threading.enumerate())
     opening = asyncio.create_task(opens())
     await asyncio.sleep(0)
-    time.sleep(seconds)  # noqa: ASYNC251  # with time, the thread opens the file, and the loop does not know yet
+    [thread] = set(threading.enumerate()) - before
+    time.sleep(seconds)  # noqa: ASYNC251  # the thread opens the file before the event loop can notice
     opening.cancel()
     await asyncio.wait({opening})
-    await asyncio.to_thread(connection._thread.join)
+    await asyncio.to_thread(thread.join)
     assert opening.cancelled()
     with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
         opened[0].execute("SELECT 1")
 
 
-async def test_a_cancellation_that_meets_the_closing_of_a_file_is_not_lost(tmp_path: Path) -> None:
-    connection = await connect(str(tmp_path / "a.db"))
+async def test_a_cancellation_while_a_file_is_being_closed_is_not_lost(tmp_path: Path) -> None:
+    class SlowToClose(sqlite3.Connection):
+        def close(self) -> None:
+            super().close()
+            time.sleep(0.3)
 
-    def close_slowly() -> None:
-        connection._conn.close()
-        time.sleep(0.3)
-
-    closing = asyncio.create_task(connection._execute(close_slowly))  # type: ignore[no-untyped-call]  # the base class's
+    connection = await connect(str(tmp_path / "a.db"), factory=SlowToClose)
+    closing = asyncio.create_task(connection.close())
     await asyncio.sleep(0.1)
     closing.cancel()
     await asyncio.wait({closing})
     assert closing.cancelled()
-    await connection.close()

@@ -1,4 +1,4 @@
-"""On clusters where every node takes writes: what loses to another node's write is run again, and nothing is lost."""
+"""Clusters in which every node accepts writes: a call that conflicts with another node's write is retried."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from axon_storage import (
     open_storage,
 )
 from axon_storage.dialects.mysql import MySQL
-from tests.databases import do_without
+from tests.databases import skip_without
 from tests.faults.workload import Ledger, audit, run
 from tests.samples import sample
 from tests.servers import galera, group_replication, packages
@@ -35,12 +35,12 @@ FULL = "AXON_FAULTS" in os.environ
 OPERATIONS = 5_000 if FULL else 600
 ROUNDS = 60 if FULL else 10
 TASKS = 8
-"""On each node."""
+"""The number of tasks on each node."""
 HOT = 5
-"""Keys that all tasks of all nodes save."""
+"""The number of keys that the tasks of all nodes save."""
 
 CODES = {"galera": {"1213"}, "group-replication": {"1180", "1213", "3101"}}
-"""What a transaction is told that lost to another node's; 1180 and 1213 when it is found while it still runs."""
+"""The errors of a transaction that conflicts with another node's; 1180 and 1213 if that shows before its COMMIT."""
 OUT_OF_SERVICE = {"galera": "[1047]", "group-replication": "[1290]"}
 
 pytestmark = pytest.mark.timeout(900)
@@ -69,12 +69,12 @@ def _kind(target: str, directory: Path) -> Kind:
             return galera.kind(programs, library, directory)
     elif (root := packages.group_replication()) is not None:
         return group_replication.kind(root)
-    return do_without(target, "its programs are not on this machine, and `make servers` could not get them")
+    return skip_without(target, "its programs are not on this machine, and `make servers` could not get them")
 
 
 @pytest.fixture
 def met() -> Iterator[Counter[str]]:
-    """The codes of all the errors that the servers answer with."""
+    """The codes of all errors that the servers have reported."""
     codes: Counter[str] = Counter()
 
     def note(context: ExceptionContext) -> None:
@@ -87,7 +87,7 @@ def met() -> Iterator[Counter[str]]:
 
 @asynccontextmanager
 async def opened(cluster: Cluster) -> AsyncIterator[list[StorageBackend]]:
-    """A storage on each node, with an empty schema that went up on one of them."""
+    """Create an empty schema on one node, and open a storage on each."""
     cluster.ask(cluster.nodes[0], "DROP DATABASE axon; CREATE DATABASE axon")
     async with AsyncExitStack() as stack:
         storages: list[StorageBackend] = []
@@ -98,32 +98,37 @@ async def opened(cluster: Cluster) -> AsyncIterator[list[StorageBackend]]:
         yield storages
 
 
-async def test_a_block_that_loses_to_another_nodes_write_is_transient(cluster: Cluster, target: str) -> None:
-    told: Counter[str] = Counter()
+async def test_a_transaction_that_conflicts_with_another_nodes_write_is_a_transient_error(
+    cluster: Cluster, target: str
+) -> None:
+    codes: Counter[str] = Counter()
     async with opened(cluster) as (loser, winner, _):
         for turn in range(ROUNDS):
             with pytest.raises(StorageError) as caught:
                 await _lose(loser, winner, turn)
             assert caught.value.transient, caught.value
-            told[str(caught.value).partition("[")[2].partition("]")[0]] += 1
+            codes[str(caught.value).partition("[")[2].partition("]")[0]] += 1
             assert await _status(winner) == f"winner's {turn}"
             assert await loser.load_sessions("name") == []
-        async with loser.transaction() as block:  # again, as the error says
-            await block.save_trace(sample(TraceRow, status="loser's"))
+        async with loser.transaction() as transaction:  # made again, as the error allows
+            await transaction.save_trace(sample(TraceRow, status="loser's"))
         assert await _status(loser) == "loser's"
-    print(f"{target}: {ROUNDS} blocks that lost, told {dict(told)}")  # noqa: T201  # told with -rP
-    assert set(told) <= CODES[target]
+    print(f"{target}: {ROUNDS} transactions with conflicts, codes {dict(codes)}")  # noqa: T201  # shown with -rP
+    assert set(codes) <= CODES[target]
 
 
 async def _lose(loser: StorageBackend, winner: StorageBackend, turn: int) -> None:
-    """Lose before the other's write is on this node or after it, with a further statement or at the COMMIT."""
-    async with loser.transaction() as block:
-        await block.save_trace(sample(TraceRow, status="loser's"))
+    """Make a transaction that conflicts with a write of another node.
+
+    Depending on ``turn`` that write has reached this node or not, and the conflict shows in a statement or the COMMIT.
+    """
+    async with loser.transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow, status="loser's"))
         await winner.save_trace(sample(TraceRow, status=f"winner's {turn}"))
-        while turn % 2 and await _status(loser) != f"winner's {turn}":  # noqa: ASYNC110  # another server's event
+        while turn % 2 and await _status(loser) != f"winner's {turn}":  # noqa: ASYNC110  # the other server cannot notify this task
             await asyncio.sleep(0.01)
         if turn % 3:
-            await block.save_session(sample(SessionRow))
+            await transaction.save_session(sample(SessionRow))
 
 
 async def _status(storage: StorageBackend) -> str:
@@ -152,19 +157,19 @@ async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
         traces, sessions, events = zip(*[await _held(storage) for storage in storages], strict=True)
     stored = events[0]
     lost = len(set(appended) - set(stored))
-    doubled = stored.total() - len(stored)
+    duplicated = stored.total() - len(stored)
     operations = 3 * len(appended)
-    print(  # noqa: T201  # told with -rP
+    print(  # noqa: T201  # shown with -rP
         f"{target}: {operations} operations on {HOT} rows, faults {dict(met)}, {operations} acknowledged, "
-        f"lost {lost}, doubled {doubled}"
+        f"lost {lost}, duplicated {duplicated}"
     )
-    assert (lost, doubled, len(stored)) == (0, 0, len(appended))
+    assert (lost, duplicated, len(stored)) == (0, 0, len(appended))
     assert events == (stored,) * SIZE
     for held in (traces, sessions):
         assert held == (held[0],) * SIZE
         for key, value in held[0].items():
             _, task, turn = map(int, value.split())
-            assert (task % HOT, turn) == (key, ROUNDS - 1)  # the last of one of those who saved it
+            assert (task % HOT, turn) == (key, ROUNDS - 1)  # the last save of one of the tasks that saved it
     assert met
     assert set(met) <= MySQL.transient_codes.keys()
 
@@ -175,11 +180,11 @@ async def _held(storage: StorageBackend) -> tuple[dict[int, str], dict[int, str]
     return traces, sessions, Counter(row.source for row in await storage.query_events(None, 10**6))
 
 
-async def test_when_a_node_is_killed_under_load_the_others_go_on_and_nothing_is_lost(
+async def test_after_a_node_is_killed_under_load_the_others_go_on_and_nothing_is_lost(
     cluster: Cluster, target: str, met: Counter[str]
 ) -> None:
     if target == "group-replication" and not FULL:
-        pytest.skip("a part of the full load: until the dead one is expelled, commits may wait for 45 s")
+        pytest.skip("part of the full load: until the dead node is expelled, commits may wait for 45 s")
     ledger, victim = Ledger(), cluster.nodes[-1]
     async with opened(cluster) as storages, open_storage(victim.url, migrate=False, retry_attempts=1) as doomed:
         met.clear()
@@ -196,12 +201,12 @@ async def test_when_a_node_is_killed_under_load_the_others_go_on_and_nothing_is_
         await asyncio.to_thread(cluster.bring_back, victim)
         cluster.catch_up()
         audits = [await audit(storage, ledger) for storage in storages]
-    lost, doubled = map(sum, zip(*audits, strict=True))
-    print(  # noqa: T201  # told with -rP
+    lost, duplicated = map(sum, zip(*audits, strict=True))
+    print(  # noqa: T201  # shown with -rP
         f"{target}: {OPERATIONS} operations, 1 node killed, faults {dict(met)}, {dict(ledger.outcomes)}, "
-        f"lost {lost}, doubled {doubled}"
+        f"lost {lost}, duplicated {duplicated}"
     )
-    assert (lost, doubled) == (0, 0), ledger.problems
+    assert (lost, duplicated) == (0, 0), ledger.problems
     assert ledger.problems == []
     assert ledger.outcomes["acknowledged"] >= OPERATIONS * 2 // 3
     assert set(met) <= MySQL.transient_codes.keys()
@@ -215,12 +220,12 @@ async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(clust
         again = asyncio.create_task(storages[-1].save_trace(sample(TraceRow)))
         await asyncio.to_thread(cluster.join, cluster.nodes[-1])
         await again
-    print(f"{target}: out of service, told {error}")  # noqa: T201  # told with -rP
+    print(f"{target}: out of service, error {error}")  # noqa: T201  # shown with -rP
     assert OUT_OF_SERVICE[target] in str(error)
     assert error.transient
 
 
-@pytest.mark.skipif(not FULL, reason="a part of the full load: noticing takes clusters many seconds")
+@pytest.mark.skipif(not FULL, reason="part of the full load: clusters take many seconds to notice")
 async def test_a_node_that_lost_the_majority_is_a_transient_error_until_it_is_back(
     cluster: Cluster, target: str, met: Counter[str]
 ) -> None:
@@ -235,16 +240,16 @@ async def test_a_node_that_lost_the_majority_is_a_transient_error_until_it_is_ba
             cluster.signal(signal.SIGCONT, *others)
         await asyncio.to_thread(cluster.join, lonely)
         await storage.save_trace(sample(TraceRow))
-    print(f"{target}: without majority, told {dict(met)}")  # noqa: T201  # told with -rP
+    print(f"{target}: without majority, codes {dict(met)}")  # noqa: T201  # shown with -rP
     assert set(met) <= MySQL.transient_codes.keys()
 
 
 async def _refusal(storage: StorageBackend) -> StorageConnectionError:
-    """How a node refuses a write, as soon as it does."""
+    """Write until a node refuses it, and return the error."""
     while True:
         try:
-            async with storage.transaction() as block:
-                await block.save_trace(sample(TraceRow))
+            async with storage.transaction() as transaction:
+                await transaction.save_trace(sample(TraceRow))
         except StorageError as error:
             if isinstance(error, StorageConnectionError):
                 return error

@@ -210,7 +210,7 @@ async def _prepared(kind: str, process: Process, administrator: str) -> Site:
 
 
 @pytest.mark.parametrize(("kind", "case"), PROVOKED)
-async def test_a_provoked_error_is_known_for_what_it_is(
+async def test_a_provoked_error_has_the_expected_class_and_transience(
     sites: Callable[[str], Awaitable[Site]], kind: str, case: Case
 ) -> None:
     site = await sites(kind)

@@ -1,4 +1,4 @@
-"""A disk that runs full under load: what was acknowledged is there, and with room again all goes on."""
+"""A disk that fills up under load: no acknowledged row is lost, and writes succeed again when there is space."""
 
 import asyncio
 import os
@@ -25,9 +25,9 @@ SETTINGS = {
     "mysql": "innodb-redo-log-capacity = 16M\n",
 }
 SAYS_FULL = re.compile(r"\[(13|53100|1114|1021|3)\]")
-ROOM = 6 * 2**20
-"""Bytes that are left when the load begins."""
-TEXT = os.urandom(25_000).hex()  # which does not pack well
+FREE_BYTES = 6 * 2**20
+"""Free space when the load begins."""
+TEXT = os.urandom(25_000).hex()  # random, so that it does not compress well
 
 
 @pytest.fixture(params=["sqlite", *KINDS])
@@ -61,17 +61,17 @@ async def test_a_full_disk_loses_nothing_acknowledged(small: tuple[str, Path, st
     async with open_storage(url, migrate=True, retry_attempts=2, operation_timeout=20) as storage:
         ballast = place / "ballast"
         free = os.statvfs(place)
-        ballast.write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - ROOM)))
+        ballast.write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - FREE_BYTES)))
         await asyncio.gather(*(load(storage) for _ in range(4)))
         ballast.unlink()
-        ended = process is not None and process.popen.poll() is not None  # it may not go on without room
+        ended = process is not None and process.popen.poll() is not None  # without space a server may stop
         if process is not None and ended:
             await asyncio.to_thread(process.restart)
     async with open_storage(url, migrate=False, retry_attempts=100, retry_deadline=60) as storage:
-        await storage.append_event(sample(EventRow))  # there is room again
+        await storage.append_event(sample(EventRow))  # there is space again
         stored = Counter(UUID(event.source) for event in await storage.query_events("load", 10**6))
-    lost, doubled = acknowledged - set(stored), [row_id for row_id, count in stored.items() if count > 1]
-    print(f"{kind}: {len(acknowledged)} acknowledged, lost {len(lost)}, doubled {len(doubled)}, {errors[0]!r}")  # noqa: T201  # told with -rP
+    lost, duplicated = acknowledged - set(stored), [row_id for row_id, count in stored.items() if count > 1]
+    print(f"{kind}: {len(acknowledged)} acknowledged, lost {len(lost)}, duplicated {len(duplicated)}, {errors[0]!r}")  # noqa: T201  # shown with -rP
     assert SAYS_FULL.search(str(errors[0])) or ended
-    assert (lost, doubled) == (set(), [])
+    assert (lost, duplicated) == (set(), [])
     assert acknowledged

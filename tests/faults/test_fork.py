@@ -1,4 +1,4 @@
-"""A storage that went through a fork: the child is told, and whatever the child does, the parent goes on."""
+"""A storage after a fork: the child gets an error, and the parent can go on using the storage."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from tests.samples import sample
 
 Use = Callable[[StorageDispatcher], Awaitable[object]]
 
-# from Python 3.12 on, and rightly: the child does nothing but what is under test
+# Python 3.12 and later warn, with reason; here the child does only what is under test
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
 
@@ -28,7 +28,7 @@ async def _calls(storage: StorageDispatcher) -> None:
 
 async def _closes(storage: StorageDispatcher) -> None:
     await storage.close()
-    gc.collect()  # which must not find the parent's connections
+    gc.collect()  # must not close the parent's connections
 
 
 async def _saves_and_closes(storage: StorageDispatcher) -> None:
@@ -36,31 +36,31 @@ async def _saves_and_closes(storage: StorageDispatcher) -> None:
     await _closes(storage)
 
 
-async def test_the_child_is_told_and_the_parent_goes_on(url: str) -> None:
+async def test_a_call_in_the_child_is_an_error_and_the_parent_goes_on(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
         await storage.save_trace(sample(TraceRow))
         assert "this storage belongs to another process: open one after the fork" in await _in_child(_calls, storage)
         assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
-async def test_the_child_closes_the_storage_and_the_parent_goes_on(url: str) -> None:
+async def test_closing_in_the_child_does_not_affect_the_parent(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
         await asyncio.gather(*(storage.load_traces(1) for _ in range(3)))
         assert await _in_child(_closes, storage) == "nothing"
         await _every_connection_works(storage)
 
 
-async def test_the_child_closes_the_storage_while_the_parent_is_inside_a_call(url: str) -> None:
-    async with open_storage(url, migrate=False) as storage, storage.transaction() as block:
-        await block.save_trace(sample(TraceRow))
+async def test_closing_in_the_child_does_not_affect_a_call_of_the_parent(url: str) -> None:
+    async with open_storage(url, migrate=False) as storage, storage.transaction() as transaction:
+        await transaction.save_trace(sample(TraceRow))
         others = [asyncio.create_task(storage.save_session(sample(SessionRow, key=key))) for key in "abc"]
         await asyncio.sleep(0)  # they have begun
         assert await _in_child(_closes, storage) == "nothing"
-        assert await block.load_traces(1) == [sample(TraceRow)]
+        assert await transaction.load_traces(1) == [sample(TraceRow)]
     await asyncio.gather(*others)
 
 
-async def test_the_child_uses_a_storage_that_was_only_opened_and_the_parent_goes_on(url: str) -> None:
+async def test_the_child_may_use_a_storage_that_was_only_opened(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
         assert await _in_child(_saves_and_closes, storage) == "nothing"
         await _every_connection_works(storage)
@@ -68,18 +68,18 @@ async def test_the_child_uses_a_storage_that_was_only_opened_and_the_parent_goes
 
 
 async def _every_connection_works(storage: StorageDispatcher) -> None:
-    """Use the connections of the pool, none of which a block, unlike a call, would do without."""
+    """Use the connections of the pool. Transactions are not retried, so a broken connection makes one fail."""
     for number in range(4):
-        async with storage.transaction() as block:
-            await block.save_session(sample(SessionRow, key=str(number)))
+        async with storage.transaction() as transaction:
+            await transaction.save_session(sample(SessionRow, key=str(number)))
     assert [entry.key for entry in await storage.load_sessions("name")][:4] == ["0", "1", "2", "3"]
 
 
 async def _in_child(use: Use, storage: StorageDispatcher) -> str:
-    """Fork, use the storage in the child, and give the error that it met there."""
+    """Fork, use the storage in the child, and return the error that this raises there, or ``nothing``."""
     reading, writing = os.pipe()
     child = os.fork()
-    if not child:  # and never back into the test run, whose connections are the parent's
+    if not child:  # the child must not return into the test run, which has the parent's connections
         answer = "nothing"
         try:
             asyncio.run(asyncio.wait_for(use(storage), 20))
@@ -89,7 +89,7 @@ async def _in_child(use: Use, storage: StorageDispatcher) -> str:
             os.write(writing, answer.encode())
             os._exit(0)
     os.close(writing)
-    told: bytes = await asyncio.to_thread(os.read, reading, 10_000)
+    output: bytes = await asyncio.to_thread(os.read, reading, 10_000)
     await asyncio.to_thread(os.waitpid, child, 0)
     os.close(reading)
-    return told.decode()
+    return output.decode()

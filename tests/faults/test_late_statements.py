@@ -1,4 +1,4 @@
-"""What a server comes to late, after the call was made again on another connection, undoes nothing stored since."""
+"""A statement that a server runs late, after the call was retried on another connection, overwrites nothing newer."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from tests.samples import sample
 
 
 class Link:
-    """Passes a client's bytes on to a server, and can lose the client without the server's noticing."""
+    """Forwards bytes between a client and a server, and can cut off the client without the server's notice."""
 
     def __init__(self, port: int) -> None:
         self._to, self._clients, self._servers = port, list[asyncio.StreamWriter](), list[asyncio.StreamWriter]()
@@ -32,7 +32,7 @@ class Link:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
-        listener = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        listener = await asyncio.start_server(self._forward, "127.0.0.1", 0)
         yield int(listener.sockets[0].getsockname()[1])
         listener.close()
         for pipe in self._pipes:
@@ -46,7 +46,7 @@ class Link:
     def lose_client(self) -> None:
         self._clients[0].transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.append(writer)
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._to)
         self._servers.append(to_server)
@@ -60,11 +60,11 @@ async def _pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             target.write(data)
             await target.drain()
     except OSError:
-        return  # the other end stays open, as behind a box in between that has forgotten the connection
+        return  # the other end stays open, as when a firewall has dropped the connection
 
 
 @pytest.mark.parametrize("operation", ["save", "delete"])
-async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str) -> None:
+async def test_a_statement_that_the_server_runs_late_does_not_overwrite_a_later_save(operation: str) -> None:
     with server("postgresql") as (_, url):
         await schema.upgrade(url)
         link = Link(make_url(url).port or 0)
@@ -72,7 +72,7 @@ async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str)
             engine = create_engine(make_url(url).set(port=port), pool_size=1)
             async with SqlRepository(engine) as storage:
                 await storage.save_session(sample(SessionRow, value="before"))
-                await storage.delete_session("name", "no such")  # so that either statement is known to the server
+                await storage.delete_session("name", "no such")  # so that both statements are prepared
                 async with engine.connect() as connection:
                     backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
                 os.kill(backend, signal.SIGSTOP)
@@ -94,7 +94,7 @@ async def test_a_statement_that_is_run_late_undoes_no_later_save(operation: str)
                 assert found.value == "second"
 
 
-async def test_a_commit_whose_answer_was_lost_comes_before_a_later_save(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_commit_that_the_server_runs_late_comes_before_a_later_save(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Executor, "grace_seconds", 0.3)
     with server("postgresql") as (_, url):
         await schema.upgrade(url)
@@ -109,7 +109,7 @@ async def test_a_commit_whose_answer_was_lost_comes_before_a_later_save(monkeypa
                         os.kill(backend, signal.SIGSTOP)
                 later = asyncio.create_task(elsewhere.save_session(sample(SessionRow, value="second")))
                 await asyncio.sleep(0.5)
-                assert not later.done()  # the row is locked until the server comes to the COMMIT
+                assert not later.done()  # the row is locked until the server runs the COMMIT
             finally:
                 os.kill(backend, signal.SIGCONT)
             await later

@@ -1,11 +1,10 @@
-"""What meets a transient failure is run again: saves, appends and deletes as a whole, a transaction() never."""
+"""Retries after transient failures: saves, appends and deletes are retried as a whole, a transaction() never is."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
 
 from axon_storage import (
     EventRow,
@@ -16,29 +15,26 @@ from axon_storage import (
     StorageConnectionError,
     StorageDispatcher,
     create_engine,
-    open_storage,
 )
 from tests.databases import Databases
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, storage_through_proxy
 from tests.samples import sample
 
 REFUSING = "postgresql://user:password@127.0.0.1:1/nowhere"
-"""A port at which nobody listens, which is a transient failure."""
+"""A port on which no server listens: connecting is a transient failure."""
 
 
 @asynccontextmanager
-async def through_proxy(url: str) -> AsyncIterator[tuple[Proxy, StorageDispatcher]]:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            yield proxy, storage
+async def one_fault(url: str) -> AsyncIterator[tuple[Proxy, StorageDispatcher]]:
+    """A storage behind a proxy, and a check that the proxy has injected one fault."""
+    async with storage_through_proxy(url) as (proxy, storage):
+        yield proxy, storage
     assert proxy.injected.total() == 1
 
 
 @pytest.mark.parametrize("fault", ["before", "inside", "after"])
-async def test_saves_and_appends_are_run_again_and_stored_once(url: str, fault: str) -> None:
-    async with through_proxy(url) as (proxy, storage):
+async def test_saves_and_appends_are_retried_and_stored_once(url: str, fault: str) -> None:
+    async with one_fault(url) as (proxy, storage):
         proxy.once(fault)
         await storage.save_many([sample(EventRow), sample(SessionRow, value="new")])
         assert await storage.query_events(None, 9) == [sample(EventRow)]
@@ -46,16 +42,16 @@ async def test_saves_and_appends_are_run_again_and_stored_once(url: str, fault: 
 
 
 @pytest.mark.parametrize("fault", ["before", "inside"])
-async def test_a_delete_whose_commit_never_arrived_is_run_again(url: str, fault: str) -> None:
-    async with through_proxy(url) as (proxy, storage):
+async def test_a_delete_whose_commit_never_arrived_is_retried(url: str, fault: str) -> None:
+    async with one_fault(url) as (proxy, storage):
         await storage.save_session(sample(SessionRow))
         proxy.once(fault)
         assert await storage.delete_session("name", "name") is True
         assert await storage.load_sessions("name") == []
 
 
-async def test_a_delete_whose_answer_was_lost_gives_the_answer_of_its_last_attempt(url: str) -> None:
-    async with through_proxy(url) as (proxy, storage):
+async def test_a_delete_whose_answer_was_lost_returns_the_result_of_its_last_attempt(url: str) -> None:
+    async with one_fault(url) as (proxy, storage):
         await storage.save_session(sample(SessionRow))
         proxy.once("after")
         assert await storage.delete_session("name", "name") is False
@@ -63,8 +59,8 @@ async def test_a_delete_whose_answer_was_lost_gives_the_answer_of_its_last_attem
 
 
 @pytest.mark.parametrize(("fault", "stored"), [("before", 0), ("after", 1)])
-async def test_a_transaction_is_never_run_again(url: str, fault: str, stored: int) -> None:
-    async with through_proxy(url) as (proxy, storage):
+async def test_a_transaction_is_not_retried(url: str, fault: str, stored: int) -> None:
+    async with one_fault(url) as (proxy, storage):
         runs = 0
         with pytest.raises(StorageConnectionError) as lost:
             async with storage.transaction() as transaction:
@@ -76,8 +72,8 @@ async def test_a_transaction_is_never_run_again(url: str, fault: str, stored: in
         assert len(await storage.query_events(None, 9)) == stored
 
 
-async def test_the_first_call_of_a_transaction_is_run_again_and_no_later_one(url: str) -> None:
-    async with through_proxy(url) as (proxy, storage):
+async def test_the_first_call_of_a_transaction_is_retried_and_no_later_one(url: str) -> None:
+    async with one_fault(url) as (proxy, storage):
         async with storage.transaction() as transaction:
             proxy.cut()
             await transaction.append_event(sample(EventRow))
@@ -92,7 +88,7 @@ async def test_the_first_call_of_a_transaction_is_run_again_and_no_later_one(url
 
 
 async def _attempts(storage: SqlRepository) -> int:
-    """How often a call tries to connect before it fails."""
+    """Return how often a call tries to connect before it fails."""
     attempts: list[object] = []
     event.listen(storage.engine.sync_engine, "do_connect", lambda *arguments: attempts.append(arguments))
     async with storage:
@@ -104,13 +100,13 @@ async def _attempts(storage: SqlRepository) -> int:
 
 @pytest.mark.parametrize("target", ["postgresql"])
 @pytest.mark.parametrize("attempts", [1, 3])
-async def test_a_call_is_run_so_often_and_no_more(target: str, attempts: int) -> None:
+async def test_a_call_makes_at_most_retry_attempts_attempts(target: str, attempts: int) -> None:
     del target
     assert await _attempts(SqlRepository(create_engine(REFUSING), retry=Retry(attempts=attempts))) == attempts
 
 
 @pytest.mark.parametrize("target", ["postgresql"])
-async def test_after_the_deadline_there_is_no_further_attempt(target: str) -> None:
+async def test_no_attempt_begins_after_the_retry_deadline(target: str) -> None:
     del target
     assert await _attempts(SqlRepository(create_engine(REFUSING), retry=Retry(deadline=1e-9))) == 1
 
@@ -124,7 +120,7 @@ async def test_all_attempts_together_end_within_the_time_out(target: str) -> Non
             await storage.load_daemons()
 
 
-async def test_what_is_not_transient_is_run_once(databases: Databases, target: str) -> None:
+async def test_a_permanent_failure_is_not_retried(databases: Databases, target: str) -> None:
     engine, sent = create_engine(await databases.empty(target)), list[str]()
 
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:

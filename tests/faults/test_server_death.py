@@ -1,4 +1,4 @@
-"""A server that dies under load, or a process that does: what was acknowledged is there when it is back."""
+"""A server or a process is killed under load: no acknowledged row is lost."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_server_that_dies_under_load_loses_nothing_acknowledged(kind: str, how: signal.Signals) -> None:
     if how is signal.SIGQUIT and kind != "postgresql":
-        pytest.skip("it knows no immediate shutdown, which is PostgreSQL's")
+        pytest.skip("only PostgreSQL has an immediate shutdown")
     ledger, recovery = Ledger(), 0.0
     with server(kind) as (process, url):
         async with open_storage(
@@ -48,16 +48,16 @@ async def test_a_server_that_dies_under_load_loses_nothing_acknowledged(kind: st
                     await asyncio.sleep(0.01)
                 recovery = max(recovery, time.monotonic() - died)
             await load
-            lost, doubled = await audit(storage, ledger)
-    print(  # noqa: T201  # told with -rP
+            lost, duplicated = await audit(storage, ledger)
+    print(  # noqa: T201  # shown with -rP
         f"{kind} {how.name}: {OPERATIONS} operations, {DEATHS} deaths, {dict(ledger.outcomes)}, lost {lost}, "
-        f"doubled {doubled}, worst recovery {recovery:.1f} s"
+        f"duplicated {duplicated}, worst recovery {recovery:.1f} s"
     )
-    assert (lost, doubled) == (0, 0), ledger.problems
+    assert (lost, duplicated) == (0, 0), ledger.problems
     assert ledger.outcomes["acknowledged"] > OPERATIONS / 2
 
 
-async def test_sessions_that_are_ended_by_an_administrator_are_made_anew() -> None:
+async def test_sessions_that_an_administrator_ends_are_replaced() -> None:
     ledger, done = Ledger(), asyncio.Event()
     with server("postgresql") as (_, url):
         async with open_storage(url, migrate=True, retry_attempts=20) as storage:
@@ -79,23 +79,25 @@ async def test_sessions_that_are_ended_by_an_administrator_are_made_anew() -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_server_without_a_free_connection_is_a_clear_transient_error(kind: str) -> None:
+async def test_a_server_without_a_free_connection_is_a_transient_error(kind: str) -> None:
     few = {"postgresql": "max_connections = 8\nsuperuser_reserved_connections = 0\n"}.get(kind, "max-connections = 8\n")
     with server(kind, few) as (_, url):
         async with open_storage(url, migrate=True, pool_size=16, retry_attempts=1) as storage:
-            blocks = [storage.transaction() for _ in range(16)]  # MariaDB has at least ten connections
-            entered = await asyncio.gather(*(block.__aenter__() for block in blocks), return_exceptions=True)
-            for block, target in zip(blocks, entered, strict=True):
+            transactions = [storage.transaction() for _ in range(16)]  # MariaDB has at least ten connections
+            entered = await asyncio.gather(
+                *(transaction.__aenter__() for transaction in transactions), return_exceptions=True
+            )
+            for transaction, target in zip(transactions, entered, strict=True):
                 if not isinstance(target, BaseException):
-                    await block.__aexit__(None, None, None)
+                    await transaction.__aexit__(None, None, None)
             refused = [error for error in entered if isinstance(error, BaseException)]
             assert refused
             assert all(isinstance(error, StorageConnectionError) and error.transient for error in refused)
-            await storage.save_trace(sample(TraceRow))  # there is room again
+            await storage.save_trace(sample(TraceRow))  # connections are free again
 
 
 @pytest.mark.parametrize("scheme", ["sqlite"])
-async def test_what_a_killed_process_was_told_is_stored(scheme: str, tmp_path: Path) -> None:
+async def test_the_acknowledged_rows_of_a_killed_process_are_stored(scheme: str, tmp_path: Path) -> None:
     url = f"{scheme}:///{tmp_path}/agents.db"
     writer = (
         "import asyncio, sys\n"
@@ -111,19 +113,19 @@ async def test_what_a_killed_process_was_told_is_stored(scheme: str, tmp_path: P
     async with open_storage(url):
         pass
     writers = [
-        subprocess.Popen([sys.executable, "-c", writer, url, str(first)], cwd=CHECKOUT, stdout=subprocess.PIPE)  # noqa: ASYNC220  # it is not waited for
+        subprocess.Popen([sys.executable, "-c", writer, url, str(first)], cwd=CHECKOUT, stdout=subprocess.PIPE)  # noqa: ASYNC220  # the test does not wait for it
         for first in range(0, 400_000, 100_000)
     ]
-    # not a time in which a busy machine may not even have started them
-    first_words = [await asyncio.to_thread(process.stdout.readline) for process in writers if process.stdout]
+    # wait for their first lines, because on a busy machine they may start late
+    first_lines = [await asyncio.to_thread(process.stdout.readline) for process in writers if process.stdout]
     await asyncio.sleep(1)
-    told = {int(line) for line in first_words}
+    acknowledged = {int(line) for line in first_lines}
     for process in writers:
         process.send_signal(signal.SIGKILL)
         output = (await asyncio.to_thread(process.communicate))[0]
-        told.update(int(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n"))
+        acknowledged.update(int(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n"))
     async with open_storage(url) as storage:
         stored = {trace.trace_id for trace in await storage.load_traces(10**6)}
-    assert len(told) > 10
-    assert told <= stored
-    assert len(stored - told) <= len(writers)  # each may have died between its commit and its word
+    assert len(acknowledged) > 10
+    assert acknowledged <= stored
+    assert len(stored - acknowledged) <= len(writers)  # each may have died between its commit and its output

@@ -1,4 +1,4 @@
-"""A server's own settings: those that would change an answer are set anew, those that may lose a commit are told."""
+"""Settings of a server: those that would change a result are overridden, those that may lose a commit are logged."""
 
 import asyncio
 import logging
@@ -32,14 +32,14 @@ CHANGED = {
     "completion_type": ("2", "DEFAULT"),
     "sql_safe_updates": ("1", "0"),
 }
-"""Settings of MySQL and MariaDB, each with a value that would change what a call does, and back."""
+"""Settings of MySQL and MariaDB, each with a value that would change results, and the value to restore."""
 
 WEAK = {
     "postgresql": {"synchronous_commit": ("off", "on"), "fsync": ("off", "on")},
     "mariadb": {"innodb_flush_log_at_trx_commit": ("2", "1"), "sync_binlog": ("0", "1")},
     "mysql": {"innodb_flush_log_at_trx_commit": ("2", "1"), "sync_binlog": ("0", "1")},
 }
-"""Settings with which a commit may be lost, and back."""
+"""Settings, each with a value with which a commit may be lost, and the value to restore."""
 
 _MYSQL_AND_MARIADB = pytest.mark.parametrize("private", ["mariadb", "mysql"], indirect=True)
 
@@ -52,7 +52,7 @@ def private(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 
 
 async def _ask(url: str, statement: str) -> str | None:
-    """Run a statement outside of a transaction, and give the last value of its first row."""
+    """Run a statement outside a transaction, and return the last value of its first row."""
     engine = create_engine(url)
     try:
         async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -79,40 +79,40 @@ async def _change(kind: str, url: str, name: str, value: str) -> None:
         return
     await _ask(url, f"ALTER SYSTEM SET {name} = {value}")
     await _ask(url, "SELECT pg_reload_conf()")
-    while await _ask(url, f"SHOW {name}") != value:  # noqa: ASYNC110  # the server tells nobody
+    while await _ask(url, f"SHOW {name}") != value:  # noqa: ASYNC110  # the server does not notify
         await asyncio.sleep(0.01)
 
 
-async def _told_at_opening(url: str, log: pytest.LogCaptureFixture) -> list[str]:
-    """The warnings of this package when a storage is opened and used."""
+async def _warnings_at_opening(url: str, log: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings in the log when a storage is opened and used."""
     log.clear()
     async with open_storage(url, migrate=True) as storage:
-        await storage.save_session(sample(SessionRow, scope="told"))  # a scope that no other test counts
-        await storage.save_session(sample(SessionRow, scope="told"))
+        await storage.save_session(sample(SessionRow, scope="warnings"))  # a scope that no other test counts
+        await storage.save_session(sample(SessionRow, scope="warnings"))
     return [record.getMessage() for record in log.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_setting_that_may_lose_a_commit_is_told_once_at_opening(
+async def test_a_setting_that_may_lose_a_commit_is_logged_once_at_opening(
     private: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     kind, url = private
-    assert await _told_at_opening(url, caplog) == []
+    assert await _warnings_at_opening(url, caplog) == []
     for name, (value, back) in WEAK[kind].items():
         async with _set(kind, url, name, (value, back)):
-            [told] = await _told_at_opening(url, caplog)
-        assert f"{name} is {value}: a call that has returned may be lost" in told
-    assert await _told_at_opening(url, caplog) == []
+            [warning] = await _warnings_at_opening(url, caplog)
+        assert f"{name} is {value}: a call that has returned may be lost" in warning
+    assert await _warnings_at_opening(url, caplog) == []
 
 
-async def test_a_binary_log_that_is_not_kept_need_not_be_synced(caplog: pytest.LogCaptureFixture) -> None:
+async def test_sync_binlog_does_not_matter_without_a_binary_log(caplog: pytest.LogCaptureFixture) -> None:
     with server("mariadb", "\nsync-binlog = 0\n") as (_, url):
-        assert await _told_at_opening(url, caplog) == []
+        assert await _warnings_at_opening(url, caplog) == []
 
 
 @_MYSQL_AND_MARIADB
 @pytest.mark.parametrize("driver", ["", "+asyncmy"])
 @pytest.mark.parametrize("name", CHANGED)
-async def test_a_servers_settings_change_no_answer(private: tuple[str, str], driver: str, name: str) -> None:
+async def test_a_servers_settings_change_no_result(private: tuple[str, str], driver: str, name: str) -> None:
     kind, url = private
     own = make_url(url).set(drivername=kind + driver).render_as_string(hide_password=False)
     await schema.upgrade(url)
@@ -122,7 +122,7 @@ async def test_a_servers_settings_change_no_answer(private: tuple[str, str], dri
 
 @_MYSQL_AND_MARIADB
 @pytest.mark.parametrize("driver", ["", "+asyncmy"])
-async def test_a_session_of_a_hosts_engine_gives_whole_lists(private: tuple[str, str], driver: str) -> None:
+async def test_a_limit_that_a_hosts_engine_sets_does_not_shorten_lists(private: tuple[str, str], driver: str) -> None:
     kind, url = private
     await schema.upgrade(url)
     scheme = of_scheme(kind).schemes[kind + driver]
@@ -136,8 +136,8 @@ async def _use(storage: StorageBackend) -> None:
     """Save, list, roll back and delete, in batches and row by row."""
     await storage.save_many(sample(SessionRow, key=f"{number}") for number in range(10))
     with pytest.raises(LookupError):
-        async with storage.transaction() as block:
-            await block.save_session(sample(SessionRow, key="undone"))
+        async with storage.transaction() as transaction:
+            await transaction.save_session(sample(SessionRow, key="undone"))
             raise LookupError
     assert len(await storage.load_sessions("name")) == 10
     await storage.save_many(sample(TraceRow, trace_id=number) for number in range(10))

@@ -27,7 +27,7 @@ async def _met_on_sqlite(path: Path) -> StorageError:
     return met.value
 
 
-async def test_a_sqlite_file_that_is_none_or_damaged_or_nowhere_is_told_and_not_tried_again(tmp_path: Path) -> None:
+async def test_a_damaged_or_missing_sqlite_file_is_a_permanent_connection_error(tmp_path: Path) -> None:
     other, damaged = tmp_path / "other.db", tmp_path / "damaged.db"
     other.write_text("no database" * 1000)
     async with open_storage(f"sqlite:///{damaged}"):
@@ -40,7 +40,7 @@ async def test_a_sqlite_file_that_is_none_or_damaged_or_nowhere_is_told_and_not_
         assert not error.transient
 
 
-async def test_a_sqlite_file_that_another_process_keeps_locked_may_be_tried_again(tmp_path: Path) -> None:
+async def test_a_sqlite_file_locked_by_another_process_is_a_transient_error(tmp_path: Path) -> None:
     path = tmp_path / "agents.db"
     async with open_storage(f"sqlite:///{path}"):
         pass

@@ -1,10 +1,9 @@
-"""Every call ends in bounded time, and says what it waited for."""
+"""Every call ends within its time-out, and its error says what it waited for."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from axon_storage import (
     EventRow,
@@ -14,71 +13,59 @@ from axon_storage import (
     open_storage,
     operation_timeout,
 )
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import storage_through_proxy
 from tests.samples import sample
 
 
-async def test_a_server_that_no_longer_answers_is_given_up(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False, operation_timeout=0.5) as storage:
-            await storage.save_trace(sample(TraceRow))
-            proxy.flows.clear()
-            with pytest.raises(StorageConnectionError, match=r"load_traces: not done within 0\.5 s") as late:
-                await storage.load_traces(1)
-            assert late.value.transient
-            proxy.cut()
-            proxy.flows.set()
-            assert await storage.load_traces(1) == [sample(TraceRow)]
+async def test_a_call_to_a_server_that_no_longer_answers_times_out(url: str) -> None:
+    async with storage_through_proxy(url, operation_timeout=0.5) as (proxy, storage):
+        await storage.save_trace(sample(TraceRow))
+        proxy.flows.clear()
+        with pytest.raises(StorageConnectionError, match=r"load_traces: not done within 0\.5 s") as late:
+            await storage.load_traces(1)
+        assert late.value.transient
+        proxy.cut()
+        proxy.flows.set()
+        assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
-async def test_a_call_inside_a_transaction_is_bounded_too(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            with pytest.raises(StorageConnectionError, match=r"append_event: not done .* for the database$"):
-                async with storage.transaction() as block:
-                    await block.save_trace(sample(TraceRow))
-                    proxy.flows.clear()
-                    with operation_timeout(0.3):
-                        await block.append_event(sample(EventRow))
-            proxy.cut()
-            proxy.flows.set()
-            assert await storage.load_traces(1) == []
+async def test_a_call_inside_a_transaction_times_out(url: str) -> None:
+    async with storage_through_proxy(url) as (proxy, storage):
+        with pytest.raises(StorageConnectionError, match=r"append_event: not done .* for the database$"):
+            async with storage.transaction() as transaction:
+                await transaction.save_trace(sample(TraceRow))
+                proxy.flows.clear()
+                with operation_timeout(0.3):
+                    await transaction.append_event(sample(EventRow))
+        proxy.cut()
+        proxy.flows.set()
+        assert await storage.load_traces(1) == []
 
 
-async def test_a_commit_that_is_answered_a_little_after_the_limit_is_no_error(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            with operation_timeout(0.5):
-                async with storage.transaction() as block:
-                    await block.save_trace(sample(TraceRow))
-                    proxy.flows.clear()
-                    asyncio.get_running_loop().call_later(1, proxy.flows.set)
-            assert await storage.load_traces(1) == [sample(TraceRow)]
+async def test_a_commit_that_is_answered_shortly_after_the_time_out_is_no_error(url: str) -> None:
+    async with storage_through_proxy(url) as (proxy, storage):
+        with operation_timeout(0.5):
+            async with storage.transaction() as transaction:
+                await transaction.save_trace(sample(TraceRow))
+                proxy.flows.clear()
+                asyncio.get_running_loop().call_later(1, proxy.flows.set)
+        assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
-async def test_health_is_told_in_bounded_time_though_the_server_no_longer_answers(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            assert await storage.is_healthy()
-            proxy.flows.clear()
-            assert not await asyncio.wait_for(storage.is_healthy(), 30)
-            proxy.cut()
-            proxy.flows.set()
-            assert await storage.is_healthy()
+async def test_is_healthy_returns_even_if_the_server_no_longer_answers(url: str) -> None:
+    async with storage_through_proxy(url) as (proxy, storage):
+        assert await storage.is_healthy()
+        proxy.flows.clear()
+        assert not await asyncio.wait_for(storage.is_healthy(), 30)
+        proxy.cut()
+        proxy.flows.set()
+        assert await storage.is_healthy()
 
 
-async def test_a_pool_that_stays_busy_is_told(url: str) -> None:
+async def test_a_call_that_times_out_waiting_for_a_connection_says_so(url: str) -> None:
     async with open_storage(url, migrate=False, pool_size=1, max_overflow=0) as storage:
-        async with storage.transaction() as block:
-            await block.load_traces(1)
+        async with storage.transaction() as transaction:
+            await transaction.load_traces(1)
             with (
                 operation_timeout(0.2),
                 pytest.raises(StorageConnectionError, match=r"load_daemons: not done .* for a connection$"),
@@ -87,10 +74,10 @@ async def test_a_pool_that_stays_busy_is_told(url: str) -> None:
         assert await storage.load_daemons() == []
 
 
-async def test_other_writers_of_a_sqlite_file_are_told(tmp_path: Path) -> None:
+async def test_a_call_that_times_out_waiting_for_other_writers_of_a_sqlite_file_says_so(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
-        async with storage.transaction() as block:
-            await block.save_trace(sample(TraceRow))
+        async with storage.transaction() as transaction:
+            await transaction.save_trace(sample(TraceRow))
             with (
                 operation_timeout(0.2),
                 pytest.raises(StorageConnectionError, match=r"not done .* for this process.s other writers$"),
@@ -99,7 +86,7 @@ async def test_other_writers_of_a_sqlite_file_are_told(tmp_path: Path) -> None:
         assert await storage.load_traces(9) == [sample(TraceRow)]
 
 
-async def test_the_limit_of_a_block_is_that_of_its_calls_and_tasks_alone(tmp_path: Path) -> None:
+async def test_operation_timeout_applies_to_the_calls_and_tasks_inside_its_block_alone(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db", operation_timeout=1e-9) as storage:
         with pytest.raises(StorageConnectionError, match="not done within 1e-09 s"):
             await storage.load_daemons()
@@ -110,7 +97,7 @@ async def test_the_limit_of_a_block_is_that_of_its_calls_and_tasks_alone(tmp_pat
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-async def test_a_limit_of_nothing_is_refused(tmp_path: Path, seconds: float) -> None:
+async def test_a_time_out_or_number_of_attempts_that_is_not_positive_is_refused(tmp_path: Path, seconds: float) -> None:
     with pytest.raises(ValueError, match="a timeout must be more than 0 seconds"), operation_timeout(seconds):
         pass
     for options in ({"operation_timeout": seconds}, {"retry_deadline": seconds}):
@@ -122,12 +109,9 @@ async def test_a_limit_of_nothing_is_refused(tmp_path: Path, seconds: float) -> 
             pass
 
 
-async def test_a_storage_closes_though_the_server_no_longer_answers(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            await storage.load_daemons()
-            proxy.flows.clear()
-        with pytest.raises((StorageConnectionError, QueryError), match="this storage is closed"):
-            await storage.load_daemons()
+async def test_close_returns_even_if_the_server_no_longer_answers(url: str) -> None:
+    async with storage_through_proxy(url) as (proxy, storage):
+        await storage.load_daemons()
+        proxy.flows.clear()
+    with pytest.raises((StorageConnectionError, QueryError), match="this storage is closed"):
+        await storage.load_daemons()

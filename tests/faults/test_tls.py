@@ -1,4 +1,4 @@
-"""TLS as a URL asks for it, on servers with a certificate of a CA made for the test, and on servers without."""
+"""The TLS parameters of URLs, on servers with a certificate from a CA of the test, and on servers without TLS."""
 
 import asyncio
 import shutil
@@ -27,7 +27,7 @@ CERTIFIED = {
     "mariadb": "ssl-cert = {0}/cert.pem\nssl-key = {0}/key.pem\n",
     "mysql": "ssl-cert = {0}/cert.pem\nssl-key = {0}/key.pem\n",
 }
-PLAIN = {"mysql": "tls-version =\n"}  # which makes itself a certificate where it is given none
+PLAIN = {"mysql": "tls-version =\n"}  # MySQL makes a certificate for itself if it has none
 CIPHER = {"postgresql": "SELECT 'cipher', coalesce(cipher, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()"}
 MYSQL_CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
 
@@ -36,7 +36,7 @@ Url = Callable[[str, str, str], str]
 
 @pytest.fixture(scope="module")
 def certificates() -> Iterator[Path]:
-    """A directory with a CA, another one, and a certificate of the first for the name localhost."""
+    """A directory with two CAs, and a certificate of the first one for the name localhost."""
     directory = Path(tempfile.mkdtemp(prefix="axon-tls-"))
     directory.chmod(0o711)  # the server may run under another account
     ca = trustme.CA()
@@ -53,7 +53,7 @@ def certificates() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def url(certificates: Path) -> Iterator[Url]:
-    """Gives the URL of a server, with the certificate or plain, for a driver and what the URL asks for."""
+    """A function that returns a server's URL, for a driver, a host name (or ``plain``: no TLS) and URL parameters."""
     with ExitStack() as stack:
 
         @cache
@@ -70,18 +70,18 @@ def url(certificates: Path) -> Iterator[Url]:
 
 
 GREETING = b"\x0a8.0.0\0" + bytes(4) + b"12345678\0" + b"\x00\xf7" + b"\x2d\x02\0" + b"\xff\xdf\x15" + bytes(10)
-"""A MySQL server's, without the bit that says that it has TLS."""
+"""The greeting of a MySQL server, without the bit that says it has TLS."""
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 @pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy"])
-async def test_a_server_that_denies_tls_is_told_nothing(scheme: str, mode: str) -> None:
-    told = bytearray()
+async def test_a_server_that_denies_tls_gets_no_credentials(scheme: str, mode: str) -> None:
+    received = bytearray()
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         packet = GREETING + b"123456789012\0mysql_clear_password\0"
         writer.write(len(packet).to_bytes(3, "little") + b"\0" + packet)
-        told.extend(await reader.read(10_000))
+        received.extend(await reader.read(10_000))
         writer.close()
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
@@ -89,12 +89,12 @@ async def test_a_server_that_denies_tls_is_told_nothing(scheme: str, mode: str) 
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(StorageConnectionError):
             await _cipher(f"{scheme}://telltale:secret@127.0.0.1:{port}/axon?sslmode={mode}")
-    assert b"telltale" not in told
-    assert b"secret" not in told
+    assert b"telltale" not in received
+    assert b"secret" not in received
 
 
 async def _cipher(url: str) -> str:
-    """Connect, and give the cipher of the connection, or an empty string."""
+    """Connect, and return the cipher of the connection, or an empty string."""
     engine = create_engine(url)
 
     def ask(connection: Connection) -> str:
@@ -120,7 +120,7 @@ async def _cipher(url: str) -> str:
         ("127.0.0.1", "ssl_mode=PREFERRED"),
     ],
 )
-async def test_a_connection_is_encrypted_where_what_is_asked_for_is_there(
+async def test_a_connection_is_encrypted_if_the_server_meets_the_url(
     url: Url, driver: str, host: str, query: str
 ) -> None:
     assert await _cipher(url(driver, host, query))
@@ -130,9 +130,7 @@ async def test_a_connection_is_encrypted_where_what_is_asked_for_is_there(
 @pytest.mark.parametrize(
     ("host", "query"), [("127.0.0.1", "sslmode=disable"), ("plain", "sslmode=prefer"), ("plain", "")]
 )
-async def test_a_connection_is_plain_where_nothing_else_is_asked_for(
-    url: Url, driver: str, host: str, query: str
-) -> None:
+async def test_a_connection_is_plain_unless_the_url_requires_tls(url: Url, driver: str, host: str, query: str) -> None:
     assert not await _cipher(url(driver, host, query))
 
 
@@ -152,9 +150,7 @@ async def test_a_connection_is_plain_where_nothing_else_is_asked_for(
     ids=["another name", "another name, by default", "another CA", "another CA, names left out",
          "another CA, required", "no CA of the system's", "no TLS", "no TLS, verified"],
 )  # fmt: skip
-async def test_a_connection_that_is_not_what_was_asked_for_is_refused(
-    url: Url, driver: str, host: str, query: str
-) -> None:
+async def test_a_connection_that_does_not_meet_the_url_is_refused(url: Url, driver: str, host: str, query: str) -> None:
     place = url(driver, host, query)
     with pytest.raises(StorageConnectionError) as refused:
         await _cipher(place)

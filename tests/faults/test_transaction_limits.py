@@ -1,4 +1,4 @@
-"""Each step of a transaction() ends within operation_timeout, and says what it waited for; so does closing."""
+"""Each step of a transaction() ends within operation_timeout, and its error says what it waited for."""
 
 import asyncio
 import sqlite3
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from axon_storage import (
@@ -23,7 +22,7 @@ from axon_storage import (
     operation_timeout,
 )
 from axon_storage.engine.executor import Executor
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import storage_through_proxy
 from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,18 +33,15 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Executor, "grace_seconds", 0.5)
 
 
-async def test_a_commit_that_is_not_answered_is_given_up_and_the_storage_closes(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port, asyncio.timeout(60):
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False, operation_timeout=0.5) as storage:
-            with pytest.raises(StorageConnectionError, match="the answer to COMMIT, which may have been carried out"):
-                async with storage.transaction() as transaction:
-                    await transaction.save_trace(sample(TraceRow))
-                    proxy.flows.clear()
+async def test_a_commit_that_is_not_answered_times_out_and_the_storage_closes(url: str) -> None:
+    async with storage_through_proxy(url, operation_timeout=0.5) as (proxy, storage), asyncio.timeout(60):
+        with pytest.raises(StorageConnectionError, match="the answer to COMMIT, which may have been carried out"):
+            async with storage.transaction() as transaction:
+                await transaction.save_trace(sample(TraceRow))
+                proxy.flows.clear()
 
 
-async def test_a_call_waits_for_the_earlier_ones_of_its_transaction_no_longer_than_it_may(url: str) -> None:
+async def test_a_call_that_waits_for_earlier_calls_of_its_transaction_times_out(url: str) -> None:
     async with open_storage(url, migrate=False) as storage, open_storage(url, migrate=False) as elsewhere:
         async with elsewhere.transaction() as holder:
             await holder.save_session(sample(SessionRow))
@@ -58,7 +54,7 @@ async def test_a_call_waits_for_the_earlier_ones_of_its_transaction_no_longer_th
                     with operation_timeout(0.3):
                         await transaction.load_daemons()
             await asyncio.wait({earlier})
-            assert earlier.exception() is not None  # it was ended for the rollback, whose connection it had
+            assert earlier.exception() is not None  # it was cancelled, because the rollback needs its connection
         assert await storage.load_daemons() == []
 
 
@@ -77,7 +73,7 @@ async def _opens_in_time(storage: StorageBackend) -> None:
             pass
 
 
-async def test_a_transaction_waits_for_a_connection_no_longer_than_it_may(url: str) -> None:
+async def test_a_transaction_that_waits_for_a_connection_times_out(url: str) -> None:
     storage = open_storage(url, migrate=False, pool_size=1, max_overflow=0)
     async with storage as opened, opened.transaction() as transaction:
         await transaction.load_daemons()
@@ -85,24 +81,21 @@ async def test_a_transaction_waits_for_a_connection_no_longer_than_it_may(url: s
             await asyncio.create_task(_opens_in_time(opened))
 
 
-async def test_a_transaction_on_sqlite_waits_for_another_one_no_longer_than_it_may(tmp_path: Path) -> None:
+async def test_a_transaction_that_waits_for_another_writer_of_a_sqlite_file_times_out(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage, storage.transaction() as transaction:
         await transaction.load_daemons()
         with pytest.raises(StorageConnectionError, match=r"transaction: not done within 0\.2 s, .* other writers"):
             await asyncio.create_task(_opens_in_time(storage))
 
 
-async def test_a_cancelled_question_for_health_does_not_keep_a_storage_from_closing(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port, asyncio.timeout(60):
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            proxy.flows.clear()
-            question = asyncio.create_task(storage.is_healthy())
-            await asyncio.sleep(0.2)
-            question.cancel()
-            await asyncio.wait({question})
-            assert question.cancelled()
+async def test_a_cancelled_is_healthy_does_not_keep_a_storage_from_closing(url: str) -> None:
+    async with storage_through_proxy(url) as (proxy, storage), asyncio.timeout(60):
+        proxy.flows.clear()
+        question = asyncio.create_task(storage.is_healthy())
+        await asyncio.sleep(0.2)
+        question.cancel()
+        await asyncio.wait({question})
+        assert question.cancelled()
 
 
 async def _transaction(storage: StorageBackend) -> None:
@@ -114,7 +107,7 @@ async def _many_saves(storage: StorageBackend) -> None:
     calls = [storage.save_session(sample(SessionRow, key=str(number))) for number in range(9)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, StorageConnectionError) for outcome in outcomes)
-    raise StorageConnectionError("not done by any")
+    raise StorageConnectionError("not done: all saves have failed")
 
 
 ON_SQLITE: dict[str, Callable[[StorageBackend], Awaitable[Any]]] = {
@@ -123,14 +116,14 @@ ON_SQLITE: dict[str, Callable[[StorageBackend], Awaitable[Any]]] = {
     "evict": lambda storage: storage.evict_expired_cache(),
     "save_many": lambda storage: storage.save_many([sample(EventRow), sample(CacheRow)]),
     "transaction": _transaction,
-    "saves that go together": _many_saves,
+    "saves in a batch": _many_saves,
 }
 
 
 @pytest.mark.parametrize("call", ON_SQLITE.values(), ids=ON_SQLITE)
-@pytest.mark.parametrize("of_the_host", [False, True])
-async def test_a_call_that_waits_for_a_locked_file_ends_in_time_and_is_not_stored_later(
-    tmp_path: Path, call: Callable[[StorageBackend], Awaitable[Any]], *, of_the_host: bool
+@pytest.mark.parametrize("hosts_engine", [False, True])
+async def test_a_call_that_waits_for_a_locked_file_times_out_and_is_not_stored_later(
+    tmp_path: Path, call: Callable[[StorageBackend], Awaitable[Any]], *, hosts_engine: bool
 ) -> None:
     file = tmp_path / "agents.db"
     async with open_storage(f"sqlite:///{file}"):
@@ -138,9 +131,9 @@ async def test_a_call_that_waits_for_a_locked_file_ends_in_time_and_is_not_store
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     try:
-        async with _opened(file, of_the_host=of_the_host) as storage:
+        async with _opened(file, hosts_engine=hosts_engine) as storage:
             with operation_timeout(0.2), pytest.raises(StorageConnectionError, match="not done"):
-                # the lock is never released: without an end of its own the call would wait for 30 seconds
+                # the lock is not released: without a time-out of its own the call would wait for 30 seconds
                 await asyncio.wait_for(call(storage), 20)
             holder.execute("ROLLBACK")
             await asyncio.sleep(0.3)
@@ -152,7 +145,7 @@ async def test_a_call_that_waits_for_a_locked_file_ends_in_time_and_is_not_store
         holder.close()
 
 
-def _opened(file: Path, *, of_the_host: bool) -> Any:
-    if of_the_host:
+def _opened(file: Path, *, hosts_engine: bool) -> Any:
+    if hosts_engine:
         return SqlRepository(create_async_engine(f"sqlite+aiosqlite:///{file}"))
     return open_storage(f"sqlite:///{file}")

@@ -1,4 +1,4 @@
-"""Wrong use is a clear error, and no driver's."""
+"""Wrong use is a clear error of this package, not one of a driver."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.samples import sample
     ["u:secret@127.0.0.1:1/x?nonsense=1", "u:secret@127.0.0.1:99999/x", "u:secret@a..b/x"],
     ids=["an option the driver does not know", "a port beyond the last", "a host that is none"],
 )
-async def test_a_url_that_the_driver_cannot_use_is_told_without_the_password(scheme: str, rest: str) -> None:
+async def test_the_error_of_a_url_that_the_driver_cannot_use_shows_no_password(scheme: str, rest: str) -> None:
     with pytest.raises(StorageConnectionError) as refused:
         async with open_storage(f"{scheme}://{rest}", retry_attempts=1):
             pass
@@ -22,16 +22,16 @@ async def test_a_url_that_the_driver_cannot_use_is_told_without_the_password(sch
     assert "secret" not in str(refused.value)
 
 
-async def test_a_storage_closed_inside_its_own_transaction_is_told_and_does_not_wait_for_itself(tmp_path: Path) -> None:
+async def test_closing_a_storage_inside_its_own_transaction_is_refused(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
-        async with storage.transaction() as block:
-            await block.save_trace(sample(TraceRow))
+        async with storage.transaction() as transaction:
+            await transaction.save_trace(sample(TraceRow))
             with pytest.raises(QueryError, match="close: this task is inside a transaction of the storage"):
                 await storage.close()
         assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
-async def test_an_error_of_the_hosts_that_is_its_own_cause_passes_through_a_transaction(tmp_path: Path) -> None:
+async def test_a_callers_error_that_is_its_own_cause_passes_through_a_transaction(tmp_path: Path) -> None:
     own = KeyError("mine")
     async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
         with pytest.raises(KeyError) as raised:

@@ -1,4 +1,4 @@
-"""A load of mixed calls that remembers what was acknowledged, and the audit of what is there afterwards."""
+"""A workload of mixed calls that records which were acknowledged, and an audit of the rows that are stored."""
 
 import asyncio
 import random
@@ -14,46 +14,46 @@ from tests.samples import sample
 
 TENANTS = ("left", "right")
 KEYS = 12
-"""Keys of each task in each table."""
+"""The number of keys of each task in each table."""
 ABSENT = None
-CALLS = ("trace", "trace", "session", "session", "event", "event", "many", "forget", "drop", "block")
+CALLS = ("trace", "trace", "session", "session", "event", "event", "many", "forget", "drop", "transaction")
 
 
 @dataclass
 class Known:
-    """What may be found under a key: the value acknowledged last, and those attempted since."""
+    """The values that a key may have: the last one acknowledged, and those attempted since."""
 
     acknowledged: Any = ABSENT
     attempted: list[Any] = field(default_factory=list)
 
     def may_hold(self, value: Any) -> bool:
-        """Whether this value is no loss and no ghost."""
+        """Return whether the key may have this value."""
         return value == self.acknowledged or value in self.attempted
 
 
 @dataclass
 class Ledger:
-    """Of one run: every key's known values, every append's fate, and the counts for the table."""
+    """The record of one run: the possible values of each key, the result of each append, and counts."""
 
     keys: dict[tuple[str, str, Any], Known] = field(default_factory=dict)
     appended: dict[UUID, bool] = field(default_factory=dict)
     twins: list[tuple[UUID, UUID]] = field(default_factory=list)
-    """Appends of one transaction, of which both are there or none."""
+    """Pairs of appends of one transaction: both are stored or neither."""
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     longest_silence: float = 0.0
-    """Seconds between two acknowledgements, of whatever task."""
+    """The longest time between two acknowledgements of any tasks, in seconds."""
     _heard: float = field(default_factory=time.monotonic)
 
     async def change(self, table: str, tenant: str, key: Any, value: Any, call: Awaitable[Any]) -> None:
-        """Make a call that leaves ``value`` under a key, and note how it ended."""
+        """Make a call that sets a key to ``value``, and record whether it succeeded."""
         known = self.keys.setdefault((table, tenant, key), Known())
         known.attempted.append(value)
         if await self._ends_well(call):
             known.acknowledged, known.attempted = value, []
 
     async def append(self, row_id: UUID, call: Awaitable[Any]) -> None:
-        """Make a call that appends a row under an id, and note how it ended."""
+        """Make a call that appends a row under an id, and record whether it succeeded."""
         self.appended[row_id] = False
         self.appended[row_id] = await self._ends_well(call)
 
@@ -74,7 +74,7 @@ class Ledger:
 async def run(
     storage: StorageBackend, ledger: Ledger, *, tasks: int, operations: int, seed: int, first: int = 0
 ) -> None:
-    """Carry out at least ``operations`` calls from that many tasks; each, numbered from ``first``, has its own keys."""
+    """Make at least ``operations`` calls from several tasks, which are numbered from ``first`` and share no keys."""
     share = -(-operations // tasks)
     numbered = {number: random.Random(seed + number) for number in range(first, first + tasks)}  # noqa: S311  # repeatable
     await asyncio.gather(*(_task(storage, ledger, f"{seed}", number, share, dice) for number, dice in numbered.items()))
@@ -101,12 +101,12 @@ async def _task(
             case "many":
                 await _many(view, ledger, tenant, task, stamp)
             case "forget":
-                place = (str(task), str(key))
-                await ledger.change("sessions", tenant, place, ABSENT, view.delete_session(*place))
+                session = (str(task), str(key))
+                await ledger.change("sessions", tenant, session, ABSENT, view.delete_session(*session))
             case "drop":
                 await ledger.change("traces", tenant, trace_id, ABSENT, view.delete_traces([trace_id]))
             case _:
-                await _block(view, ledger, tenant, trace_id, stamp)
+                await _transaction(view, ledger, tenant, trace_id, stamp)
 
 
 async def _many(view: StorageBackend, ledger: Ledger, tenant: str, task: int, stamp: str) -> None:
@@ -121,18 +121,18 @@ async def _many(view: StorageBackend, ledger: Ledger, tenant: str, task: int, st
             known.acknowledged, known.attempted = stamp, []
 
 
-async def _block(view: StorageBackend, ledger: Ledger, tenant: str, trace_id: int, stamp: str) -> None:
+async def _transaction(view: StorageBackend, ledger: Ledger, tenant: str, trace_id: int, stamp: str) -> None:
     row_id, twin = new_id(), new_id()
 
-    async def block() -> None:
-        async with view.transaction() as inner:
-            await inner.save_trace(sample(TraceRow, tenant, trace_id=trace_id, status=stamp))
-            await inner.append_event(sample(EventRow, tenant, source=str(row_id)), id=row_id)
-            await inner.append_event(sample(EventRow, tenant, source=str(twin)), id=twin)
+    async def write_all() -> None:
+        async with view.transaction() as transaction:
+            await transaction.save_trace(sample(TraceRow, tenant, trace_id=trace_id, status=stamp))
+            await transaction.append_event(sample(EventRow, tenant, source=str(row_id)), id=row_id)
+            await transaction.append_event(sample(EventRow, tenant, source=str(twin)), id=twin)
 
     known = ledger.keys.setdefault(("traces", tenant, trace_id), Known())
     known.attempted.append(stamp)
-    await ledger.append(row_id, block())
+    await ledger.append(row_id, write_all())
     ledger.appended[twin] = ledger.appended[row_id]
     ledger.twins.append((row_id, twin))
     if ledger.appended[row_id]:
@@ -140,8 +140,8 @@ async def _block(view: StorageBackend, ledger: Ledger, tenant: str, trace_id: in
 
 
 async def audit(storage: StorageBackend, ledger: Ledger) -> tuple[int, int]:
-    """Give how many rows are lost, and how many are there twice or as they never were; each is told in ``problems``."""
-    lost = doubled = 0
+    """Count the rows that are lost, and those that are duplicated or were never written; list each in ``problems``."""
+    lost = duplicated = 0
     for tenant in TENANTS:
         view = storage.for_tenant(tenant)
         found: dict[tuple[str, Any], str] = {
@@ -153,12 +153,12 @@ async def audit(storage: StorageBackend, ledger: Ledger) -> tuple[int, int]:
             if owner == tenant and not known.may_hold(found.pop((table, key), ABSENT)):
                 lost += 1
                 ledger.problems.append(f"{table} {tenant} {key}: not {known}")
-        doubled += len(found)
-        ledger.problems += [f"{tenant} {place}: never stored" for place in found]
+        duplicated += len(found)
+        ledger.problems += [f"{tenant} {row}: never written" for row in found]
     events: Counter[UUID] = Counter()
     for tenant in TENANTS:
         events.update(UUID(event.source) for event in await storage.for_tenant(tenant).query_events(None, 10**6))
     lost += sum(1 for row_id, acknowledged in ledger.appended.items() if acknowledged and not events[row_id])
     lost += sum(1 for one, other in ledger.twins if events[one] != events[other])
-    doubled += sum(1 for row_id, count in events.items() if count > 1 or row_id not in ledger.appended)
-    return lost, doubled
+    duplicated += sum(1 for row_id, count in events.items() if count > 1 or row_id not in ledger.appended)
+    return lost, duplicated

@@ -60,8 +60,8 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
         await load(storage, row_type)
     await storage.save_many([sample(row_type) for row_type in ROW_TYPES] * 2)
     await asyncio.gather(*(store(storage, sample(row_type)) for row_type in ROW_TYPES * 2))  # which go together
-    async with storage.transaction() as block:
-        await block.load_traces(3, 2)
+    async with storage.transaction() as transaction:
+        await transaction.load_traces(3, 2)
     await storage.load_traces(3, 2)
     for query in (storage.query_events, storage.query_costs):
         await query("name", 3)

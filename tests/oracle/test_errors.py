@@ -118,10 +118,10 @@ async def test_of_a_deadlock_one_ends_and_may_be_tried_again(engine: AsyncEngine
     both = asyncio.Barrier(2)
 
     async def cross(first: int, second: int) -> None:
-        async with storage.transaction() as block:
-            await block.save_trace(sample(TraceRow, trace_id=first))
+        async with storage.transaction() as transaction:
+            await transaction.save_trace(sample(TraceRow, trace_id=first))
             await both.wait()
-            await block.save_trace(sample(TraceRow, trace_id=second))
+            await transaction.save_trace(sample(TraceRow, trace_id=second))
 
     await storage.save_many(sample(TraceRow, trace_id=number) for number in (1, 2))
     outcomes = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)
@@ -136,10 +136,10 @@ async def test_a_lost_connection_may_be_tried_again_and_a_call_is(
 ) -> None:
     storage = SqlRepository(engine)
     with pytest.raises(StorageConnectionError, match="connection error: save_session: ") as lost:
-        async with storage.transaction() as block:
-            await block.load_daemons()
+        async with storage.transaction() as transaction:
+            await transaction.load_daemons()
             await databases.end_sessions(target, str(engine.url.username))
-            await block.save_session(sample(SessionRow))
+            await transaction.save_session(sample(SessionRow))
     assert _code(lost.value) == "DPY-4011"
     assert lost.value.transient
     await storage.save_session(sample(SessionRow))

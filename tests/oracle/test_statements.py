@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from axon_storage import SqlRepository, StorageBackend, create_engine
 from axon_storage.sql.tables import metadata
-from tests.databases import Databases, do_without
+from tests.databases import Databases, skip_without
 from tests.oracle.emitted import WITHOUT_STATEMENTS, call_every_method, listening
 from tests.oracle.linter import lint_sql
 from tests.servers import oracle_grammar, packages
@@ -33,7 +33,7 @@ def _syntax_errors(scripts: list[str], shared: Path) -> dict[str, list[str]]:
     """The errors in scripts; each is parsed once in a run, since it takes long and both doubles are sent the same."""
     programs = packages.oracle_grammar()
     if programs is None:
-        do_without("oracle-grammar", "it is not on this machine, and `make servers` could not get it")
+        skip_without("oracle-grammar", "it is not on this machine, and `make servers` could not get it")
     parsed = shared / "parsed.json"
     with (shared / "parsed.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -33,16 +33,16 @@ async def test_a_dispatcher_shows_its_backend(url: str) -> None:
 async def test_a_transaction_shows_whether_it_has_ended(url: str) -> None:
     shown = url.replace("sqlite:", "sqlite+aiosqlite:")
     async with open_storage(url) as storage:
-        async with storage.for_tenant("acme").transaction() as block:
-            assert repr(block) == f"<{type(block).__name__} {shown} open tenant='acme'>"
-        assert repr(block) == f"<{type(block).__name__} {shown} ended tenant='acme'>"
+        async with storage.for_tenant("acme").transaction() as transaction:
+            assert repr(transaction) == f"<{type(transaction).__name__} {shown} open tenant='acme'>"
+        assert repr(transaction) == f"<{type(transaction).__name__} {shown} ended tenant='acme'>"
 
 
 async def test_in_memory_there_is_no_database_to_show() -> None:
     storage = StorageDispatcher.in_memory()
     assert repr(storage.for_tenant("acme")) == "<StorageDispatcher <InMemoryBackend> tenant='acme'>"
-    async with InMemoryBackend().for_tenant("acme").transaction() as block:
-        assert repr(block) == "<InMemoryBackend transaction tenant='acme'>"
+    async with InMemoryBackend().for_tenant("acme").transaction() as transaction:
+        assert repr(transaction) == "<InMemoryBackend transaction tenant='acme'>"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.walk``: random walks on one database, for as long as one likes."""
+"""``python -m tests.faults.walk``: random walks on one database, as many as you like."""
 
 import argparse
 import asyncio
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--target", choices=TARGETS, default="sqlite")
     parser.add_argument("--seed", type=int, default=1, help="of the first run; each further run adds 1")
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=inf, help="no further run begins after so many")
+    parser.add_argument("--seconds", type=float, default=inf, help="start no further run after so many seconds")
     parser.add_argument("--calls", type=int, default=300, help="in each run, of all processes together")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--replay", type=Path, help="a file with the line that a failed run printed")

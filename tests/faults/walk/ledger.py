@@ -1,4 +1,4 @@
-"""What happened in a run: each call with its interval and its outcome, and each read with what it found."""
+"""The record of a run: each call with its interval and outcome, and each read with the rows it found."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -9,10 +9,10 @@ Outcome = Literal["stored", "open", "never"]
 
 @dataclass(eq=False)
 class Write:
-    """One row of a call, and the value that it stores; None for a delete.
+    """One row of a call, and the value that the call stores in it; None for a delete.
 
-    ``start`` and ``end`` are those of the method that writes the row. In a block, which commits later, ``end`` is the
-    moment since which it holds the row's lock; None if the method did not return.
+    ``start`` and ``end`` are those of the method that writes the row. Inside a transaction, which commits later, the
+    row is locked from ``end`` on. ``end`` is None if the method did not return.
     """
 
     row: str
@@ -23,9 +23,9 @@ class Write:
 
 @dataclass(eq=False)
 class Call:
-    """A save, append or delete, or a block with several, as one transaction; times are of ``time.monotonic_ns``.
+    """A save, an append, a delete, or a transaction() with several of them. Times are those of ``time.monotonic_ns``.
 
-    ``number``: its place among the calls of its process, in the order in which their coroutines start.
+    ``number``: the position among the calls of its process, in the order in which their coroutines start.
     """
 
     process: int
@@ -39,13 +39,13 @@ class Call:
     writes: list[Write] = field(default_factory=list)
 
     @property
-    def is_block(self) -> bool:
-        return self.kind == "block"
+    def is_transaction(self) -> bool:
+        return self.kind == "transaction"
 
 
 @dataclass(eq=False)
 class Read:
-    """One statement that reads rows of one type: one row, or all of them where ``whole``; absent ones are None."""
+    """One statement that reads one row, or with ``whole`` all rows of a type. An absent row is None."""
 
     process: int
     start: int
@@ -57,7 +57,7 @@ class Read:
 
 @dataclass(eq=False)
 class Removal:
-    """The answer of a delete: how many of its rows were there."""
+    """The result of a delete: how many of its rows were there."""
 
     process: int
     number: int
@@ -72,7 +72,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken promise, and what shows that."""
+    """A broken promise, and the evidence for it."""
 
     promise: str
     text: str
@@ -80,13 +80,13 @@ class Violation:
 
 @dataclass
 class Ledger:
-    """Of one run, in one process or merged from several."""
+    """The record of one run, of one process or merged from several."""
 
     calls: list[Call] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    """Those that were seen during the run."""
+    """Violations seen during the run."""
 
     def add(self, other: "Ledger") -> None:
         """Add what happened in another process."""
@@ -96,12 +96,12 @@ class Ledger:
         self.violations += other.violations
 
     def to_json(self) -> dict[str, Any]:
-        """Give the ledger as JSON values."""
+        """Return the ledger as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Ledger":
-        """Give the ledger of JSON values."""
+        """Make a ledger from JSON values."""
         return cls(
             [Call(**{**call, "writes": [Write(**write) for write in call["writes"]]}) for call in data["calls"]],
             [Read(**read) for read in data["reads"]],

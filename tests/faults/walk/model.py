@@ -1,9 +1,9 @@
-"""What a row may hold: the check of a ledger against the promises.
+"""Check a ledger against the promises: which values may each read find?
 
-Each row is a register. Every stored value is unique, so that a value names the call that wrote it. A write takes effect
-at one moment between the start and the end of its call, or never; never only if the call did not return. A read shows
+Each row is a register. Every stored value is unique, so a value identifies the call that wrote it. A write takes effect
+at one moment between the start and the end of its call; if the call failed, it may also never take effect. A read shows
 the last write that took effect at one moment between the read's start and end. The model knows none of these moments.
-It objects only to what no choice of moments explains:
+It reports a violation only if no choice of moments explains what was read:
 
 - A read shows a value that nobody wrote, that was rolled back, or whose call starts after the read has ended.
 - A read shows write A, but write B certainly comes after A and certainly was in effect when the read started.
@@ -11,16 +11,16 @@ It objects only to what no choice of moments explains:
   B certainly comes after A in these cases:
 
   - A had ended, or had been read, when B started (P1, or P3 if A did not return).
-  - Both are of one process and outside of blocks, and A was called first (P2).
-  - A is of a block, and B is a save and started when A's method had returned: A holds the row's lock until its
-    commit (P2). A delete need not wait: the database may not show it a row that is not committed.
+  - Both are of one process and outside of transactions, and A was called first (P2).
+  - A is part of a transaction, and B is a save that started after A's method had returned: A holds the row's lock until
+    the commit (P2). A delete need not wait: it may not see the row, which is not committed.
 
 - A read shows A, although an earlier read, which started after A had ended or had been read, showed something else.
 - A read shows one row of a transaction, and in the same statement another row as it was before (P4).
 - A delete counts a row that cannot have been there, or does not count one that must have been there.
 
-A delete that finds nothing fits: it takes effect at a moment when the row is absent anyway. Deletes all write the same
-value, None, so that a read of None is accepted if any of them explains it, or the empty start does.
+A delete that finds nothing is always possible: it takes effect while the row is absent. All deletes write the same
+value, None, so a read of None is accepted if any delete, or the empty start, explains it.
 """
 
 from collections import defaultdict
@@ -34,7 +34,7 @@ NOBODY = Call(process=-1, number=-1, kind="the empty start", start=0, outcome="s
 
 
 class Transaction:
-    """The writes of a call, which take effect together; when they certainly had, as far as reads show."""
+    """The writes of a call, which take effect together, and the times by which they certainly had."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -44,35 +44,35 @@ class Transaction:
 
     @property
     def settled(self) -> float:
-        """The moment by which it had taken effect, or never will."""
+        """The time by which it has either taken effect or never will."""
         return min(self.end, self.seen)
 
     @property
     def sure(self) -> float:
-        """The moment by which it had certainly taken effect."""
+        """The time by which it has certainly taken effect."""
         return self.settled if self.call.outcome == "stored" else self.seen
 
 
 class Effect:
-    """A row's change by a transaction."""
+    """The change that a transaction makes to one row."""
 
     def __init__(self, of: Transaction, write: Write) -> None:
         self.of, self.row, self.value = of, write.row, write.value
         self.start = -inf if of.call is NOBODY else write.start
-        self.held = write.end if of.call.is_block and write.end is not None else inf
+        self.held = write.end if of.call.is_transaction and write.end is not None else inf
         self.replaced: tuple[float, str, Effect | None] = (inf, "", None)
-        """Since when another write had certainly replaced it, the promise that says so, and that write."""
+        """The time by which another write had certainly replaced it, the promise that says so, and that write."""
         self.overruled = inf
-        """The end of the first read that showed something else when this had settled."""
+        """The end of the first read that started after this had settled and showed another value."""
 
     def before(self, other: "Effect") -> str | None:
-        """The promise by which this comes before another write, if both take effect; None if the order is open."""
+        """Return the promise by which this precedes another write, if both take effect; None if the order is open."""
         one, two = self.of.call, other.of.call
         if self.of is other.of:
             return None
         if self.of.settled < other.start:
             return "P1" if one.outcome == "stored" or self.of.end >= other.start else "P3"
-        alone = not one.is_block and not two.is_block
+        alone = not one.is_transaction and not two.is_transaction
         called_first = alone and one.process == two.process and one.number < two.number
         if called_first or (self.held < other.start and other.value is not None):
             return "P2"
@@ -87,7 +87,7 @@ class Effect:
 
 
 class Model:
-    """The effects and reads of a ledger, by row."""
+    """The effects and reads of a ledger, grouped by row."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -132,14 +132,14 @@ class Model:
 
     @cached_property
     def _found(self) -> dict[Read, dict[str, str | None]]:
-        """What each read showed, with None for the rows that a read of a whole table did not show."""
+        """The rows that each read found, with None for the absent rows of a whole-table read."""
         of_kind: dict[str, dict[str, str | None]] = defaultdict(dict)
         for row in self._effects:
             of_kind[row.partition("/")[0]][row] = None
         return {read: {**of_kind[read.kind], **read.rows} if read.whole else read.rows for read in self._ledger.reads}
 
     def violations(self) -> list[Violation]:
-        """The broken promises: those that were seen during the run, and those that the model finds, one a row."""
+        """Return the violations seen during the run, and the first one of each promise and row that the model finds."""
         first: dict[tuple[str, str], Violation] = {}
         for read in sorted(self._ledger.reads, key=lambda read: read.end):
             shown = self._transactions(read)
@@ -154,21 +154,21 @@ class Model:
         return [*self._ledger.violations, *first.values(), *self._wrong_counts()]
 
     def _transactions(self, read: Read) -> set[Transaction]:
-        """Those that a read certainly shows."""
+        """Return the transactions whose effects a read certainly shows."""
         found = self._found[read].items()
         return {effect.of for row, value in found if value is not None for effect in self._by_value[row, value]}
 
     def _objection_to(self, row: str, value: str | None, read: Read, shown: set[Transaction]) -> tuple[str, str] | None:
         candidates = self._by_value.get((row, value), [])
         if not candidates:
-            return None if value is None else ("P1", "nobody wrote that")
+            return None if value is None else ("P1", "no call wrote that value")
         return self._objection_to_all(candidates, read.start, read.end, shown)
 
     def _objection_to_all(
         self, effects: Iterable[Effect], start: float, end: float, shown: Set[Transaction] = frozenset()
     ) -> tuple[str, str] | None:
-        """None where one of the writes can be shown, else why the last of those that started before cannot."""
-        objection: tuple[str, str] | None = ("P1", "nobody wrote that")
+        """Return None if the read can show one of the writes, else the promise and reason against the likeliest one."""
+        objection: tuple[str, str] | None = ("P1", "no call wrote that value")
         for effect in sorted(effects, key=lambda effect: (effect.start < end, effect.of.end)):
             objection = self._objection(effect, start, end, shown)
             if objection is None:
@@ -176,18 +176,18 @@ class Model:
         return objection
 
     def _objection(self, effect: Effect, start: float, end: float, shown: Set[Transaction]) -> tuple[str, str] | None:
-        """Why a read cannot show a write, and the promise that this breaks; None where it can."""
+        """Return the promise and reason why a read cannot show a write, or None if it can."""
         call = effect.of.call
         if call.outcome == "never":
             return "P5" if call.refused else "P4", f"{effect} must never be stored"
         if effect.start >= end:
-            return "P1", f"{effect} starts later"
+            return "P1", f"{effect} starts after the read has ended"
         since, promise, other = effect.replaced
         if since < start:
             return promise, f"{effect} was replaced by {other}"
         if effect.overruled < start:
             late = call.outcome != "stored" and effect.of.end < effect.overruled
-            return "P3" if late else "P1", f"{effect} was over: an earlier read showed something else"
+            return "P3" if late else "P1", f"{effect} had been replaced: an earlier read showed another value"
         for other in self._effects[effect.row]:
             if other.of in shown and effect.before(other):
                 broken = "P2" if effect.before(other) == "P2" else "P4"
@@ -207,7 +207,7 @@ class Model:
                 yield Violation(max(promises), text)
 
     def _objection_to_row(self, removal: Removal, row: str, *, there: bool) -> tuple[str, str] | None:
-        """Why a delete cannot have met a row, or its absence; None where it can."""
+        """Return the promise and reason why a row cannot have been there, or absent, for a delete; None if it can."""
         effects = [
             effect
             for effect in self._effects[row]
@@ -217,7 +217,7 @@ class Model:
 
 
 def _replacement(effect: Effect, effects: list[Effect]) -> tuple[float, str, Effect | None]:
-    """The first moment by which a later write had certainly taken effect."""
+    """Find the write that was the first to have certainly replaced another: its time, the promise, and the write."""
     found: tuple[float, str, Effect | None] = (inf, "", None)
     for other in effects:
         if other.of.call.outcome != "never" and other.of.sure < found[0]:
@@ -228,5 +228,5 @@ def _replacement(effect: Effect, effects: list[Effect]) -> tuple[float, str, Eff
 
 
 def _span(start: float, end: float) -> str:
-    """An interval in milliseconds, of which the last seven digits matter."""
+    """Format an interval in milliseconds; only the last seven digits are shown."""
     return f"{start / 1e6 % 1e7:.1f}-{end / 1e6 % 1e7:.1f}"

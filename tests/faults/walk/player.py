@@ -1,4 +1,4 @@
-"""Makes the calls of a program on a storage, and notes in a ledger what became of each."""
+"""Make the calls of a program on a storage, and record the result of each in a ledger."""
 
 import asyncio
 import time
@@ -29,10 +29,10 @@ from tests.faults.walk.reading import SCOPE, read, read_twice
 from tests.samples import sample
 
 SECONDS = 15.0
-"""What a call may take that has no time-out of its own; nothing in a program takes nearly as long."""
+"""The time-out of calls that have none of their own. Nothing in a program takes nearly as long."""
 
 GRACE = 10.0
-"""Seconds after which a call that goes on beyond its time-out counts as hung, and the pool as leaking."""
+"""Seconds beyond its time-out after which a call counts as hung, or a missing connection as leaked."""
 
 REFUSED = "bad"
 """The source step of a session, and the topic of an event, that the database refuses."""
@@ -42,11 +42,11 @@ _REFUSABLE = ("session", "event")
 
 
 class _OwnError(Exception):
-    """Raised by a block."""
+    """Raised by the body of a transaction."""
 
 
 class Player:
-    """One process's part of a run, as one tenant."""
+    """Plays the program of one process, as one tenant."""
 
     def __init__(self, program: Program, url: str, tenant: str, process: int = 0) -> None:
         self._program, self._tenant, self._process = program, tenant, process
@@ -57,18 +57,18 @@ class Player:
         self._calls, self._hung, self._stalled = 0, False, False
 
     async def play(self) -> None:
-        """Make all calls, read what is there when they have ended and a second later, and close."""
+        """Make all calls, read everything when they have ended and again a second later, and close."""
         await asyncio.gather(*(self._task(steps) for steps in self._program.tasks))
         if not self._hung:
             await read_twice(self._storage, self._process, self.ledger)
-        await self._gets(_all_free(self.engine), GRACE, "the pool has not got back all its connections")
+        await self._gets(_all_free(self.engine), GRACE, "not all connections have been returned to the pool")
         await self._gets(self._owner.close(), SECONDS + GRACE, "close() has not ended")
 
     async def _task(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             if step.pause:
                 await asyncio.sleep(step.pause)
-            if self._hung or self._stalled:  # what follows would only wait too
+            if self._hung or self._stalled:  # later calls would only wait too
                 return
             await self._step(step)
 
@@ -78,13 +78,13 @@ class Player:
         if step.cancel is not None:
             await asyncio.wait({running}, timeout=step.cancel)
             running.cancel()
-        steps = len(step.writes) + 2 if call.is_block or step.again else 1
+        steps = len(step.writes) + 2 if call.is_transaction or step.again else 1
         longest = (step.timeout or SECONDS) * steps + sum(step.holds) + GRACE
         if not await self._gets(running, longest, f"{step} has not ended"):
             self._hung = True
 
     async def _gets(self, what: Awaitable[Any], seconds: float, complaint: str) -> bool:
-        """Whether something ends in time; noted where it does not."""
+        """Await something; return whether it ended in time, and record a violation if it did not."""
         task = asyncio.ensure_future(what)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
@@ -108,10 +108,10 @@ class Player:
         except asyncio.CancelledError:
             call.detail = "cancelled"
             if step.cancel is None and not self._hung:
-                self._object("P6", f"{step} was cancelled by nobody")
+                self._object("P6", f"{step} was cancelled, and no caller had cancelled it")
         except _OwnError:
             call.detail = "raised"
-        except Exception as error:  # whatever it is, it is told
+        except Exception as error:  # any error is recorded
             call.detail = f"{type(error).__name__}: {error}"[:120]
             self._judge(step, call, error)
         finally:
@@ -120,35 +120,35 @@ class Player:
                 self._look_at_refusal(step, call)
 
     def _look_at_refusal(self, step: Step, call: Call) -> None:
-        """Object where a refused row was accepted; where it makes its call fail, nothing of that may be stored.
+        """Record a violation if a refused row was accepted; a call that failed must have stored nothing.
 
-        A save in a batch may return: if a later write of the same row is in that batch, the refused one is never sent.
-        Its other rows are stored then.
+        A save in a batch may succeed: if the batch has a later write of the same row, the refused one is never sent.
+        The call's other rows are then stored.
         """
         refused = next((write for write in call.writes if write.row.startswith(_REFUSABLE)), None)
-        in_a_batch = self._program.group_commit and not call.is_block and not call.detail.startswith("QueryError")
+        in_a_batch = self._program.group_commit and not call.is_transaction and not call.detail.startswith("QueryError")
         if in_a_batch and refused is not None and refused.row.startswith("session"):
             call.writes.remove(refused)
         elif call.outcome == "stored":
-            self._object("P5", f"{step} was to be refused, and returned")
+            self._object("P5", f"{step} should have been refused, and returned")
         else:
             call.outcome = "never"
 
     def _judge(self, step: Step, call: Call, error: Exception) -> None:
-        """Object to an error that is not transient, and to a wait that used up its time though nobody holds much."""
+        """Record a violation for a permanent error, and for a wait much longer than any lock is held."""
         refused = call.refused and isinstance(error, QueryError)
         if not isinstance(error, StorageError) or not (error.transient or refused):
             self._object("P5", f"{step}: {type(error).__name__}: {error}")
         took = (time.monotonic_ns() - call.start) / 1e9
-        # PostgreSQL takes a second to find a deadlock, and a call may meet many
-        quick = self._program.sorted_blocks or self.engine.dialect.name != "postgresql"
+        # PostgreSQL takes a second to detect a deadlock, and a call may be part of several
+        quick = self._program.sorted_transactions or self.engine.dialect.name != "postgresql"
         if step.timeout is None and quick and took > SECONDS * 0.95:
             self._stalled = True
-            self._object("P6", f"{step} waited for {took:.0f} s, and no block is held for a second: {error}")
+            self._object("P6", f"{step} waited for {took:.0f} s, and no transaction is held for a second: {error}")
 
     @contextmanager
     def _begun(self, call: Call) -> Iterator[str]:
-        """Number a call, and give the value that it writes; its coroutine is to start inside, with no wait before."""
+        """Number a call, and yield the value that it writes. Its coroutine must start inside, without a wait before."""
         self._calls += 1
         call.number, call.start = self._calls, time.monotonic_ns()
         self.ledger.calls.append(call)
@@ -174,10 +174,10 @@ class Player:
 
     async def _many(self, step: Step, call: Call) -> None:
         with self._begun(call) as value:
-            places = [f"event/{value}" if row == "event" else row for _, row in step.writes]
-            call.writes += [Write(row, value, call.start) for row in places]
-            refused = [row for row in places if step.refused and row.startswith(_REFUSABLE)][:1]
-            await self._storage.save_many([self._row(row, value, refused=row in refused) for row in places])
+            rows = [f"event/{value}" if row == "event" else row for _, row in step.writes]
+            call.writes += [Write(row, value, call.start) for row in rows]
+            refused = [row for row in rows if step.refused and row.startswith(_REFUSABLE)][:1]
+            await self._storage.save_many([self._row(row, value, refused=row in refused) for row in rows])
 
     async def _delete(self, step: Step, call: Call) -> None:
         with self._begun(call):
@@ -197,20 +197,20 @@ class Player:
         end = time.monotonic_ns()
         self.ledger.removals.append(Removal(call.process, call.number, start, end, rows, int(count)))
 
-    async def _block(self, step: Step, call: Call) -> None:
-        # until its end a block is one that must not leave anything, however it ends
+    async def _transaction(self, step: Step, call: Call) -> None:
+        # until its body has ended, a transaction must store nothing, however it ends
         call.outcome = "never"
         with self._begun(call) as value:
-            async with self._storage.transaction() as block:
+            async with self._storage.transaction() as transaction:
                 refused = [row for verb, row in step.writes if verb == "save" and row.startswith("session")][:1]
                 for (verb, row), hold in zip(step.writes, step.holds, strict=True):
                     write = Write(row, None if verb == "delete" else value, time.monotonic_ns())
                     call.writes.append(write)
                     if verb == "delete":
-                        await self._removing(block, call, [row])
+                        await self._removing(transaction, call, [row])
                     else:
                         bad = step.refused and row in refused
-                        await self._storing(block, self._row(row, value, refused=bad))
+                        await self._storing(transaction, self._row(row, value, refused=bad))
                     write.end = time.monotonic_ns()
                     await asyncio.sleep(hold)
                 if step.raises:
@@ -246,7 +246,7 @@ class Player:
     async def _read(self, step: Step) -> None:
         try:
             await read(self._storage, self._process, self.ledger, step.writes[0][1])
-        except Exception as error:  # whatever it is, it is told
+        except Exception as error:  # any error is recorded
             if not isinstance(error, StorageError) or not error.transient:
                 self._object("P5", f"{step}: {type(error).__name__}: {error}")
 
@@ -255,5 +255,5 @@ async def _all_free(engine: AsyncEngine) -> None:
     """Wait until every connection is back in the pool."""
     pool = engine.sync_engine.pool
     assert isinstance(pool, QueuePool)
-    while pool.checkedout():  # noqa: ASYNC110  # it tells nobody
+    while pool.checkedout():  # noqa: ASYNC110  # the pool has no event for it
         await asyncio.sleep(0.01)

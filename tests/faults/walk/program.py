@@ -10,20 +10,21 @@ from typing import Any
 KINDS = ("trace", "session", "daemon")
 """The row types of a walk, in the order in which the package writes its tables."""
 
-CALLS = {"save": 36, "delete": 12, "append": 10, "many": 10, "block": 18, "read": 14}
+CALLS = {"save": 36, "delete": 12, "append": 10, "many": 10, "transaction": 18, "read": 14}
 WHOLE = [f"{kind}/*" for kind in (*KINDS, "event")]
 _LONG_HOLD = 0.2
-"""Seconds that a block is held at most: longer than the tenth of a second after which group commit looks around."""
+"""The longest pause inside a transaction, in seconds: longer than the 0.1 s after which group commit retries locks."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One call of a task.
 
-    ``writes``: each a verb and a row, such as ``("save", "session/3")``; a read has the verb ``read``. ``holds``:
-    seconds that a block waits after each of its writes. ``pause``: seconds before the call. ``cancel``: seconds until
-    it is cancelled. ``timeout``: its ``operation_timeout``. ``refused``: the database refuses its first session or
-    event. ``raises``: the block raises an error of its own at its end. ``again``: the append is made twice with one id.
+    ``writes``: pairs of a verb and a row, such as ``("save", "session/3")``; the verb of a read is ``read``. ``holds``:
+    seconds that a transaction waits after each of its writes. ``pause``: seconds before the call. ``cancel``: seconds
+    until it is cancelled. ``timeout``: its ``operation_timeout``. ``refused``: the database refuses its first session
+    or event. ``raises``: the body of the transaction raises an error at its end. ``again``: the append is made twice
+    with the same id.
     """
 
     kind: str
@@ -43,41 +44,41 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """What one process does: the options of its storage, and the steps of each of its tasks.
+    """The part of one process: the options of its storage, and the steps of each of its tasks.
 
-    ``sorted_blocks``: blocks write their rows in key order, as the package does, so that deadlocks are rare. This and
-    ``group_commit`` are the same in all processes of a walk.
+    ``sorted_transactions``: transactions write their rows in key order, as the package does, so deadlocks are rare.
+    This and ``group_commit`` are the same in all processes of a walk.
     """
 
     seed: int
     pool_size: int
     max_overflow: int
     group_commit: bool
-    sorted_blocks: bool
+    sorted_transactions: bool
     tasks: tuple[tuple[Step, ...], ...]
 
     def to_json(self) -> str:
-        """Give the program as one line of JSON, without the fields of steps that have their default."""
+        """Return the program as one line of JSON, without the fields of steps that have their default."""
         tasks = [[_without_defaults(step) for step in task] for task in self.tasks]
         return json.dumps({**asdict(self), "tasks": tasks})
 
     @classmethod
     def from_json(cls, data: str) -> "Program":
-        """Give the program of a line of JSON."""
+        """Make a program from a line of JSON."""
         fields = json.loads(data)
         return cls(**{**fields, "tasks": tuple(tuple(map(_step, task)) for task in fields["tasks"])})
 
     def only(self, kept: Sequence[tuple[int, int]]) -> "Program":
-        """Give a program with some of the steps, each named by its task and its place there."""
+        """Return a program with only these steps, each given by its task and its position there."""
         tasks = [tuple(self.tasks[of][at] for of, at in kept if of == task) for task in range(len(self.tasks))]
         return replace(self, tasks=tuple(task for task in tasks if task))
 
-    def places(self) -> list[tuple[int, int]]:
-        """The task and the place there of each step."""
+    def steps(self) -> list[tuple[int, int]]:
+        """Return the task and the position there of each step."""
         return [(task, at) for task, steps in enumerate(self.tasks) for at in range(len(steps))]
 
     def rows(self) -> Iterator[str]:
-        """The rows that the program names."""
+        """Yield the rows that the program names."""
         for task in self.tasks:
             for step in task:
                 yield from (row for _, row in step.writes if not row.endswith("*"))
@@ -94,16 +95,16 @@ def _step(fields: dict[str, Any]) -> Step:
 
 
 def in_order(row: str) -> tuple[int, int, str]:
-    """What sorts rows as the package writes them: by table, then by key."""
+    """Sort key for rows, in the order in which the package writes them: by table, then by key."""
     kind, _, key = row.partition("/")
     return KINDS.index(kind), int(key) if kind == "trace" else 0, key
 
 
 def generate(seed: int, calls: int, *, process: int = 0, processes: int = 1) -> Program:
-    """Make the program of one process; its tasks make ``calls`` calls in all, readers not counted."""
+    """Make the program of one process. Its tasks make ``calls`` calls together, not counting reads."""
     dice, common = random.Random(f"{seed} {process}"), random.Random(seed)  # noqa: S311  # repeatable
-    group_commit, sorted_blocks, blocks = (common.random() < chance for chance in (0.75, 0.6, 0.7))
-    maker = _Maker(dice, _rows(process, processes), sorted_blocks=sorted_blocks, blocks=blocks)
+    group_commit, sorted_transactions, transactions = (common.random() < chance for chance in (0.75, 0.6, 0.7))
+    maker = _Maker(dice, _rows(process, processes), sorted_transactions=sorted_transactions, transactions=transactions)
     writers = dice.randint(4, 12)
     tasks = [tuple(maker.step() for _ in range(-(-calls // writers))) for _ in range(writers)]
     tasks += [tuple(maker.read(0.01) for _ in range(calls // 8)) for _ in range(dice.randint(1, 2))]
@@ -112,13 +113,13 @@ def generate(seed: int, calls: int, *, process: int = 0, processes: int = 1) -> 
         pool_size=dice.randint(1, 5),
         max_overflow=dice.choice([0, 0, 3]),
         group_commit=group_commit,
-        sorted_blocks=sorted_blocks,
+        sorted_transactions=sorted_transactions,
         tasks=tuple(tasks),
     )
 
 
 def _rows(process: int, processes: int) -> list[str]:
-    """The rows that all processes write, and those that only this one does."""
+    """Return the rows that all processes write, and those that only this one writes."""
     shared = [f"session/{key}" for key in range(4)] + [f"daemon/{key}" for key in range(2)]
     shared += [f"trace/{key}" for key in range(3)]
     if processes == 1:
@@ -128,12 +129,12 @@ def _rows(process: int, processes: int) -> list[str]:
 
 
 class _Maker:
-    """Makes steps, by chances that are the same for a whole program."""
+    """Makes random steps. The probabilities are drawn once for a whole program."""
 
-    def __init__(self, dice: random.Random, rows: list[str], *, sorted_blocks: bool, blocks: bool) -> None:
-        self._dice, self._rows, self._sorted_blocks = dice, rows, sorted_blocks
+    def __init__(self, dice: random.Random, rows: list[str], *, sorted_transactions: bool, transactions: bool) -> None:
+        self._dice, self._rows, self._sorted_transactions = dice, rows, sorted_transactions
         self._gives_up = dice.choice([0.0, 0.1, 0.25])
-        self._weights = CALLS if blocks else {**CALLS, "block": 0}
+        self._weights = CALLS if transactions else {**CALLS, "transaction": 0}
 
     def step(self) -> Step:
         dice = self._dice
@@ -175,12 +176,12 @@ class _Maker:
         writes = [("save", row) for row in self._some(4)]
         return Step("many", (*writes, ("append", "event")) if self._dice.random() < 0.2 else tuple(writes))
 
-    def _block(self) -> Step:
+    def _transaction(self) -> Step:
         rows = self._some(3)
-        if self._sorted_blocks:
+        if self._sorted_transactions:
             rows.sort(key=in_order)
         writes = tuple((self._dice.choice(["save", "save", "save", "delete"]), row) for row in rows)
         holds = [self._dice.choice([0.0, self._dice.uniform(0, 0.01)]) for _ in writes]
         if self._dice.random() < 0.15:
             holds[self._dice.randrange(len(holds))] = self._dice.uniform(0.1, _LONG_HOLD)
-        return Step("block", writes, holds=tuple(holds), raises=self._dice.random() < 0.1)
+        return Step("transaction", writes, holds=tuple(holds), raises=self._dice.random() < 0.1)

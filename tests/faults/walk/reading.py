@@ -1,4 +1,4 @@
-"""The reads of a walk, noted in a ledger with what they found."""
+"""The reads of a walk, recorded in a ledger with the rows they found."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ SCOPE = "walk"
 
 
 async def read(storage: StorageBackend, process: int, ledger: Ledger, row: str) -> None:
-    """Read a row, or with ``*`` as its key all of a kind, and note what is there."""
+    """Read a row, or with ``*`` as its key all rows of a kind, and record what is there."""
     kind, _, key = row.partition("/")
     start = time.monotonic_ns()
     found = await (_all_of(storage, kind) if key == "*" else _one(storage, kind, key))
@@ -42,7 +42,7 @@ async def _all_of(storage: StorageBackend, kind: str) -> list[tuple[str, str | N
 
 
 async def read_twice(storage: StorageBackend, process: int, ledger: Ledger) -> None:
-    """Read everything, and again a second later: what is stored late shows then."""
+    """Read everything, and again a second later, when late writes show."""
     for pause in (0.0, 1.0):
         await asyncio.sleep(pause)
         for kind in ("trace", "session", "daemon", "event"):

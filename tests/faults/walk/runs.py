@@ -1,4 +1,4 @@
-"""Runs a walk, which is one program for each process, on a database, and checks what happened."""
+"""Run a walk, which is one program for each process, on a database, and check the ledger."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ Walk = list[Program]
 
 _ROOT = Path(__file__).parents[3]
 _LONGEST = 600.0
-"""Seconds that a process may take, each of whose calls has its own limit."""
+"""Seconds that a process may take; each of its calls has a limit of its own."""
 
 _REFUSABLE = {"sessions": "source_step", "event_history": "topic"}
 _TRIGGER = (
@@ -35,7 +35,7 @@ _CHECK = "ALTER TABLE {table} ADD CONSTRAINT refuse_{table} CHECK ({column} <> '
 
 @dataclass
 class Outcome:
-    """Of a run: what it broke, and what it did."""
+    """The result of a run: its violations, and how many calls and reads it made."""
 
     violations: list[Violation]
     calls: int
@@ -50,7 +50,7 @@ class Outcome:
 
 
 async def prepare(url: str) -> None:
-    """Bring up the schema of an empty database, and let it refuse certain rows."""
+    """Create the schema in an empty database, with constraints that refuse the rows marked as refused."""
     await schema.upgrade(url)
     engine = create_engine(url)
     statement = _TRIGGER if url.startswith("sqlite") else _CHECK
@@ -61,13 +61,13 @@ async def prepare(url: str) -> None:
 
 
 def make_walk(seed: int, calls: int, processes: int = 1) -> Walk:
-    """Make the programs of a walk, which make ``calls`` calls together."""
+    """Make the programs of a walk with ``calls`` calls in all."""
     share = -(-calls // processes)
     return [generate(seed, share, process=number, processes=processes) for number in range(processes)]
 
 
 async def run(walk: Walk, url: str) -> Outcome:
-    """Run a walk as a tenant of its own, in this process where it has one program."""
+    """Run a walk as a tenant of its own; a walk of one program runs in this process."""
     began, tenant = time.monotonic(), f"walk {uuid4().hex[:12]}"
     if len(walk) == 1:
         player = Player(walk[0], url, tenant)
@@ -81,7 +81,7 @@ async def run(walk: Walk, url: str) -> Outcome:
 
 
 async def _in_processes(walk: Walk, url: str, tenant: str) -> Ledger:
-    """Run each program in a process of its own; read the end when all have closed their storages."""
+    """Run each program in a process of its own, and read everything when all have closed their storages."""
     workers = [await _started(program, url, tenant, number) for number, program in enumerate(walk)]
     for worker in workers:
         assert worker.stdout is not None
@@ -104,13 +104,13 @@ async def _started(program: Program, url: str, tenant: str, process: int) -> Pro
 
 
 async def _ledger_of(worker: Process) -> Ledger:
-    """Let a worker begin, and give its ledger."""
+    """Let a worker begin, and return its ledger."""
     try:
         async with asyncio.timeout(_LONGEST):
-            told, _ = await worker.communicate(b"go\n")
+            output, _ = await worker.communicate(b"go\n")
     except TimeoutError:
         worker.kill()
         return Ledger(violations=[Violation("P6", f"a process has not ended after {_LONGEST:.0f} s")])
     if worker.returncode:
         return Ledger(violations=[Violation("P6", f"a process ended with status {worker.returncode}")])
-    return Ledger.from_json(json.loads(told))
+    return Ledger.from_json(json.loads(output))

@@ -1,19 +1,19 @@
-"""Makes a walk that breaks a promise smaller, as long as it still breaks it."""
+"""Reduce a walk that breaks a promise, as long as it still breaks it."""
 
 import time
 from dataclasses import dataclass, field
 
 from tests.faults.walk.runs import Walk, run
 
-Place = tuple[int, int, int]
-"""A step: its process, its task, and its place there."""
+StepIndex = tuple[int, int, int]
+"""A step, given by its process, its task, and its position in the task."""
 
 
 @dataclass
 class Shrinker:
-    """Leaves out ever smaller parts of a walk (delta debugging).
+    """Leaves out smaller and smaller parts of a walk (delta debugging).
 
-    A smaller walk is run up to ``repeats`` times, since it depends on timing what a run meets. The search ends after
+    A reduced walk is run up to ``repeats`` times, because the result of a run depends on timing. The search ends after
     ``most_runs`` runs, or ``seconds``.
     """
 
@@ -26,8 +26,8 @@ class Shrinker:
     _began: float = field(default_factory=time.monotonic)
 
     async def shrink(self, walk: Walk) -> Walk:
-        """Give the smallest walk that was found to break one of the promises."""
-        kept, parts = _places(walk), 2
+        """Return the smallest walk found that breaks one of the promises."""
+        kept, parts = _steps(walk), 2
         while len(kept) > 1 and not self._is_over():
             smaller = await self._smaller(walk, kept, parts)
             if smaller is not None:
@@ -38,8 +38,8 @@ class Shrinker:
                 parts = min(2 * parts, len(kept))
         return _only(walk, kept)
 
-    async def _smaller(self, walk: Walk, kept: list[Place], parts: int) -> list[Place] | None:
-        """Leave out one of so many parts; None where each of them is needed."""
+    async def _smaller(self, walk: Walk, kept: list[StepIndex], parts: int) -> list[StepIndex] | None:
+        """Leave out one of ``parts`` parts; return None if each of them is needed."""
         size = -(-len(kept) // parts)
         for first in range(0, len(kept), size):
             rest = kept[:first] + kept[first + size :]
@@ -60,11 +60,11 @@ class Shrinker:
         return self.runs >= self.most_runs or time.monotonic() - self._began > self.seconds
 
 
-def _places(walk: Walk) -> list[Place]:
-    return [(process, task, at) for process, program in enumerate(walk) for task, at in program.places()]
+def _steps(walk: Walk) -> list[StepIndex]:
+    return [(process, task, at) for process, program in enumerate(walk) for task, at in program.steps()]
 
 
-def _only(walk: Walk, kept: list[Place]) -> Walk:
+def _only(walk: Walk, kept: list[StepIndex]) -> Walk:
     return [
         program.only([(task, at) for of, task, at in kept if of == process]) for process, program in enumerate(walk)
     ]

@@ -1,4 +1,4 @@
-"""The model objects to what breaks a promise, and to nothing that a database may do."""
+"""The model reports each broken promise, and nothing that a correct database may do."""
 
 from itertools import count
 
@@ -9,7 +9,7 @@ ROW, OTHER = "session/0", "session/1"
 
 
 class History:
-    """A ledger that is written by hand; times are small numbers."""
+    """A ledger written by hand; times are small numbers."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -23,9 +23,9 @@ class History:
         self.ledger.calls.append(call)
         return call
 
-    def block(self, value: str, start: int, held: int, end: int, outcome: Outcome = "stored") -> None:
+    def transaction(self, value: str, start: int, held: int, end: int, outcome: Outcome = "stored") -> None:
         call = self.write(value, start, end, outcome=outcome)
-        call.kind, call.writes[0].end = "block", held
+        call.kind, call.writes[0].end = "transaction", held
 
     def delete(self, start: int, end: int, found: int) -> None:
         call = self.write(None, start, end)
@@ -40,14 +40,14 @@ class History:
         return {violation.promise for violation in Model(self.ledger).violations()}
 
 
-def test_a_write_that_returned_and_is_not_there_is_lost() -> None:
+def test_a_write_that_returned_and_is_missing_is_a_violation() -> None:
     history = History()
     history.write("a", 10, 20)
     history.read(30, 40, None)
     assert history.broken == {"P1"}
 
 
-def test_a_write_that_is_under_way_may_show_or_not() -> None:
+def test_a_write_in_progress_may_be_visible_or_not() -> None:
     history = History()
     history.write("a", 10, 50)
     history.read(20, 25, None)
@@ -55,7 +55,7 @@ def test_a_write_that_is_under_way_may_show_or_not() -> None:
     assert history.broken == set()
 
 
-def test_what_was_seen_does_not_go_away() -> None:
+def test_a_value_that_was_read_does_not_disappear() -> None:
     history = History()
     history.write("a", 10, 50)
     history.read(20, 25, "a")
@@ -63,14 +63,14 @@ def test_what_was_seen_does_not_go_away() -> None:
     assert history.broken == {"P1"}
 
 
-def test_a_value_that_nobody_wrote_is_objected_to() -> None:
+def test_a_value_that_no_call_wrote_is_a_violation() -> None:
     history = History()
     history.write("a", 10, 20)
     history.read(30, 40, "b")
     assert history.broken == {"P1"}
 
 
-def test_the_older_of_two_calls_that_overlap_must_not_win() -> None:
+def test_of_two_overlapping_calls_of_a_process_the_later_one_wins() -> None:
     history = History()
     history.write("old", 10, 40)
     history.write("new", 20, 30)
@@ -78,7 +78,7 @@ def test_the_older_of_two_calls_that_overlap_must_not_win() -> None:
     assert history.broken == {"P2"}
 
 
-def test_calls_of_two_processes_that_overlap_may_take_effect_in_either_order() -> None:
+def test_overlapping_calls_of_two_processes_may_take_effect_in_either_order() -> None:
     history = History()
     history.write("old", 10, 40)
     history.write("new", 20, 30, process=1)
@@ -86,55 +86,55 @@ def test_calls_of_two_processes_that_overlap_may_take_effect_in_either_order() -
     assert history.broken == set()
 
 
-def test_a_block_and_a_call_outside_that_overlap_may_take_effect_in_either_order() -> None:
+def test_a_transaction_and_an_overlapping_call_may_take_effect_in_either_order() -> None:
     history = History()
     history.write("outside", 10, 40)
-    history.block("block", 20, 25, 30)
+    history.transaction("transaction", 20, 25, 30)
     history.read(50, 60, "outside")
     assert history.broken == set()
 
 
-def test_a_save_called_after_a_blocks_write_had_returned_comes_after_the_block() -> None:
+def test_a_save_called_after_a_write_inside_a_transaction_comes_after_the_transaction() -> None:
     history = History()
-    history.block("block", 10, 20, 60)
+    history.transaction("transaction", 10, 20, 60)
     history.write("outside", 30, 70)
-    history.read(80, 90, "block")
+    history.read(80, 90, "transaction")
     assert history.broken == {"P2"}
 
 
-def test_a_write_that_was_given_up_does_not_replace_a_later_one() -> None:
+def test_a_failed_write_does_not_replace_a_later_one() -> None:
     history = History()
-    history.write("given up", 10, 20, outcome="open")
-    history.block("later", 30, 35, 40)
-    history.read(50, 60, "given up")
+    history.write("failed", 10, 20, outcome="open")
+    history.transaction("later", 30, 35, 40)
+    history.read(50, 60, "failed")
     assert history.broken == {"P3"}
 
 
-def test_a_write_that_was_given_up_is_not_stored_later() -> None:
+def test_a_failed_write_is_not_stored_later() -> None:
     history = History()
-    history.write("given up", 10, 20, outcome="open")
+    history.write("failed", 10, 20, outcome="open")
     history.read(30, 40, None)
-    history.read(50, 60, "given up")
+    history.read(50, 60, "failed")
     assert history.broken == {"P3"}
 
 
-def test_a_write_that_was_given_up_may_be_stored_or_not() -> None:
-    for value in (None, "given up"):
+def test_a_failed_write_may_be_stored_or_not() -> None:
+    for value in (None, "failed"):
         history = History()
-        history.write("given up", 10, 20, outcome="open")
+        history.write("failed", 10, 20, outcome="open")
         history.read(30, 40, value)
         history.read(50, 60, value)
         assert history.broken == set()
 
 
-def test_a_block_that_raised_leaves_nothing() -> None:
+def test_a_transaction_that_raised_stores_nothing() -> None:
     history = History()
-    history.block("block", 10, 20, 30, outcome="never")
-    history.read(40, 50, "block")
+    history.transaction("transaction", 10, 20, 30, outcome="never")
+    history.read(40, 50, "transaction")
     assert history.broken == {"P4"}
 
 
-def test_a_read_does_not_show_half_of_a_transaction() -> None:
+def test_a_read_shows_all_of_a_transaction_or_nothing() -> None:
     history = History()
     history.write("both", 10, 50, ROW, OTHER)
     history.read(20, 30, "both", other=None)
@@ -157,7 +157,7 @@ def test_a_delete_counts_what_is_there() -> None:
         assert history.broken == broken
 
 
-def test_a_delete_may_count_a_row_that_is_saved_meanwhile_or_not() -> None:
+def test_a_delete_may_count_a_row_saved_at_the_same_time_or_not() -> None:
     for found in (0, 1):
         history = History()
         history.write("a", 10, 50, process=1)
@@ -165,7 +165,7 @@ def test_a_delete_may_count_a_row_that_is_saved_meanwhile_or_not() -> None:
         assert history.broken == set()
 
 
-def test_a_row_that_was_deleted_stays_away() -> None:
+def test_a_deleted_row_does_not_come_back() -> None:
     history = History()
     history.write("a", 10, 20)
     history.delete(30, 40, 1)

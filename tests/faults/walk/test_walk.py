@@ -1,8 +1,8 @@
 """A random walk through the public methods breaks none of the promises that ``docs/durability.md`` makes.
 
-``make test`` walks for a few seconds on each database, ``make faults`` for ``AXON_WALK_SECONDS``, a minute by default.
-``AXON_WALK_SEED`` is the seed of the first run. A run that breaks a promise is made smaller, and printed as a line that
-``python -m tests.faults.walk --replay`` takes.
+``make test`` walks for a few seconds on each database, ``make faults`` for ``AXON_WALK_SECONDS``, by default a minute.
+``AXON_WALK_SEED`` is the seed of the first run. A run that breaks a promise is reduced, and printed as a line for
+``python -m tests.faults.walk --replay``.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.faults.walk.runs import make_walk, prepare
 FULL = "AXON_FAULTS" in os.environ
 SECONDS = float(os.environ.get("AXON_WALK_SECONDS", "60")) if FULL else 3.0
 SEED = int(os.environ.get("AXON_WALK_SEED", "20261300"))
-"""By default one whose first two walks have group commit, blocks and calls that are given up."""
+"""By default a seed whose first two walks have group commit, transactions, cancelled and timed-out calls."""
 CALLS = 200
 
 pytestmark = pytest.mark.timeout(SECONDS + 900)
@@ -38,5 +38,5 @@ async def test_a_random_walk_breaks_no_promise(databases: Databases, target: str
         await report.run(url, make_walk(seed, CALLS, processes))
         if report.failures or time.monotonic() > end:
             break
-    print(report.summary())  # noqa: T201  # told with -rP
+    print(report.summary())  # noqa: T201  # shown with -rP
     assert report.failures == []

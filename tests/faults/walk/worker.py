@@ -1,4 +1,4 @@
-"""``python -m tests.faults.walk.worker``: one process of a walk, which ``runs`` starts and tells what to do."""
+"""``python -m tests.faults.walk.worker``: one process of a walk, started by ``runs``."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from tests.faults.walk.program import Program
 
 
 def main() -> None:
-    """Read an order, wait until all processes are ready, play the program, and print the ledger."""
+    """Read the program from stdin, wait until all processes are ready, play it, and print the ledger."""
     order = json.loads(sys.stdin.readline())
     program = Program.from_json(order["program"])
     print("ready", flush=True)  # noqa: T201  # for the process that started this one
