@@ -20,7 +20,7 @@ from axon_storage import (
     open_storage,
     schema,
 )
-from tests.databases import do_without
+from tests.databases import skip_without
 from tests.faults.private import server
 from tests.samples import sample
 from tests.servers import packages, pgbouncer
@@ -47,7 +47,7 @@ def url(age: str, direct_url: str) -> Iterator[str]:
     """The database through a pooler in transaction mode, which has no connection for each of our own."""
     root = packages.pgbouncer(age)
     if root is None:
-        do_without("pgbouncer", f"the {age} one is not on this machine, and `make servers` could not get it")
+        skip_without("pgbouncer", f"the {age} one is not on this machine, and `make servers` could not get it")
     directory = Path(tempfile.mkdtemp(prefix="axon-pgbouncer-"))
     directory.chmod(0o711)
     with ExitStack() as stack:
