@@ -271,4 +271,8 @@ class StorageBackend(BackendBase):
 
     @abstractmethod
     async def is_healthy(self) -> bool:
-        """Whether the database answers and its schema is not behind; answer within 5 seconds, and never raise."""
+        """Whether the database answers and accepts writes, and its schema is not behind this package.
+
+        It answers within 5 seconds, and never raises. A read-only server, such as a standby, is not healthy. The check
+        uses a connection of its own, which is kept for the next check.
+        """

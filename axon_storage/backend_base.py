@@ -46,7 +46,7 @@ class BackendBase(ABC):
 
     @abstractmethod
     async def is_healthy(self) -> bool:
-        """Whether the database answers; never raise."""
+        """Whether the database answers and accepts writes; never raise."""
 
     @abstractmethod
     async def _close(self) -> None:

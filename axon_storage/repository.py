@@ -10,11 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.engine.create import engine_like
-from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
 from axon_storage.engine.group_commit.scheduler import Scheduler
+from axon_storage.engine.health import HealthCheck
 from axon_storage.engine.open_transaction import open_transaction
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
@@ -25,8 +24,6 @@ from axon_storage.sql.compiler import Compiler
 from axon_storage.transaction import Transaction
 
 T = TypeVar("T")
-
-_HEALTH_SECONDS = 4.5
 
 _SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
 """The options of a URL that ``repr`` shows, since they name the database; any other may hold a secret."""
@@ -55,7 +52,7 @@ class SqlRepository(StorageBackend):
         self._compiler = Compiler(self._executor.dialect, clock)
         self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
-        self._probes: set[asyncio.Task[bool]] = set()
+        self._health = HealthCheck(self._executor, schema.is_behind)
         self._tasks_in_transaction: set[asyncio.Task[object] | None] = set()
 
     @property
@@ -88,15 +85,7 @@ class SqlRepository(StorageBackend):
                     self._tasks_in_transaction.discard(task)
 
     async def is_healthy(self) -> bool:
-        probe = asyncio.create_task(self._probe())
-        self._probes.add(probe)
-        probe.add_done_callback(self._probes.discard)
-        try:
-            # Waited for from outside: after a cancellation, closing the connection to a lost server takes time.
-            await asyncio.wait({probe}, timeout=_HEALTH_SECONDS)
-        finally:
-            probe.cancel()
-        return probe.done() and not probe.cancelled() and probe.exception() is None and probe.result()
+        return await self._health.is_healthy()
 
     async def execute(self, request: Request[T]) -> T:
         match request:
@@ -108,15 +97,6 @@ class SqlRepository(StorageBackend):
                 if unit.writes:
                     self._refuse_outer_write(request.operation)
                 return await self._executor.run(request.operation, unit)
-
-    async def _probe(self) -> bool:
-        engine = engine_like(self._executor.engine)
-        with Deadline(_HEALTH_SECONDS):
-            try:
-                async with engine.connect() as connection:
-                    return not await schema.is_behind(connection)
-            finally:
-                await engine.dispose()
 
     def _refuse_outer_write(self, operation: str) -> None:
         """Refuse a write through this storage by a task that is inside one of its ``transaction()`` blocks.
@@ -137,8 +117,7 @@ class SqlRepository(StorageBackend):
             return
         await self._writes.close()
         await self._executor.close()
-        if self._probes:
-            await asyncio.wait(self._probes, timeout=self._executor.grace_seconds)
+        await self._health.close()
 
 
 def _without_secrets(url: URL) -> str:

@@ -137,6 +137,10 @@ class Dialect(DriverErrors):
         del connection
         yield from ()
 
+    def is_read_only(self, connection: Connection) -> bool:
+        """Return whether the server, or the file, refuses writes."""
+        raise NotImplementedError
+
     # Statements. Their parameters have the names of the columns.
 
     deletes_lists: ClassVar[bool] = True

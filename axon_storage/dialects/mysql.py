@@ -110,6 +110,11 @@ class MySQL(Dialect):
         if found.get("log_bin") == "ON" and sync != "1":
             yield f"sync_binlog is {sync}"
 
+    def is_read_only(self, connection: Connection) -> bool:
+        # super_read_only sets read_only too. Later versions of MariaDB have words for some of its values.
+        found = connection.exec_driver_sql("SELECT @@global.read_only, @@global.innodb_read_only").one()
+        return any(str(value) not in {"0", "OFF"} for value in found)
+
     def upsert(self, table: Table) -> Executable:
         statement = insert(table)
         return statement.on_duplicate_key_update({name: statement.inserted[name] for name in replaced(table)})

@@ -21,6 +21,7 @@ from axon_storage.dialects.statements import any_key, execute, replaced, take_ap
 _CHARSET = "AL32UTF8"
 _LOCK_TABLE = "axon_storage_lock"
 _ROLLBACK_SECONDS = 1
+_READ_ONLY_ROLES = frozenset({"PHYSICAL STANDBY", "LOGICAL STANDBY"})
 _CANNOT_CONNECT = "DPY-6005"  # its cause says why
 # A VARCHAR2 holds 4000 bytes, and the driver counts four for each character. Longer ones are sent as LONG, which MERGE
 # is documented to refuse (ORA-01461).
@@ -89,6 +90,11 @@ class Oracle(Dialect):
 
     def normalised_type(self, kind: str) -> str:
         return kind.replace("VARCHAR2(", "VARCHAR(")
+
+    def is_read_only(self, connection: Connection) -> bool:
+        # Not open_mode of v$database, which needs a grant.
+        role = connection.exec_driver_sql("SELECT SYS_CONTEXT('USERENV', 'DATABASE_ROLE') FROM dual").scalar_one()
+        return role in _READ_ONLY_ROLES
 
     def upsert(self, table: Table) -> Executable:
         return _MergeOver(table)

@@ -144,6 +144,10 @@ class PostgreSQL(OnConflict):
             if value == "off":
                 yield f"{name} is off"
 
+    def is_read_only(self, connection: Connection) -> bool:
+        # It is always on in a standby.
+        return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on")
+
     def batch(self, save: Insert, table: Table) -> Executable:
         # One message with an array a column: less work on both sides than asyncpg's executemany, all or nothing by
         # itself, and sent whole. In a longer executemany asyncpg waits for room, and a cancellation that meets it

@@ -1,12 +1,13 @@
 """SQLite, with the driver aiosqlite."""
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -61,6 +62,12 @@ class SQLite(OnConflict):
             for odd in re.findall(r"(?i)\bCOLLATE\s+\S+|\bDESC\b", sql):
                 yield f"{table}, {kind} {name}, order", odd
 
+    def is_read_only(self, connection: Connection) -> bool:
+        if connection.engine.url.query.get("mode") == "ro" or _pragma(connection, "query_only").query_only:
+            return True
+        file = _pragma(connection, "database_list").file
+        return not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
     def check_url(self, url: URL) -> None:
         if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
             raise UnsupportedServer(
@@ -110,6 +117,10 @@ class SQLite(OnConflict):
         if code == "19" and "constraint failed" not in message:  # RAISE in a trigger
             return "an error that a trigger has raised"
         return message if _ONLY_NAMES.fullmatch(message) else super().redact(code, message)
+
+
+def _pragma(connection: Connection, name: str) -> Row[Any]:
+    return connection.exec_driver_sql(f"PRAGMA {name}").one()
 
 
 def _connect(database: str, **options: Any) -> Any:

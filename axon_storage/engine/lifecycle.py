@@ -48,6 +48,11 @@ class Lifecycle:
         """Whether this process was forked from the owner, to which connections and tasks still belong."""
         return self._owner is not None and self._owner[0] != _process.id
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the storage is open, and this process and event loop own it."""
+        return not self._closed and self._owner == (_process.id, asyncio.get_running_loop())
+
     def check_usable(self, operation: str | None = None) -> asyncio.AbstractEventLoop:
         """Return the running event loop; raise if the storage is closed, or another process or event loop owns it."""
         if self._closed:

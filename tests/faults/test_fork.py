@@ -6,12 +6,13 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import event
 
-from axon_storage import SessionRow, StorageDispatcher, TraceRow, open_storage
+from axon_storage import SessionRow, SqlRepository, StorageBackend, TraceRow, create_engine, open_storage
 from tests.faults.conftest import NETWORKED
 from tests.samples import sample
 
-Use = Callable[[StorageDispatcher], Awaitable[object]]
+Use = Callable[[StorageBackend], Awaitable[object]]
 
 # Python 3.12 and later warn, with reason; here the child does only what is under test
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -22,16 +23,21 @@ def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def _calls(storage: StorageDispatcher) -> None:
+async def _calls(storage: StorageBackend) -> None:
     await storage.load_daemons()
 
 
-async def _closes(storage: StorageDispatcher) -> None:
+async def _closes(storage: StorageBackend) -> None:
     await storage.close()
     gc.collect()  # must not close the parent's connections
 
 
-async def _saves_and_closes(storage: StorageDispatcher) -> None:
+async def _is_healthy_and_closes(storage: StorageBackend) -> None:
+    assert await storage.is_healthy()
+    await _closes(storage)
+
+
+async def _saves_and_closes(storage: StorageBackend) -> None:
     await storage.save_session(sample(SessionRow, key="the child's"))
     await _closes(storage)
 
@@ -48,6 +54,23 @@ async def test_closing_in_the_child_does_not_affect_the_parent(url: str) -> None
         await asyncio.gather(*(storage.load_traces(1) for _ in range(3)))
         assert await _in_child(_closes, storage) == "nothing"
         await _every_connection_works(storage)
+
+
+async def test_a_health_check_in_the_child_does_not_affect_the_parents_connection_for_it(url: str) -> None:
+    engine, opened = create_engine(url), 0
+    storage = SqlRepository(engine)
+
+    def count(*_: object) -> None:
+        nonlocal opened
+        opened += 1
+
+    await storage.load_daemons()
+    event.listen(engine.sync_engine, "do_connect", count)
+    assert await storage.is_healthy()
+    assert await _in_child(_is_healthy_and_closes, storage) == "nothing"
+    assert await storage.is_healthy()
+    assert opened == 1  # the parent has kept its connection
+    await storage.close()
 
 
 async def test_closing_in_the_child_does_not_affect_a_call_of_the_parent(url: str) -> None:
@@ -67,7 +90,7 @@ async def test_the_child_may_use_a_storage_that_was_only_opened(url: str) -> Non
         assert sample(SessionRow, key="the child's") in await storage.load_sessions("name")
 
 
-async def _every_connection_works(storage: StorageDispatcher) -> None:
+async def _every_connection_works(storage: StorageBackend) -> None:
     """Use the connections of the pool. Transactions are not retried, so a broken connection makes one fail."""
     for number in range(4):
         async with storage.transaction() as transaction:
@@ -75,7 +98,7 @@ async def _every_connection_works(storage: StorageDispatcher) -> None:
     assert [entry.key for entry in await storage.load_sessions("name")][:4] == ["0", "1", "2", "3"]
 
 
-async def _in_child(use: Use, storage: StorageDispatcher) -> str:
+async def _in_child(use: Use, storage: StorageBackend) -> str:
     """Fork, use the storage in the child, and return the error that this raises there, or ``nothing``."""
     reading, writing = os.pipe()
     child = os.fork()

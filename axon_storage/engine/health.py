@@ -1,0 +1,100 @@
+"""HealthCheck: whether the database answers, accepts writes and has the schema."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from axon_storage.dialects import dialect_of
+from axon_storage.engine.create import engine_like
+from axon_storage.engine.deadline import Deadline
+from axon_storage.engine.events import allows_autocommit
+from axon_storage.engine.executor import Executor
+from axon_storage.engine.forks import leave_to_parent
+from axon_storage.errors import StorageConnectionError
+
+_SECONDS = 4.5
+
+
+class HealthCheck:
+    """Checks the database of a storage.
+
+    ``is_behind``: returns whether the schema is missing or too old.
+
+    A check uses a connection of its own, because a busy pool is not a failure. After a check that found the database
+    healthy, the connection is kept for the next check. Checks at the same time use separate connections.
+    """
+
+    def __init__(self, executor: Executor, is_behind: Callable[[AsyncConnection], Awaitable[bool]]) -> None:
+        self._executor, self._is_behind = executor, is_behind
+        self._kept: AsyncEngine | None = None
+        self._checks: set[asyncio.Task[bool]] = set()
+
+    async def is_healthy(self) -> bool:
+        """Whether the database can be used; answer within 5 seconds, and never raise."""
+        check = asyncio.create_task(self._check())
+        self._checks.add(check)
+        check.add_done_callback(self._checks.discard)
+        try:
+            # Waited for from outside: after a cancellation, closing the connection to a lost server takes time.
+            await asyncio.wait({check}, timeout=_SECONDS)
+        finally:
+            check.cancel()
+        return check.done() and not check.cancelled() and check.exception() is None and check.result()
+
+    async def close(self) -> None:
+        """Close the kept connection, and wait for the checks in progress; call it when the executor is closed."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with suppress(StorageConnectionError), Deadline(self._executor.grace_seconds):
+                await kept.dispose()
+        if self._checks:
+            await asyncio.wait(self._checks, timeout=self._executor.grace_seconds)
+
+    async def _check(self) -> bool:
+        with Deadline(_SECONDS):
+            kept = self._take()
+            # A kept connection may be dead, or lead to a server that is no longer the one at the address.
+            with suppress(Exception):
+                if kept is not None and await self._ask(kept):
+                    return True
+            engine = engine_like(self._executor.engine)
+            leave_to_parent(engine.sync_engine)
+            return await self._ask(engine)
+
+    async def _ask(self, engine: AsyncEngine) -> bool:
+        """Ask on a connection of an engine, then keep the engine or dispose of it."""
+        healthy = False
+        try:
+            async with engine.connect() as connection:
+                await _avoid_transaction(connection)
+                healthy = not await self._is_behind(connection) and not await connection.run_sync(_is_read_only)
+        finally:
+            if not (healthy and self._keep(engine)):
+                await engine.dispose()
+        return healthy
+
+    def _take(self) -> AsyncEngine | None:
+        if not self._executor.lifecycle.is_current:
+            return None
+        kept, self._kept = self._kept, None
+        return kept
+
+    def _keep(self, engine: AsyncEngine) -> bool:
+        if self._kept is not None or not self._executor.lifecycle.is_current:
+            return False
+        self._kept = engine
+        return True
+
+
+async def _avoid_transaction(connection: AsyncConnection) -> None:
+    """Save the round trips of a transaction where the database allows it."""
+    inner = connection.sync_connection
+    if inner is not None and allows_autocommit(inner):
+        await connection.execution_options(**dialect_of(connection.dialect).autocommit_options)
+
+
+def _is_read_only(connection: Connection) -> bool:
+    return dialect_of(connection.dialect).is_read_only(connection)
