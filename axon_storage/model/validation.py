@@ -56,8 +56,19 @@ def validate_page(*, low: int = 0, **numbers: int) -> None:
 def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
     """Return two ids; the ids of rows from ``since`` (inclusive) to ``until`` (exclusive) lie strictly between them.
 
-    Ids carry their row's time, so this range selects rows by time through the index of their ids. None stands for no
-    bound. A datetime without a time zone is an :class:`InvalidArgumentError`.
+    Ids carry their row's time, so this range selects rows by time through the index of their ids. The column
+    ``timestamp_utc`` has no index of its own. None stands for no bound. A datetime without a time zone is an
+    :class:`InvalidArgumentError`.
+
+    An example in hand-written SQL on PostgreSQL, where ids are of the type ``uuid``::
+
+        day = datetime(2026, 11, 26, tzinfo=UTC)
+        after, before = id_range(day, day + timedelta(days=1))
+        query = text("SELECT topic FROM event_history WHERE tenant_id = :tenant AND id > :after AND id < :before")
+        found = await connection.execute(query, {"tenant": "acme", "after": after, "before": before})
+
+    On SQLite, MySQL, MariaDB and Oracle ids are stored as 32 hexadecimal characters in lower case: bind ``after.hex``
+    and ``before.hex``. The ids of traces are in the column ``created_id``.
     """
     for name, timestamp in (("since", since), ("until", until)):
         if timestamp is not None and not (isinstance(timestamp, datetime) and timestamp.utcoffset() is not None):
