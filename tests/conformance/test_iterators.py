@@ -1,8 +1,9 @@
 """The iterators give every row once, the oldest first, a page at a time, within a period and of one topic or flow."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -153,6 +154,22 @@ async def test_an_iteration_under_way_ends_on_the_old_backend(repository: SqlRep
     first = await anext(events)
     dispatcher.switch_to(InMemoryBackend())
     assert [first.row.source, *[recorded.row.source async for recorded in events]] == list("0123")
+
+
+async def test_an_iterator_is_a_generator_that_can_be_closed_early(repository: SqlRepository) -> None:
+    await repository.save_many(sample(EventRow, source=str(number)) for number in range(4))
+    for storage in (repository, StorageDispatcher(repository), repository.for_tenant("default")):
+        events: AsyncGenerator[Recorded[EventRow], None] = storage.iter_events(page_size=2)
+        assert (await anext(events)).row.source == "0"
+        await events.aclose()
+        assert [recorded async for recorded in events] == []
+    async with aclosing(repository.iter_events()) as events:
+        assert (await anext(events)).row.source == "0"
+
+
+@pytest.mark.parametrize("name", ITERATE.values())
+def test_iterators_are_declared_as_generators(name: str) -> None:
+    assert get_origin(get_type_hints(getattr(StorageBackend, name))["return"]) is AsyncGenerator
 
 
 @each_kind
