@@ -2,7 +2,7 @@
 
 import sqlite3
 import traceback
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import aiomysql
 import asyncpg
@@ -13,6 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axon_storage.dialects import Dialect, of_scheme
+from axon_storage.dialects.error_codes import mysql as codes_of_mysql
+from axon_storage.dialects.error_codes import oracle as codes_of_oracle
+from axon_storage.dialects.error_codes import postgresql as codes_of_postgresql
+from axon_storage.dialects.error_codes import sqlite as codes_of_sqlite
 from axon_storage.dialects.errors import before_values
 
 MYSQL, POSTGRESQL, ORACLE, SQLITE = map(of_scheme, ("mysql", "postgresql", "oracle", "sqlite"))
@@ -200,6 +204,13 @@ def test_a_chain_of_causes_that_is_a_circle_has_an_end() -> None:
     first, second = aiomysql.OperationalError(1064, SECRET), aiomysql.OperationalError(1064, SECRET)
     first.__context__, second.__context__ = second, first
     assert SECRET not in "".join(traceback.format_exception(MYSQL.cause_without_values(first)))
+
+
+@pytest.mark.parametrize("module", [codes_of_mysql, codes_of_oracle, codes_of_postgresql, codes_of_sqlite])
+def test_a_code_is_in_one_group(module: ModuleType) -> None:
+    groups = ["PASSING", "PERMANENT", "RETRYABLE", "WITHOUT_VALUES"]
+    codes = [code for group in groups for code in getattr(module, group, {})]
+    assert len(codes) == len(set(codes))
 
 
 @given(st.text(), st.text("abc "))
