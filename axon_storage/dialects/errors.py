@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 _MESSAGE_LENGTH = 200  # long enough for two names of 64 characters each
 _VALUE = re.compile(r"""(?<![A-Za-z])'|["`(\[{:]|(?<![A-Za-z])-?\d""")  # an apostrophe inside a word begins no value
 
-_TLS_REFUSED = "TLS cannot be had as the URL asks for it"
+_TLS_REFUSED = "the TLS that the URL asks for is not available"
 _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
 
 

@@ -132,7 +132,9 @@ class Oracle(Dialect):
         arguments: dict[str, Any] = {"tcp_connect_timeout": timeout, "program": name}
         if tls is not None and tls.context is not None:
             if not tls.required:
-                raise UnsupportedServer("Oracle's driver has no TLS that may be left out: sslmode=require, or none")
+                raise UnsupportedServer(
+                    "Oracle's driver has no optional TLS: use sslmode=require, or leave the parameter out"
+                )
             names = tls.context.check_hostname  # the driver turns off the context's own check
             arguments |= {"protocol": "tcps", "ssl_context": tls.context, "ssl_server_dn_match": names}
         return url, arguments

@@ -55,6 +55,7 @@ _POOLER_HINT = (
     "add statement_cache_size=0&prepared_statement_cache_size=0 to the URL"
 )
 
+_RAISED = "an error that a trigger or a function has raised"
 _ARGUMENT = re.compile(r"invalid input for query argument \$\d+[^:]*")
 _WITH_VALUES = frozenset({"detail", "hint", "context", "internal_query"})
 """Attributes of asyncpg's errors that may contain values."""
@@ -259,9 +260,14 @@ class PostgreSQL(OnConflict):
             return error_class._replace(message=f"{error_class.message}: {_POOLER_HINT}")
         return error_class
 
+    def message(self, error: BaseException) -> str:
+        # RAISE in PL/pgSQL, with any code: the message may contain a value
+        raised = getattr(error, "server_source_function", None) == "exec_stmt_raise"
+        return _RAISED if raised else super().message(error)
+
     def redact(self, code: str, message: str) -> str:
-        if code.startswith("P0"):  # RAISE in PL/pgSQL: the text is that of a trigger
-            return "an error that a trigger or a function has raised"
+        if code.startswith("P0"):  # errors of PL/pgSQL
+            return _RAISED
         if argument := _ARGUMENT.match(message):
             return argument[0]
         # errors without a code are asyncpg's own

@@ -55,7 +55,7 @@ def create_engine(
     except (UnsupportedServer, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
     except ArgumentError as refused:
-        raise StorageConnectionError(f"the database URL will not do: {str(refused)[:80]}") from None
+        raise StorageConnectionError(f"the database URL cannot be used: {str(refused)[:80]}") from None
     except ModuleNotFoundError as missing:
         extra = dialect.extras[parsed.drivername.partition("+")[2]]
         hint = f'pip install "axon-storage[{extra}]"'

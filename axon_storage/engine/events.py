@@ -41,12 +41,14 @@ def attach_events(engine: AsyncEngine) -> Dialect:
         raise StorageConnectionError(str(refused)) from None
     if isinstance(inner.pool, StaticPool):
         raise StorageConnectionError(
-            "the engine's pool has one connection for all tasks, which mixes their transactions"
+            "the engine's pool has one connection for all tasks, which would mix their transactions"
         )
     for option in dialect.refused_engine_options.intersection(inner.get_execution_options()):
-        raise StorageConnectionError(f"the engine sets {option} for every connection: make one without")
+        raise StorageConnectionError(f"the engine sets {option} for every connection: create it without that option")
     if dialect.in_autocommit and driver.skip_autocommit_rollback:
-        raise StorageConnectionError("the engine skips the rollbacks that undo a block: no skip_autocommit_rollback")
+        raise StorageConnectionError(
+            "the engine has skip_autocommit_rollback, so that transactions would not be rolled back"
+        )
     for name, listener in _listeners(dialect).items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)

@@ -70,3 +70,35 @@ async def test_a_refused_write_shows_no_value_in_its_message_nor_in_its_tracebac
     assert executor.dialect.is_driver_error(cause)
     code = executor.dialect.code(cause)
     assert f"statement: [{code}] " in str(error) or not code
+
+
+_RAISE_FUNCTION = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'refused: %', NEW.doc USING ERRCODE = '23514'; END $$
+"""
+_SIGNAL_TRIGGER = """
+CREATE TRIGGER refuse BEFORE INSERT ON refusing FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = NEW.doc
+"""
+
+TRIGGERS = {
+    "postgresql": [
+        _RAISE_FUNCTION,
+        "CREATE TRIGGER refuse BEFORE INSERT ON refusing FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ],
+    "mariadb": [_SIGNAL_TRIGGER],
+    "mysql": [_SIGNAL_TRIGGER],
+}
+
+
+@pytest.mark.parametrize("target", TRIGGERS, indirect=True)
+async def test_what_a_trigger_says_is_not_shown(engine: AsyncEngine, target: str) -> None:
+    async with engine.begin() as connection:
+        for statement in TRIGGERS[target]:
+            await connection.exec_driver_sql(statement)
+
+    def work(connection: Connection) -> None:
+        connection.execute(text(INSERT), {"id": 2, "name": "n", "doc": f"{VALUE} 2", "amount": 1})
+
+    with pytest.raises(QueryError, match="an error that a trigger or a") as refused:
+        await Executor(engine).run("statement", UnitOfWork(work, writes=True))
+    assert "secret" not in "".join(traceback.format_exception(refused.value))

@@ -154,6 +154,6 @@ async def test_a_connection_that_does_not_meet_the_url_is_refused(url: Url, driv
     place = url(driver, host, query)
     with pytest.raises(StorageConnectionError) as refused:
         await _cipher(place)
-    assert "TLS cannot be had as the URL asks for it: " in str(refused.value)
+    assert "the TLS that the URL asks for is not available: " in str(refused.value)
     assert not refused.value.transient
     assert str(make_url(place).password) not in str(refused.value)

@@ -113,7 +113,7 @@ def test_engines_whose_transactions_cannot_be_kept_apart_are_refused() -> None:
         SqlRepository(create_async_engine(url, poolclass=StaticPool))
     with pytest.raises(StorageConnectionError, match="sets isolation_level"):
         SqlRepository(create_async_engine(url).execution_options(isolation_level="AUTOCOMMIT"))
-    with pytest.raises(StorageConnectionError, match="skips the rollbacks"):
+    with pytest.raises(StorageConnectionError, match="has skip_autocommit_rollback"):
         SqlRepository(create_async_engine(url, skip_autocommit_rollback=True))
     with pytest.raises(StorageConnectionError, match="sets postgresql_readonly"):
         SqlRepository(create_async_engine("postgresql+asyncpg://h/d", execution_options={"postgresql_readonly": True}))

@@ -132,5 +132,5 @@ def test_tls_checks_the_name_only_where_that_was_asked_for(mode: str, names: boo
 
 
 def test_tls_that_may_be_left_out_is_refused() -> None:
-    with pytest.raises(StorageConnectionError, match="no TLS that may be left out"):
+    with pytest.raises(StorageConnectionError, match="no optional TLS"):
         create_engine("oracle://u:p@h/?service_name=s&sslmode=prefer")

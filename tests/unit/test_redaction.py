@@ -86,7 +86,7 @@ def test_a_message_of_mysql_shows_no_value(kind: type[Exception], number: int, m
 
 
 def _postgresql(code: str, message: str, **fields: str) -> asyncpg.PostgresError:
-    letters = {"detail": "D", "hint": "H", "context": "W", "internal_query": "q"}
+    letters = {"detail": "D", "hint": "H", "context": "W", "internal_query": "q", "function": "R"}
     given = {letters[name]: text for name, text in fields.items()}
     error: asyncpg.PostgresError = asyncpg.PostgresError.new({"S": "ERROR", "C": code, "M": message, **given})
     return error
@@ -117,6 +117,11 @@ def test_an_error_of_postgresql_shows_no_value(code: str, message: str, shown: s
     assert error.sqlstate == code
     assert str(error) == error_class.message
     assert SECRET not in f"{error!r} {vars(error)}"
+
+
+def test_an_error_that_a_trigger_raises_is_not_shown_whatever_its_code() -> None:
+    error = _postgresql("23514", f"the trigger refuses {SECRET}", function="exec_stmt_raise")
+    assert POSTGRESQL.classify_error(error).message == "an error that a trigger or a function has raised"
 
 
 def test_an_argument_that_asyncpg_refuses_is_not_shown() -> None:
