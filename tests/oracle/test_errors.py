@@ -1,4 +1,4 @@
-"""Oracle's errors, each provoked and told as the contract has it, with the driver's full code."""
+"""Oracle's errors, provoked on a server: their classification and the driver's full code."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def _refused(engine: AsyncEngine, sql: str, **parameters: Any) -> StorageError:
-    """The error that a statement meets in a transaction of its own."""
+    """Run a statement in its own transaction, and return the error that it raises."""
 
     def work(connection: Connection) -> None:
         connection.execute(text(sql), parameters)
@@ -62,7 +62,7 @@ def _code(error: StorageError) -> str:
     return code
 
 
-async def test_a_refused_login_is_a_connection_error_that_stays(url: str) -> None:
+async def test_a_refused_login_is_a_connection_error_and_not_transient(url: str) -> None:
     engine = create_engine(make_url(url).set(password="not-the-password"))
     with pytest.raises(StorageConnectionError, match=r"^connection error: load_daemons: ") as refused:
         await SqlRepository(engine).load_daemons()
@@ -76,7 +76,7 @@ async def test_a_unique_violation(engine: AsyncEngine) -> None:
     error = await _refused(engine, INSERT, key="held")
     assert isinstance(error, QueryError)
     assert _code(error) == "ORA-00001"
-    assert error.transient  # a MERGE that lost its race, and nothing else that is sent can meet it
+    assert error.transient  # among our statements only a MERGE that lost a race raises it
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_a_unique_violation(engine: AsyncEngine) -> None:
         ("SELECT nothing FROM nowhere", "ORA-00942"),
     ],
 )
-async def test_a_value_too_large_and_other_refusals_stay(engine: AsyncEngine, sql: str, code: str) -> None:
+async def test_a_value_too_large_and_other_refusals_are_not_transient(engine: AsyncEngine, sql: str, code: str) -> None:
     await SqlRepository(engine).save_trace(sample(TraceRow))
     error = await _refused(engine, sql, **({"key": "k" * 257} if ":key" in sql else {}))
     assert isinstance(error, QueryError)
@@ -104,7 +104,7 @@ async def test_a_value_too_large_and_other_refusals_stay(engine: AsyncEngine, sq
         pytest.param("WAIT 1", "ORA-30006", marks=pytest.mark.fails_on("oracle-double", "it has no FOR UPDATE WAIT")),
     ],
 )
-async def test_a_lock_that_is_not_had_in_time_may_be_tried_again(engine: AsyncEngine, wait: str, code: str) -> None:
+async def test_a_lock_timeout_is_transient(engine: AsyncEngine, wait: str, code: str) -> None:
     async with engine.begin() as holder:
         await holder.execute(text(LOCK))
         error = await _refused(engine, f"{LOCK} {wait}")
@@ -113,7 +113,7 @@ async def test_a_lock_that_is_not_had_in_time_may_be_tried_again(engine: AsyncEn
     assert error.transient
 
 
-async def test_of_a_deadlock_one_ends_and_may_be_tried_again(engine: AsyncEngine) -> None:
+async def test_a_deadlock_ends_one_of_the_transactions_and_is_transient(engine: AsyncEngine) -> None:
     storage = SqlRepository(engine)
     both = asyncio.Barrier(2)
 
@@ -131,7 +131,7 @@ async def test_of_a_deadlock_one_ends_and_may_be_tried_again(engine: AsyncEngine
     assert error.transient
 
 
-async def test_a_lost_connection_may_be_tried_again_and_a_call_is(
+async def test_a_lost_connection_is_transient_and_a_call_is_retried(
     databases: Databases, engine: AsyncEngine, target: str
 ) -> None:
     storage = SqlRepository(engine)
