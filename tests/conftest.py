@@ -1,4 +1,4 @@
-"""The databases under test, one of each kind for the whole run, and what to say of those that are missing."""
+"""Fixtures and hooks: one database of each kind for the whole run, and a report of those that are missing."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def pytest_configure() -> None:
         raise pytest.UsageError("AXON_TEST_REQUIRE: oracle is required here, and AXON_TEST_ORACLE_URL is not set")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist, which reads the groups, is not to come before
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         target = (
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if isinstance(item, pytest.Function) and hasattr(item, "callspec")
             else ""
         )
-        if target:  # a server is started by one worker, and all its tests are that worker's
+        if target:  # each server is started by one worker, which runs all tests on it
             item.add_marker(pytest.mark.xdist_group(target.partition("-asyncmy")[0]))
         for mark in item.iter_markers("not_on"):
             if target.startswith(mark.args[0]):
@@ -100,14 +100,14 @@ async def single_connection(url: str) -> AsyncIterator[AsyncEngine]:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
-        # the longest, since one name may begin another
+        # the longest name, because one name may be the start of another
         ran_on = [target for target in ("memory", *TARGETS) if re.search(rf"\[{re.escape(target)}[]-]", report.nodeid)]
         _passed.update(sorted(ran_on, key=len)[-1:])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if (told := getattr(session.config, "workeroutput", None)) is not None:
-        told["not_exercised"] = NOT_EXERCISED
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["not_exercised"] = NOT_EXERCISED
 
 
 @pytest.hookimpl(optionalhook=True)

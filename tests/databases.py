@@ -1,4 +1,4 @@
-"""An empty database of each kind, and repositories on them, kept for the whole run."""
+"""Databases for the tests: new empty ones, and one of each kind that is kept for the whole run."""
 
 import os
 from pathlib import Path
@@ -22,19 +22,19 @@ TARGETS = {
     "mariadb-asyncmy": ("mariadb", "+asyncmy"),
     "mysql-asyncmy": ("mysql", "+asyncmy"),
 } | {name: (name, "") for name in ORACLES}
-"""What the conformance suite runs on: a server and a driver other than its first."""
+"""The targets of the conformance suite: a server, and a driver if it is not the server's default."""
 
 SERVERS = [target for target, (_, driver) in TARGETS.items() if not driver]
-"""Each server once, with its first driver."""
+"""Each server once, with its default driver."""
 
 REQUIRED = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(",") if name}
-"""What a run must not do without."""
+"""Servers without which the run fails instead of skipping tests."""
 
 SECRET = "throwaway1"
 
 
 def skip_without(name: str, reason: str) -> NoReturn:
-    """Skip the test for want of something, and say so at the end of the run; fail where it is required."""
+    """Skip the test because something is missing, and report it at the end of the run; fail if it is required."""
     NOT_EXERCISED[name] = reason
     if name in REQUIRED:
         pytest.fail(f"{name} is required here: {reason}")
@@ -42,24 +42,27 @@ def skip_without(name: str, reason: str) -> NoReturn:
 
 
 class Databases:
-    """Makes databases on the servers, and keeps one with the schema in it for each target."""
+    """Creates databases on the servers, and keeps one with the schema for each target."""
 
     def __init__(self, servers: Servers, directory: Path) -> None:
         self._servers, self._directory = servers, directory
         self._ready: dict[str, tuple[str, AsyncEngine]] = {}
         self._kept: list[AsyncEngine] = []
         self._made: list[tuple[str, str]] = []
-        self._spared: list[tuple[str, str]] = []
+        self._for_run: list[tuple[str, str]] = []
 
-    async def empty(self, target: str, *, spared: bool = False) -> str:
-        """The URL of a new database without a schema, dropped after the test or, where ``spared``, at the run's end."""
+    async def empty(self, target: str, *, for_run: bool = False) -> str:
+        """Create a database without a schema, and return its URL.
+
+        It is dropped after the test, or with ``for_run`` at the end of the run.
+        """
         name = f"axon_{uuid4().hex[:12]}"
         server, driver = TARGETS[target]
         if server == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
         url = make_url(self._server_url(server))
         url = url.set(drivername=url.drivername + driver)
-        if url.drivername == "oracle":  # where a user is a schema, and a schema is what others call a database
+        if url.drivername == "oracle":  # a user of Oracle has a schema, which is what others call a database
             made = url.set(username=name, password=SECRET)
             statements = [
                 f"CREATE USER {name} IDENTIFIED BY {SECRET}",
@@ -72,13 +75,13 @@ class Databases:
         administrator = url.render_as_string(hide_password=False)
         for statement in statements:
             await self._administer(administrator, statement)
-        (self._spared if spared else self._made).append((administrator, drop))
+        (self._for_run if for_run else self._made).append((administrator, drop))
         return made.render_as_string(hide_password=False)
 
     async def ready(self, target: str) -> tuple[str, AsyncEngine]:
-        """The URL and engine of this target's database, its schema up and its tables empty."""
+        """Return the URL and an engine of the target's database, with the newest schema and empty tables."""
         if target not in self._ready:
-            url = await self.empty(target, spared=True)
+            url = await self.empty(target, for_run=True)
             await schema.upgrade(url)
             self._ready[target] = url, self.keep(create_engine(url, pool_size=8, max_overflow=40))
         url, engine = self._ready[target]
@@ -88,7 +91,7 @@ class Databases:
         return url, engine
 
     async def end_sessions(self, target: str, user: str) -> None:
-        """Cut off every session of a user, on an Oracle, from the server's side."""
+        """End every session of a user of an Oracle database."""
         engine = create_engine(self._server_url(target))
         try:
             async with engine.connect() as connection:
@@ -104,15 +107,15 @@ class Databases:
         return engine
 
     async def drop(self) -> None:
-        """Drop the databases of one test: the fuller an Oracle double's dictionary, the longer it takes to read."""
+        """Drop the databases of one test; an Oracle double with many of them becomes slow."""
         while self._made:
             await self._administer(*self._made.pop())
 
     async def close(self) -> None:
-        """Give up the connections, and drop the databases: the server may not be ours."""
+        """Close the connections and drop all databases, because the server may have been given by the user."""
         for engine in self._kept:
             await engine.dispose()
-        self._made += self._spared
+        self._made += self._for_run
         await self.drop()
 
     def _server_url(self, server: str) -> str:

@@ -1,4 +1,4 @@
-"""What a statement costs, as the database itself tells: whether it sorts, and how many rows it touches."""
+"""The cost of a statement, by the database's EXPLAIN: whether it sorts, and how many rows it reads."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from sqlalchemy.sql.expression import ClauseElement
 
 
 class Cost(NamedTuple):
-    """Whether rows were sorted, how many rows (or index entries) were read, and the plan for a message."""
+    """Whether rows were sorted, how many rows (or index entries) were read, and the plan for error messages."""
 
     sorts: bool
     touched: int
@@ -21,7 +21,7 @@ class Cost(NamedTuple):
 
 
 class Explain(Executable, ClauseElement):
-    """A statement with EXPLAIN in front, as SQLAlchemy's documentation builds it."""
+    """EXPLAIN of a statement, built as SQLAlchemy's documentation shows."""
 
     inherit_cache = False
 
@@ -35,7 +35,7 @@ def _explain(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
 
 
 async def cost(connection: AsyncConnection, statement: Any, parameters: dict[str, Any]) -> Cost:
-    """Run a statement in the connection's transaction and tell what it cost."""
+    """Run a statement in the connection's transaction, and return its cost."""
     return await _COSTS[connection.dialect.name](connection, statement, parameters)
 
 
@@ -75,7 +75,7 @@ async def _counters(connection: AsyncConnection) -> dict[str, int]:
 
 async def _sqlite(connection: AsyncConnection, statement: Any, parameters: dict[str, Any]) -> Cost:
     explain = Explain("EXPLAIN QUERY PLAN", statement)
-    # from the bare cursor: the plan's columns are not of the statement's types
+    # from the driver's cursor: the columns of a plan do not have the types of the statement's columns
     steps = await connection.run_sync(lambda inner: inner.execute(explain, parameters).cursor.fetchall())
     plan = "\n".join(str(step[-1]) for step in steps)
     driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -91,7 +91,7 @@ async def _sqlite(connection: AsyncConnection, statement: Any, parameters: dict[
     result.close()
     await driver.set_progress_handler(None, 1)
     scans = bool(re.search(r"\bSCAN\b", plan))
-    # SQLite counts no rows; per row its machine takes an instruction a column and about ten more
+    # SQLite does not count rows; its virtual machine runs one instruction per column and about ten more per row
     touched = 10**9 if scans else instructions // (columns + 10)
     return Cost("TEMP B-TREE" in plan, touched, plan)
 

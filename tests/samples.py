@@ -1,4 +1,4 @@
-"""Rows to store: one plausible row of each type, and a strategy for any row of the domain."""
+"""Rows for tests: a plausible row of each type, and a Hypothesis strategy for any row of the domain."""
 
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ _SAMPLES: dict[type[Kind], Any] = {
 
 
 def sample(row_type: type[R], tenant: str = "default", **fields: Any) -> R:
-    """Give a plausible row; ``fields`` replace its values."""
+    """Make a plausible row; ``fields`` replace its values."""
     values = {name: None if isinstance(kind, Nullable) else _SAMPLES[type(kind)] for name, kind in fields_of(row_type)}
     return row_type(**{**values, "tenant_id": tenant, **fields})
 
@@ -39,15 +39,15 @@ json_values = st.recursive(
 
 
 def rows(row_type: type[R], tenant: str) -> st.SearchStrategy[R]:
-    """Any row of a type in the domain."""
+    """Return a strategy for the rows of a type."""
     fields = {name: _strategy(kind) for name, kind in fields_of(row_type)}
     fields["tenant_id"] = st.just(tenant)
     if row_type is CacheRow:
-        fields["ttl_secs"] = st.none() | st.integers(60, 2**31 - 1)  # an expired entry is not given back
+        fields["ttl_secs"] = st.none() | st.integers(60, 2**31 - 1)  # an expired entry is not loaded
     return st.builds(row_type, **fields)
 
 
-def _strategy(kind: Kind) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one a kind
+def _strategy(kind: Kind) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one return for each kind
     match kind:
         case Nullable():
             return st.none() | _strategy(kind.kind)

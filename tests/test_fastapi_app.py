@@ -56,7 +56,7 @@ async def test_traces_come_in_pages_newest_first(client: httpx.AsyncClient, stor
     assert [[trace["trace_id"] for trace in page.json()] for page in pages] == [[4, 3], [2, 1], [0], []]
 
 
-async def test_events_come_in_pages_by_a_cursor(client: httpx.AsyncClient, storage: StorageDispatcher) -> None:
+async def test_events_are_listed_in_pages_by_a_cursor(client: httpx.AsyncClient, storage: StorageDispatcher) -> None:
     acme = storage.for_tenant("acme")
     ids = [str(await acme.append_event(sample(EventRow, "acme", topic="chat"))) for _ in range(5)]
     await acme.append_event(sample(EventRow, "acme", topic="another"))

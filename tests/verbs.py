@@ -1,4 +1,4 @@
-"""The public methods by row type, so that one test can speak of all of them."""
+"""The public methods by row type, for tests that run on every type."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -69,15 +69,15 @@ _DELETE: dict[type[Row], Callable[[StorageBackend, Any], Awaitable[int]]] = {
 
 
 async def store(storage: StorageBackend, row: Row, *, given: Any = None, **options: Any) -> Any:
-    """Save or append one row by its own method; ``given`` is handed to that method in its place."""
+    """Save or append a row by the method of its type; if ``given`` is set, the method gets that instead."""
     return await getattr(storage, _STORE[type(row)])(row if given is None else given, **options)
 
 
 async def load(storage: StorageBackend, row_type: type[Row]) -> list[Any]:
-    """Give every row of a type."""
+    """Return every row of a type."""
     return await _LOAD[row_type](storage)
 
 
 async def delete(storage: StorageBackend, row: Row) -> int:
-    """Delete the row of the same key by its own method."""
+    """Delete the row with the same key by the method of its type."""
     return await _DELETE[type(row)](storage, row)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @several_writers
 @short_lock_waits
-async def test_two_servers_and_a_batch_wait_for_each_other_in_no_circle(url: str) -> None:
+async def test_two_transactions_and_a_batch_do_not_deadlock(url: str) -> None:
     async with storage_with(url) as one, storage_with(url) as other, asyncio.timeout(20):
 
         async def first() -> None:
@@ -54,7 +54,7 @@ async def test_two_servers_and_a_batch_wait_for_each_other_in_no_circle(url: str
 @several_writers
 @short_lock_waits
 @pytest.mark.parametrize("in_order", [True, False])
-async def test_transactions_are_not_ended_by_deadlocks_with_single_writes(
+async def test_single_writes_do_not_make_transactions_fail_with_deadlocks(
     engine: AsyncEngine, *, in_order: bool
 ) -> None:
     storage, dice = SqlRepository(engine), random.Random(3)  # noqa: S311  # repeatable
@@ -77,7 +77,7 @@ async def test_transactions_are_not_ended_by_deadlocks_with_single_writes(
 
 
 @several_writers
-async def test_transactions_that_hold_every_connection_do_not_wait_for_the_writes_beside_them(url: str) -> None:
+async def test_transactions_that_hold_every_connection_do_not_block_other_writes(url: str) -> None:
     async with storage_with(url, pool_size=2, max_overflow=1) as storage, asyncio.timeout(20):
         opened, go = asyncio.Semaphore(0), asyncio.Event()
 
@@ -92,7 +92,7 @@ async def test_transactions_that_hold_every_connection_do_not_wait_for_the_write
         for _ in transactions:
             await opened.acquire()
         writes = start(*(save(storage, str(number), "beside") for number in range(8)))
-        await asyncio.wait(writes[1:])  # the first is alone and needs a connection of the pool, the others do not
+        await asyncio.wait(writes[1:])  # the first needs a connection of the pool, the others are a batch
         go.set()
         await asyncio.gather(*transactions, *writes)
 
@@ -108,7 +108,7 @@ OUTSIDE: dict[str, Callable[[SqlRepository], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("call", OUTSIDE.values(), ids=OUTSIDE)
-async def test_a_write_past_the_transaction_of_its_own_task_is_refused_at_once(
+async def test_a_write_outside_the_open_transaction_of_its_own_task_is_refused(
     repository: SqlRepository, call: Callable[[SqlRepository], Awaitable[Any]]
 ) -> None:
     async with repository.transaction() as transaction:
@@ -117,7 +117,7 @@ async def test_a_write_past_the_transaction_of_its_own_task_is_refused_at_once(
             await call(repository)
         with pytest.raises(QueryError, match=r"this task is inside a transaction\(\) of this storage"):
             await call(repository.for_tenant("default"))
-        assert await repository.load_daemons() == []  # a read is not
+        assert await repository.load_daemons() == []  # a read is allowed
     assert await value_of(repository, "inside") is not None
     await save(repository, "afterwards")
 

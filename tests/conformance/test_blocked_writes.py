@@ -22,22 +22,23 @@ from axon_storage import (
 from tests.conformance.concurrent_writes import (
     appends,
     several_writers,
+    short_lock_waits,
 )
 from tests.samples import sample
 
 
 @several_writers
-async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_alone(repository: SqlRepository) -> None:
+async def test_only_the_writes_of_a_row_that_a_transaction_has_saved_wait_for_it(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as transaction:
-        await transaction.save_session(sample(SessionRow, value="block"))
+        await transaction.save_session(sample(SessionRow, value="transaction"))
         held = asyncio.create_task(repository.save_session(sample(SessionRow, value="after")))
-        also = asyncio.create_task(repository.save_session(sample(SessionRow, value="last")))
-        for number in range(20):  # were they held up, the block would never end
+        second = asyncio.create_task(repository.save_session(sample(SessionRow, value="last")))
+        for number in range(20):  # if these had to wait too, the transaction would never end
             await asyncio.create_task(repository.append_event(sample(EventRow, source=str(number))))
             await asyncio.create_task(repository.save_session(sample(SessionRow, key=str(number))))
         assert not held.done()
-        assert not also.done()
-    await asyncio.gather(held, also)
+        assert not second.done()
+    await asyncio.gather(held, second)
     entry = await repository.get_session("name", "name")
     assert entry is not None
     assert entry.value == "last"
@@ -48,15 +49,10 @@ async def test_a_transaction_that_holds_a_row_holds_up_the_writes_of_that_row_al
     "how",
     [
         "evicts",
-        pytest.param(
-            "appends",
-            marks=pytest.mark.not_on(
-                "oracle", "a row that is not committed cannot be locked, so the batch waits for it"
-            ),
-        ),
+        pytest.param("appends", marks=short_lock_waits),
     ],
 )
-async def test_a_row_that_a_block_holds_without_a_save_is_waited_for_alone_too(
+async def test_only_the_writes_of_a_row_locked_by_an_eviction_or_append_wait_for_it(
     repository: SqlRepository, how: str
 ) -> None:
     known, cached = new_id(), sample(CacheRow, ttl_secs=0)
@@ -80,36 +76,36 @@ async def test_a_row_that_a_block_holds_without_a_save_is_waited_for_alone_too(
 
 
 @several_writers
-async def test_a_block_does_not_come_between_the_rows_of_a_group_that_is_on_its_way(
+async def test_a_transaction_that_waits_for_a_batch_in_flight_does_not_deadlock(
     repository: SqlRepository, engine: AsyncEngine
 ) -> None:
     elsewhere = SqlRepository(engine)
     await repository.save_trace(sample(TraceRow))
     async with asyncio.timeout(30):
-        async with elsewhere.transaction() as holder:  # as another process might
+        async with elsewhere.transaction() as holder:  # stands for another process
             await holder.save_trace(sample(TraceRow))
             first = asyncio.create_task(repository.append_audit(sample(AuditRow)))
             await asyncio.sleep(0)
-            together = [
+            batch = [
                 asyncio.create_task(repository.save_trace(sample(TraceRow))),  # its table is written first
                 asyncio.create_task(repository.save_session(sample(SessionRow))),
                 *appends(repository, range(3)),
             ]
             await first
             await asyncio.sleep(0.3)
-            block = asyncio.create_task(_saves_and_waits_for(repository, together[-1]))
+            transaction = asyncio.create_task(_save_and_wait_for(repository, batch[-1]))
             await asyncio.sleep(0.3)
-        await asyncio.gather(block, *together)
+        await asyncio.gather(transaction, *batch)
 
 
-async def _saves_and_waits_for(repository: SqlRepository, other: "asyncio.Future[Any]") -> None:
+async def _save_and_wait_for(repository: SqlRepository, other: "asyncio.Future[Any]") -> None:
     async with repository.transaction() as transaction:
         await transaction.save_session(sample(SessionRow))
         await other
 
 
 @several_writers
-async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(repository: SqlRepository) -> None:
+async def test_writes_that_wait_for_a_locked_row_start_few_batches(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as transaction:
         await transaction.save_session(sample(SessionRow))
         calls = [asyncio.create_task(repository.save_session(sample(SessionRow))) for _ in range(3)]
@@ -119,7 +115,7 @@ async def test_two_writes_that_wait_for_one_locked_row_cost_nothing(repository: 
 
 
 @several_writers
-async def test_a_caller_that_gave_up_keeps_nobody_back(repository: SqlRepository) -> None:
+async def test_a_cancelled_write_does_not_delay_others(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as transaction:
         await transaction.save_session(sample(SessionRow, key="held"))
         held = asyncio.create_task(repository.save_session(sample(SessionRow, key="held")))
@@ -134,11 +130,11 @@ async def test_a_caller_that_gave_up_keeps_nobody_back(repository: SqlRepository
 
 
 @several_writers
-async def test_a_longer_time_out_of_a_call_is_its_own_too(engine: AsyncEngine) -> None:
+async def test_a_call_may_have_a_longer_time_out_than_the_storage(engine: AsyncEngine) -> None:
     repository, elsewhere = SqlRepository(engine, operation_timeout=0.5), SqlRepository(engine)
     async with asyncio.timeout(30), elsewhere.transaction() as holder:
         await holder.save_session(sample(SessionRow))
-        first = appends(repository, ["goes alone"])
+        first = appends(repository, ["first"])
         await asyncio.sleep(0)
         with operation_timeout(20):
             call = asyncio.create_task(repository.save_session(sample(SessionRow)))
@@ -149,16 +145,16 @@ async def test_a_longer_time_out_of_a_call_is_its_own_too(engine: AsyncEngine) -
 
 
 @several_writers
-async def test_the_time_out_of_one_call_is_not_its_neighbours(repository: SqlRepository) -> None:
+async def test_the_time_out_of_one_call_does_not_affect_others(repository: SqlRepository) -> None:
     async with asyncio.timeout(30), repository.transaction() as transaction:
-        await transaction.save_session(sample(SessionRow, value="block"))
+        await transaction.save_session(sample(SessionRow, value="transaction"))
         held = asyncio.create_task(repository.save_session(sample(SessionRow, value="held")))
         await asyncio.sleep(0)
         with (
             operation_timeout(0.3),
             pytest.raises(StorageConnectionError, match=r"save_session: not done within 0\.3 s"),
         ):
-            await asyncio.create_task(repository.save_session(sample(SessionRow, value="gave up")))
+            await asyncio.create_task(repository.save_session(sample(SessionRow, value="timed out")))
         assert not held.done()
     await held
     entry = await repository.get_session("name", "name")

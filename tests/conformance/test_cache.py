@@ -1,4 +1,4 @@
-"""The cache: time to live, expiry, eviction, by the clocks of the processes that write and read."""
+"""The cache: time to live, expiry and eviction, by the clocks of the processes that write and read."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,7 +10,7 @@ SECOND = 1_000_000_000
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000 * SECOND
@@ -29,7 +29,7 @@ def timed(engine: AsyncEngine, clock: Clock) -> SqlRepository:
     return SqlRepository(engine, clock=clock)
 
 
-async def test_none_never_expires(timed: SqlRepository, clock: Clock) -> None:
+async def test_a_ttl_of_none_never_expires(timed: SqlRepository, clock: Clock) -> None:
     await timed.save_cache_entry(sample(CacheRow, ttl_secs=None))
     clock.now += 10**10 * SECOND // 2
     assert await timed.load_cache_entries() == [sample(CacheRow, ttl_secs=None)]
@@ -37,7 +37,7 @@ async def test_none_never_expires(timed: SqlRepository, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("ttl_secs", [0, -1, -(2**31)])
-async def test_zero_or_less_is_expired_at_once_also_when_the_clock_steps_back(
+async def test_a_ttl_of_zero_or_less_expires_at_once_even_if_the_clock_steps_back(
     timed: SqlRepository, clock: Clock, ttl_secs: int
 ) -> None:
     await timed.save_cache_entry(sample(CacheRow, ttl_secs=ttl_secs))
@@ -48,7 +48,7 @@ async def test_zero_or_less_is_expired_at_once_also_when_the_clock_steps_back(
 
 
 @pytest.mark.parametrize("ttl_secs", [1, 60, 2**31 - 1])
-async def test_an_entry_lives_for_its_seconds_to_the_microsecond(
+async def test_an_entry_expires_after_ttl_secs_to_the_microsecond(
     timed: SqlRepository, clock: Clock, ttl_secs: int
 ) -> None:
     entry = sample(CacheRow, ttl_secs=ttl_secs)
@@ -76,7 +76,7 @@ async def test_saving_restarts_the_time_to_live(timed: SqlRepository, clock: Clo
     assert await timed.load_cache_entries() == [sample(CacheRow, ttl_secs=None)]
 
 
-async def test_eviction_counts_the_expired_and_leaves_the_rest(storage: StorageBackend, tenant: str) -> None:
+async def test_eviction_counts_expired_entries_and_keeps_the_others(storage: StorageBackend, tenant: str) -> None:
     expired = [sample(CacheRow, tenant, cache_key=f"expired {n}", ttl_secs=0) for n in range(7)]
     alive = [sample(CacheRow, tenant, cache_key=f"alive {n}", ttl_secs=n) for n in (None, 3600)]
     await storage.save_many([*expired, *alive])

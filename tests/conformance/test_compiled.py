@@ -1,4 +1,4 @@
-"""A statement is compiled once, however often it is sent, and with whatever values and numbers of rows.
+"""A statement is compiled once, however often it is sent and with however many rows.
 
 With SQLAlchemy 2.1, that is: 2.0 has no cache key for what the upserts of most databases say.
 """
@@ -16,7 +16,7 @@ from tests.verbs import delete, load, store
 
 
 def _row(row_type: type[Row], number: int) -> Row:
-    """A row of a key that has the number in it."""
+    """Make a row whose key contains the number."""
     row = sample(row_type)
     last: dict[str, Any] = {name: type(getattr(row, name))(number) for name in row_type.KEY[-1:]}
     return sample(row_type, **last)

@@ -1,4 +1,4 @@
-"""Many tasks at once: nothing lost, no error, and a cancelled call leaves the pool clean."""
+"""Many concurrent tasks: no row is lost, no call fails, and a cancelled call leaves the pool clean."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from tests.samples import sample
 TASKS = 32
 
 
-async def test_tasks_that_save_the_same_keys_lose_nothing_and_meet_no_error(
+async def test_tasks_that_save_the_same_keys_lose_nothing_and_get_no_error(
     storage: StorageBackend, tenant: str
 ) -> None:
     async def save(task: int) -> None:
@@ -35,7 +35,7 @@ async def test_tasks_that_save_the_same_keys_lose_nothing_and_meet_no_error(
     }
 
 
-async def test_deletes_and_saves_cross_without_error(storage: StorageBackend, tenant: str) -> None:
+async def test_concurrent_deletes_and_saves_raise_no_error(storage: StorageBackend, tenant: str) -> None:
     async def churn(task: int) -> int:
         gone = 0
         for turn in range(5):
@@ -48,9 +48,7 @@ async def test_deletes_and_saves_cross_without_error(storage: StorageBackend, te
     assert await storage.delete_traces(range(60)) == len(left)
 
 
-async def test_a_delete_takes_every_row_that_was_there_also_while_others_save_it(
-    storage: StorageBackend, tenant: str
-) -> None:
+async def test_a_delete_removes_every_row_even_while_others_save_it(storage: StorageBackend, tenant: str) -> None:
     rows = [sample(TraceRow, tenant, trace_id=key) for key in range(2**64 - 10, 2**64)]
     rows += [sample(TraceRow, tenant, trace_id=key) for key in range(10)]
     done = asyncio.Event()
@@ -86,7 +84,7 @@ async def test_a_cancelled_call_passes_cancellation_through_and_leaves_the_pool_
                 call.cancel()
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             assert outcome is None or isinstance(outcome, asyncio.CancelledError)
-    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # the queue pools all have it
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # every queue pool has it
     found = [event.source for event in await repository.query_events(None, 999)]
     assert len(found) == len(set(found))
     assert set(stored) <= set(found)

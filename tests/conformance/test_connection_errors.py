@@ -23,7 +23,7 @@ from tests.samples import sample
 
 
 @pytest.mark.not_on("sqlite", "a file has no password")
-async def test_a_wrong_password_is_told_and_never_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_error_of_a_wrong_password_does_not_show_it(url: str, caplog: pytest.LogCaptureFixture) -> None:
     wrong = make_url(url).set(password="not-the-secret").render_as_string(hide_password=False)
     with caplog.at_level(logging.DEBUG), pytest.raises(StorageConnectionError) as refused:
         await StorageDispatcher.from_url(wrong)
@@ -66,9 +66,7 @@ async def test_a_server_that_does_not_listen_is_a_transient_connection_error(url
     assert refused.value.transient
 
 
-async def test_a_statement_the_database_refuses_is_a_query_error_with_the_drivers_cause(
-    databases: Databases, target: str
-) -> None:
+async def test_a_statement_that_the_database_refuses_is_a_query_error(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     await schema.upgrade(url)
     async with open_storage(url) as storage:

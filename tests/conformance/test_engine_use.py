@@ -1,4 +1,4 @@
-"""Engines and connections that change under a storage: disposed of, closed by the server, first used by a read."""
+"""Engines that are disposed of, connections that the server has closed, and unusual event loops."""
 
 import asyncio
 import gc
@@ -28,23 +28,25 @@ async def test_an_engine_that_its_host_disposes_of_leaves_no_connection_open(url
         for turn in range(3):
             await asyncio.gather(*(save(storage, f"{turn} {number}") for number in range(50)))
             await storage.engine.dispose()
-            gc.collect()  # which warns of a connection that was not closed
+            gc.collect()  # warns of a connection that was not closed
         assert len(await storage.load_sessions("s")) == 150
 
 
-async def test_a_read_beside_a_batch_may_be_what_an_engine_first_connects_for(url: str) -> None:
+async def test_a_read_beside_a_batch_may_be_the_first_to_connect(url: str) -> None:
     for turn in range(12):
         async with storage_with(url) as storage:
             calls = start(*(save(storage, str(number)) for number in range(20)))
             await asyncio.sleep(0)
-            calls[0].cancel()  # the one that is alone, and connects first
+            calls[0].cancel()  # this one is not in a batch, and connects first
             await asyncio.sleep(0.0005 * turn)
             await asyncio.gather(*(storage.load_daemons() for _ in range(3)), *calls[1:])
 
 
-async def test_a_task_factory_that_knows_no_context_is_enough(repository: SqlRepository) -> None:
+async def test_group_commit_works_with_a_task_factory_without_contexts(repository: SqlRepository) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_task_factory(lambda loop, work: asyncio.Task(work, loop=loop))  # as before 3.11
+    loop.set_task_factory(
+        lambda loop, coroutine: asyncio.Task(coroutine, loop=loop)
+    )  # without the context, as before Python 3.11
     try:
         await asyncio.gather(*(save(repository, str(number)) for number in range(9)))
     finally:
@@ -61,7 +63,7 @@ END_SESSIONS = {
 
 
 @pytest.mark.not_on("sqlite", "a file has no server")
-@pytest.mark.not_on("oracle", "its sessions are ended in another way")
+@pytest.mark.not_on("oracle", "its sessions cannot be ended this way")
 async def test_a_transaction_begins_though_the_server_has_closed_the_idle_connections(url: str) -> None:
     async with storage_with(url) as storage:
         for known in ("before", new_id().hex):
@@ -73,7 +75,7 @@ async def test_a_transaction_begins_though_the_server_has_closed_the_idle_connec
 
 
 async def end_sessions(url: str) -> None:
-    """End every other session of a database, as a server does with those that were idle for long."""
+    """End every other session of a database, as a server does after a long idle time."""
     engine = create_engine(url)
     try:
         async with engine.connect() as connection:

@@ -19,29 +19,27 @@ from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_o
 from tests.samples import sample
 
 
-async def test_writes_that_wait_at_the_same_moment_go_together(repository: SqlRepository, engine: AsyncEngine) -> None:
-    with tasks_of_statements(engine) as seen:
+async def test_writes_that_wait_at_the_same_time_share_batches(repository: SqlRepository, engine: AsyncEngine) -> None:
+    with tasks_of_statements(engine) as tasks:
         await asyncio.gather(*appends(repository, range(CALLS)))
-    assert len(seen) <= CALLS / 8  # the first at once, the others after it, in halves
+    assert len(tasks) <= CALLS / 8  # the first write alone, then batches of half of the waiting writes
     assert await sources(repository) == sorted(map(str, range(CALLS)))
 
 
-async def test_without_it_each_write_has_a_transaction_of_its_own(engine: AsyncEngine) -> None:
+async def test_without_group_commit_each_write_has_a_transaction_of_its_own(engine: AsyncEngine) -> None:
     repository = SqlRepository(engine, group_commit=False)
-    with tasks_of_statements(engine) as seen:
+    with tasks_of_statements(engine) as tasks:
         await asyncio.gather(*appends(repository, range(8)))
-    assert len(seen) == 8
+    assert len(tasks) == 8
     assert len(await sources(repository)) == 8
 
 
-async def test_a_lone_write_goes_at_once_in_its_callers_own_task(
-    repository: SqlRepository, engine: AsyncEngine
-) -> None:
-    with tasks_of_statements(engine) as seen:
+async def test_a_lone_write_is_sent_at_once_in_its_callers_task(repository: SqlRepository, engine: AsyncEngine) -> None:
+    with tasks_of_statements(engine) as tasks:
         await repository.save_session(sample(SessionRow))
         await repository.append_event(sample(EventRow))
         await repository.delete_session("name", "name")
-    assert set(seen) == {asyncio.current_task()}
+    assert set(tasks) == {asyncio.current_task()}
 
 
 async def test_a_write_that_returns_has_committed(repository: SqlRepository, engine: AsyncEngine) -> None:
@@ -57,7 +55,7 @@ async def test_a_write_that_returns_has_committed(repository: SqlRepository, eng
     await asyncio.gather(*(write(number) for number in range(CALLS)))
 
 
-async def test_each_caller_learns_its_own_answer(repository: SqlRepository) -> None:
+async def test_each_caller_gets_its_own_result(repository: SqlRepository) -> None:
     await repository.save_many(sample(TraceRow, trace_id=number) for number in range(60))
     ids = [new_id() for _ in range(10)]
     answers = await asyncio.gather(
@@ -69,7 +67,7 @@ async def test_each_caller_learns_its_own_answer(repository: SqlRepository) -> N
     assert answers == [*ids, 0, 1, 2, 3, 4, 5, 3, False]
 
 
-async def test_writes_of_one_row_keep_their_order(repository: SqlRepository) -> None:
+async def test_a_batch_keeps_the_order_of_writes_of_one_row(repository: SqlRepository) -> None:
     async def write(turn: int) -> bool | None:
         if turn % 5 == 3:
             return await repository.delete_daemon("name")
@@ -82,28 +80,28 @@ async def test_writes_of_one_row_keep_their_order(repository: SqlRepository) -> 
         assert [daemon.state for daemon in await repository.load_daemons()] == ([str(last - 1)] if last != 14 else [])
 
 
-async def test_a_row_saved_several_times_stays_where_its_first_save_put_it(repository: SqlRepository) -> None:
+async def test_a_row_saved_several_times_keeps_the_position_of_its_first_save(repository: SqlRepository) -> None:
     order = [1, 5, 3, 5, 1, 2, 4, 3]
     await asyncio.gather(*(repository.save_trace(sample(TraceRow, trace_id=number)) for number in order))
     assert [trace.trace_id for trace in await repository.load_traces(9)] == [4, 2, 3, 5, 1]
 
 
-async def test_an_append_that_is_there_already_stays_as_it_is(repository: SqlRepository) -> None:
+async def test_an_append_with_a_stored_id_changes_nothing(repository: SqlRepository) -> None:
     known = new_id()
     calls = [repository.append_audit(sample(AuditRow, actor=str(number)), id=known) for number in range(9)]
     assert set(await asyncio.gather(*calls)) == {known}
     assert [entry.actor for entry in await repository.query_audit(9)] == ["0"]
 
 
-async def test_rows_of_several_tenants_go_together_and_stay_apart(
+async def test_a_batch_may_contain_rows_of_several_tenants(
     repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:
     tenants = [f"tenant {number}" for number in range(9)]
-    with tasks_of_statements(engine) as seen:
+    with tasks_of_statements(engine) as tasks:
         await asyncio.gather(
             *(repository.for_tenant(name).save_session(sample(SessionRow, name, value=name)) for name in tenants)
         )
-    assert len(seen) == (3 if target.startswith("oracle") else 2)  # which locks the rows first
+    assert len(tasks) == (3 if target.startswith("oracle") else 2)  # Oracle locks the rows first
     for name in tenants:
         assert [entry.value for entry in await repository.for_tenant(name).load_sessions("name")] == [name]
 
@@ -123,7 +121,7 @@ ADD = "ALTER TABLE event_history ADD CONSTRAINT refusing CHECK (source <> 'bad')
 DROP = "ALTER TABLE event_history DROP CONSTRAINT refusing"
 
 
-async def test_a_row_that_the_database_refuses_fails_alone(
+async def test_a_write_that_the_database_refuses_fails_alone(
     repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:
     names = ["bad" if number in {0, 17, 40, 41} else str(number) for number in range(CALLS)]
@@ -142,7 +140,7 @@ async def test_a_row_that_the_database_refuses_fails_alone(
     assert await sources(repository) == sorted(name for name in names if name != "bad")
 
 
-async def test_an_error_that_is_not_ours_is_told_to_every_caller(engine: AsyncEngine) -> None:
+async def test_an_error_of_the_hosts_hook_is_raised_in_every_caller(engine: AsyncEngine) -> None:
     class Refused(Exception):  # noqa: N818  # a host's
         def __init__(self, *, why: str) -> None:
             super().__init__(why)

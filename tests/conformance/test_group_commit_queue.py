@@ -20,23 +20,21 @@ from tests.conformance.concurrent_writes import (
 from tests.samples import sample
 
 
-async def test_callers_that_give_up_harm_no_neighbour(repository: SqlRepository, engine: AsyncEngine) -> None:
+async def test_cancelled_callers_do_not_affect_the_others(repository: SqlRepository, engine: AsyncEngine) -> None:
     calls = appends(repository, range(CALLS))
     await asyncio.sleep(0)
     for call in calls[1::2]:
         call.cancel()
-    with tasks_of_statements(engine) as seen:
+    with tasks_of_statements(engine) as tasks:
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1::2])
-    assert await sources(repository) == sorted(map(str, range(0, CALLS, 2)))  # they were forgotten in the queue
-    assert len(seen) <= 3
-    assert (repository.group_commit.queue.ready_capacity.rows, repository.group_commit.queue.ready_capacity.bytes) == (
-        0,
-        0,
-    )
+    assert await sources(repository) == sorted(map(str, range(0, CALLS, 2)))  # the others were removed from the queue
+    assert len(tasks) <= 3
+    capacity = repository.group_commit.queue.ready_capacity
+    assert (capacity.rows, capacity.bytes) == (0, 0)
 
 
-async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: AsyncEngine) -> None:
+async def test_close_waits_for_all_queued_writes(url: str, engine: AsyncEngine) -> None:
     repository = SqlRepository(create_engine(url))
     calls = appends(repository, range(CALLS))
     await asyncio.sleep(0)
@@ -49,18 +47,18 @@ async def test_closing_lets_every_write_that_was_taken_end(url: str, engine: Asy
 
 
 async def test_callers_wait_for_room_in_a_full_queue(repository: SqlRepository) -> None:
-    queue, fullest = repository.group_commit.queue.ready_capacity, 0
-    queue.max_rows = 10
+    capacity, most_rows = repository.group_commit.queue.ready_capacity, 0
+    capacity.max_rows = 10
     calls = appends(repository, range(CALLS))
     while not all(call.done() for call in calls):
-        fullest = max(fullest, queue.rows)
+        most_rows = max(most_rows, capacity.rows)
         await asyncio.sleep(0)
     await asyncio.gather(*calls)
-    assert fullest == 10
+    assert most_rows == 10
     assert await sources(repository) == sorted(map(str, range(CALLS)))
 
 
-async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(repository: SqlRepository) -> None:
+async def test_callers_cancelled_while_they_wait_for_room_leave_it_to_others(repository: SqlRepository) -> None:
     repository.group_commit.queue.ready_capacity.max_rows = 4
     calls = appends(repository, range(CALLS))
     await asyncio.sleep(0)
@@ -71,16 +69,14 @@ async def test_callers_that_give_up_their_wait_for_room_leave_it_to_the_others(r
 
 
 @pytest.mark.parametrize("callers_too", [True, False])
-async def test_a_storage_whose_tasks_were_cancelled_leaves_nobody_waiting_goes_on_and_closes(
-    url: str, callers_too: bool
-) -> None:
+async def test_after_its_tasks_were_cancelled_group_commit_works_and_closes(url: str, callers_too: bool) -> None:
     repository = SqlRepository(create_engine(url))
     async with asyncio.timeout(40):
         for steps in range(20):
             calls = appends(repository, range(CALLS))
             for _ in range(1 + steps % 5):
                 await asyncio.sleep(0)
-            while not repository.group_commit.in_flight and not all(call.done() for call in calls):  # noqa: ASYNC110  # it tells nobody
+            while not repository.group_commit.in_flight and not all(call.done() for call in calls):  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0)
             for task in [*repository.group_commit.in_flight, *(calls if callers_too else [])]:
                 task.cancel()

@@ -1,4 +1,4 @@
-"""Engines that a host made for itself: whatever it set on them, our calls do what they always do."""
+"""Engines that a host made: its options do not change what the calls of this package do."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -21,9 +21,8 @@ ORDERS = [(), ("SERIALIZABLE",), ("AUTOCOMMIT",), ("SERIALIZABLE", "AUTOCOMMIT")
 
 
 @pytest.fixture
-async def make(url: str, engine: AsyncEngine) -> AsyncIterator[Make]:
-    """Makes engines of one connection as a host would, beside the emptied tables."""
-    del engine
+async def host_engine(url: str) -> AsyncIterator[Make]:
+    """A function that makes an engine with one connection, as a host would."""
     made: list[AsyncEngine] = []
 
     def make(**options: Any) -> AsyncEngine:
@@ -38,7 +37,7 @@ async def make(url: str, engine: AsyncEngine) -> AsyncIterator[Make]:
 
 
 async def host_sets(engine: AsyncEngine, *levels: str) -> None:
-    """Use connections as a host does, each with an isolation level of its own."""
+    """Use a connection as a host does, once with each of these isolation levels."""
     for level in levels:
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level=level)
@@ -47,10 +46,10 @@ async def host_sets(engine: AsyncEngine, *levels: str) -> None:
 
 @pytest.mark.parametrize("levels", ORDERS, ids=str)
 @pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=["plain", "AUTOCOMMIT"])
-async def test_a_block_is_undone_whatever_isolation_levels_a_host_has_set(
-    make: Make, options: dict[str, str], levels: tuple[str, ...]
+async def test_transactions_roll_back_whatever_isolation_level_a_host_has_set(
+    host_engine: Make, options: dict[str, str], levels: tuple[str, ...]
 ) -> None:
-    engine = make(**options)
+    engine = host_engine(**options)
     storage = SqlRepository(engine)
     await storage.load_daemons()
     await host_sets(engine, *levels)
@@ -61,13 +60,13 @@ async def test_a_block_is_undone_whatever_isolation_levels_a_host_has_set(
     assert await storage.load_sessions("name") == []
 
 
-@pytest.mark.not_on("sqlite", "a writing block keeps other writers out")
+@pytest.mark.not_on("sqlite", "only one transaction at a time can write")
 @pytest.mark.parametrize("levels", ORDERS, ids=str)
 @pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=["plain", "AUTOCOMMIT"])
-async def test_a_block_reads_what_others_commit_whatever_isolation_levels_a_host_has_set(
-    make: Make, repository: SqlRepository, options: dict[str, str], levels: tuple[str, ...]
+async def test_transactions_are_read_committed_whatever_isolation_level_a_host_has_set(
+    host_engine: Make, repository: SqlRepository, options: dict[str, str], levels: tuple[str, ...]
 ) -> None:
-    engine = make(**options)
+    engine = host_engine(**options)
     storage = SqlRepository(engine)
     await storage.load_daemons()
     await host_sets(engine, *levels)
@@ -79,8 +78,8 @@ async def test_a_block_reads_what_others_commit_whatever_isolation_levels_a_host
 
 @pytest.mark.parametrize("statement", ["SET autocommit = 1", "SET autocommit = 0"])
 @pytest.mark.parametrize("target", ["mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy"])
-async def test_a_block_is_undone_after_a_host_has_set_autocommit_in_sql(make: Make, statement: str) -> None:
-    engine = make()
+async def test_transactions_roll_back_after_a_host_has_set_autocommit_in_sql(host_engine: Make, statement: str) -> None:
+    engine = host_engine()
     storage = SqlRepository(engine)
     async with engine.connect() as connection:
         await connection.execute(text(statement))
@@ -105,8 +104,10 @@ EXECUTION_OPTIONS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("option", EXECUTION_OPTIONS)
-async def test_calls_do_the_same_whatever_execution_options_a_host_has_set(make: Make, option: str) -> None:
-    storage = SqlRepository(make(execution_options={option: EXECUTION_OPTIONS[option]}))
+async def test_calls_give_the_same_results_whatever_execution_options_a_host_has_set(
+    host_engine: Make, option: str
+) -> None:
+    storage = SqlRepository(host_engine(execution_options={option: EXECUTION_OPTIONS[option]}))
     rows = [sample(EventRow, topic=topic) for topic in "abc"]
     for row in rows:
         await storage.append_event(row)
@@ -121,12 +122,12 @@ async def test_calls_do_the_same_whatever_execution_options_a_host_has_set(make:
 
 
 def hosts_own_json(document: str) -> Any:
-    """What a host makes of JSON: decimal numbers, and keys in their order."""
+    """Parse JSON as a host might: numbers as decimals, keys sorted."""
     return json.loads(document, parse_float=Decimal, object_pairs_hook=lambda pairs: dict(sorted(pairs)))
 
 
-async def test_json_comes_back_as_it_was_stored_whatever_a_host_makes_of_json(make: Make) -> None:
-    storage = SqlRepository(make(json_deserializer=hosts_own_json))
+async def test_json_is_read_as_it_was_stored_whatever_decoder_a_host_has_set(host_engine: Make) -> None:
+    storage = SqlRepository(host_engine(json_deserializer=hosts_own_json))
     row = sample(TraceRow, events={"b": 1.0, "a": [0.1, {"d": 2, "c": None}]}, annotations=None)
     await storage.save_trace(row)
     found = await storage.get_trace(row.trace_id)
@@ -136,8 +137,8 @@ async def test_json_comes_back_as_it_was_stored_whatever_a_host_makes_of_json(ma
 
 
 @pytest.mark.parametrize("target", ["postgresql"])
-async def test_a_hosts_own_queries_give_what_it_makes_of_json(make: Make) -> None:
-    engine = make(json_deserializer=hosts_own_json)
+async def test_a_hosts_own_queries_use_its_json_decoder(host_engine: Make) -> None:
+    engine = host_engine(json_deserializer=hosts_own_json)
     await SqlRepository(engine).load_daemons()
     async with engine.connect() as connection:
         found = (await connection.execute(select(literal_column("""'{"b": 0.5, "a": 1}'::json""", JSON)))).scalar_one()

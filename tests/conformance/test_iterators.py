@@ -1,4 +1,4 @@
-"""The iterators give every row once, the oldest first, a page at a time, within a period and of one topic or flow."""
+"""The iterators give every row once, oldest first, page by page; a period, topic or flow limits them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -42,7 +42,7 @@ each_kind = pytest.mark.parametrize("row_type", ITERATE)
 
 
 def every_second() -> Callable[[], int]:
-    """A clock that goes on by a second at each look, from START on."""
+    """A clock that starts at START and advances by a second at each call."""
     ticks = iter(range(10**6))
     return lambda: (int(START.timestamp()) * 10**6 + 678_901 + next(ticks) * 10**6) * 1000
 
@@ -72,7 +72,7 @@ async def test_every_row_is_given_once_the_oldest_first(
 
 
 @each_kind
-async def test_each_comes_with_its_id_and_moment(engine: AsyncEngine, row_type: type[Row]) -> None:
+async def test_each_row_has_its_id_and_timestamp(engine: AsyncEngine, row_type: type[Row]) -> None:
     repository = SqlRepository(engine, clock=every_second())
     ids = [await store(repository, numbered(row_type, "default", number)) for number in range(3)]
     found = await collect(repository, row_type)
@@ -82,7 +82,7 @@ async def test_each_comes_with_its_id_and_moment(engine: AsyncEngine, row_type: 
 
 
 @each_kind
-async def test_a_period_takes_its_first_moment_and_not_its_last(engine: AsyncEngine, row_type: type[Row]) -> None:
+async def test_a_period_includes_its_start_and_excludes_its_end(engine: AsyncEngine, row_type: type[Row]) -> None:
     repository = SqlRepository(engine, clock=every_second())
     for number in range(9):
         await store(repository, numbered(row_type, "default", number))
@@ -101,7 +101,7 @@ async def test_a_period_takes_its_first_moment_and_not_its_last(engine: AsyncEng
 
 
 @pytest.mark.parametrize(("row_type", "option", "field"), FILTERED)
-async def test_a_filter_gives_the_rows_of_that_name_alone(
+async def test_a_filter_gives_only_the_rows_of_that_name(
     storage: StorageBackend, tenant: str, row_type: type[Row], option: str, field: str
 ) -> None:
     for number in range(12):
@@ -111,7 +111,7 @@ async def test_a_filter_gives_the_rows_of_that_name_alone(
     assert await collect(storage, row_type, **{option: "b"}) == []
 
 
-async def test_a_trace_that_is_saved_again_keeps_its_place_and_moment(repository: SqlRepository) -> None:
+async def test_a_trace_that_is_saved_again_keeps_its_position_and_timestamp(repository: SqlRepository) -> None:
     for number in range(3):
         await repository.save_trace(sample(TraceRow, trace_id=number))
     before = await collect(repository, TraceRow)
@@ -121,7 +121,7 @@ async def test_a_trace_that_is_saved_again_keeps_its_place_and_moment(repository
     assert [(recorded.id, recorded.timestamp) for recorded in after] == [(one.id, one.timestamp) for one in before]
 
 
-async def test_rows_may_come_and_go_meanwhile(repository: SqlRepository) -> None:
+async def test_rows_may_be_added_and_deleted_during_an_iteration(repository: SqlRepository) -> None:
     for number in range(6):
         await repository.save_trace(sample(TraceRow, trace_id=number))
     seen = []
@@ -140,14 +140,14 @@ async def test_the_tenant_is_that_of_the_call(repository: SqlRepository) -> None
     assert [recorded.row.tenant_id async for recorded in events] == ["acme"]
 
 
-async def test_a_block_iterates_over_what_it_wrote(repository: SqlRepository) -> None:
+async def test_an_iterator_of_a_transaction_gives_what_it_wrote(repository: SqlRepository) -> None:
     async with repository.transaction() as transaction:
         for number in range(5):
             await transaction.append_event(sample(EventRow, source=str(number)))
         assert [recorded.row.source for recorded in await collect(transaction, EventRow, page_size=2)] == list("01234")
 
 
-async def test_an_iteration_under_way_ends_on_the_old_backend(repository: SqlRepository) -> None:
+async def test_an_iteration_in_progress_ends_on_the_old_backend(repository: SqlRepository) -> None:
     await repository.save_many(sample(EventRow, source=str(number)) for number in range(4))
     dispatcher = StorageDispatcher(repository)
     events: AsyncIterator[Recorded[EventRow]] = dispatcher.iter_events(page_size=1)
@@ -190,6 +190,8 @@ async def test_the_backend_that_keeps_nothing_gives_nothing(row_type: type[Row])
         ({"until": "2026-01-01"}, "until"),
     ],
 )
-def test_what_is_no_page_or_period_is_refused_at_once(row_type: type[Row], options: dict[str, Any], place: str) -> None:
+def test_invalid_pages_and_periods_are_refused_at_once(
+    row_type: type[Row], options: dict[str, Any], place: str
+) -> None:
     with pytest.raises(ValueError, match=place):
         getattr(InMemoryBackend(), ITERATE[row_type])(**options)

@@ -18,7 +18,7 @@ from tests.databases import Databases
 from tests.samples import sample
 
 
-async def test_health_is_false_without_a_schema_and_when_nothing_answers(databases: Databases, target: str) -> None:
+async def test_is_healthy_is_false_without_a_schema_or_a_server(databases: Databases, target: str) -> None:
     storage = SqlRepository(create_engine(await databases.empty(target)))
     assert not await storage.is_healthy()
     await storage.close()
@@ -28,7 +28,7 @@ async def test_health_is_false_without_a_schema_and_when_nothing_answers(databas
     await storage.close()
 
 
-async def test_a_busy_pool_is_no_illness(url: str) -> None:
+async def test_is_healthy_is_true_while_the_pool_is_busy(url: str) -> None:
     opened = open_storage(url, pool_size=1, max_overflow=0, pool_timeout=0.2)
     async with opened as storage, storage.transaction() as transaction:
         await transaction.load_traces(1)
@@ -44,7 +44,7 @@ async def test_a_pool_that_stays_busy_is_a_transient_error(url: str) -> None:
         assert await storage.load_traces(1) == []
 
 
-async def test_close_lets_calls_under_way_end_and_refuses_later_ones(url: str) -> None:
+async def test_close_waits_for_calls_in_progress_and_refuses_later_ones(url: str) -> None:
     storage = await StorageDispatcher.from_url(url)
     calls = [asyncio.create_task(storage.save_trace(sample(TraceRow, trace_id=number))) for number in range(10)]
     await asyncio.sleep(0)
@@ -57,7 +57,7 @@ async def test_close_lets_calls_under_way_end_and_refuses_later_ones(url: str) -
         assert len(await again.load_traces(99)) == 10
 
 
-async def test_switching_sends_later_calls_elsewhere_and_gives_the_old_backend_back(url: str) -> None:
+async def test_switch_to_sends_later_calls_to_the_new_backend_and_returns_the_old_one(url: str) -> None:
     async with open_storage(url) as storage:
         view = storage.for_tenant("a")
         await view.save_trace(sample(TraceRow, "a"))

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @several_writers
 @short_lock_waits
-async def test_the_writers_of_a_locked_row_take_no_room_and_no_time_from_others(engine: AsyncEngine) -> None:
+async def test_the_writers_of_a_locked_row_do_not_delay_others(engine: AsyncEngine) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
     storage.group_commit.queue.blocked_capacity.max_rows = 10
     async with asyncio.timeout(60), elsewhere.transaction() as holder:
@@ -43,7 +43,7 @@ async def test_the_writers_of_a_locked_row_take_no_room_and_no_time_from_others(
 
 @several_writers
 @pytest.mark.parametrize("group_commit", [True, False])
-async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine, *, group_commit: bool) -> None:
+async def test_a_write_that_times_out_says_what_it_waited_for(engine: AsyncEngine, *, group_commit: bool) -> None:
     storage, elsewhere = SqlRepository(engine, group_commit=group_commit), SqlRepository(engine)
     async with asyncio.timeout(60), elsewhere.transaction() as holder:
         await save(holder, "locked")
@@ -60,14 +60,12 @@ async def test_a_call_that_times_out_says_what_it_waited_for(engine: AsyncEngine
                     await save(storage, "locked")
                 await asyncio.gather(second, return_exceptions=True)
     await first
-    assert (storage.group_commit.queue.blocked_capacity.rows, storage.group_commit.queue.blocked_capacity.bytes) == (
-        0,
-        0,
-    )
+    capacity = storage.group_commit.queue.blocked_capacity
+    assert (capacity.rows, capacity.bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("target", ["postgresql"])
-async def test_behind_a_pooler_too_a_batch_does_not_wait_for_a_locked_row(url: str) -> None:
+async def test_behind_a_pooler_a_batch_does_not_wait_for_a_locked_row_either(url: str) -> None:
     caches_off = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
     pooled = make_url(url).update_query_dict(caches_off).render_as_string(hide_password=False)
     async with storage_with(pooled) as storage, storage_with(url) as elsewhere, asyncio.timeout(60):
@@ -97,7 +95,7 @@ async def test_the_writers_of_many_locked_rows_leave_connections_to_others(url: 
 
 @several_writers
 @short_lock_waits
-async def test_a_write_goes_on_when_the_one_it_waited_for_has_timed_out(engine: AsyncEngine) -> None:
+async def test_a_write_goes_on_when_the_write_it_waited_for_has_timed_out(engine: AsyncEngine) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
     async with asyncio.timeout(60), elsewhere.transaction() as holder:
         await save(holder, "locked")
@@ -115,7 +113,7 @@ async def test_a_write_goes_on_when_the_one_it_waited_for_has_timed_out(engine: 
 
 @several_writers
 @short_lock_waits
-async def test_a_write_that_waits_for_room_behind_a_locked_rows_writers_goes_on_when_it_is_free(
+async def test_a_write_that_waits_for_room_in_the_queue_goes_on_while_a_row_is_locked(
     engine: AsyncEngine,
 ) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
@@ -132,7 +130,7 @@ async def test_a_write_that_waits_for_room_behind_a_locked_rows_writers_goes_on_
 
 @several_writers
 @short_lock_waits
-async def test_a_batch_that_meets_a_locked_row_commits_its_other_writes(engine: AsyncEngine) -> None:
+async def test_a_batch_with_a_locked_row_commits_its_other_writes(engine: AsyncEngine) -> None:
     storage, elsewhere = SqlRepository(engine), SqlRepository(engine)
     async with asyncio.timeout(60), elsewhere.transaction() as holder:
         await save(holder, "5")

@@ -1,4 +1,4 @@
-"""Writing many: save_many, transaction(), deletes of any size."""
+"""Writes of many rows: save_many, transaction(), and deletes of any size."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tests.verbs import load
 
 
 class LeavingError(Exception):
-    """What a caller's own code raises inside a block."""
+    """An error of the caller inside a transaction."""
 
 
 async def test_save_many_takes_any_mix_in_order(storage: StorageBackend, tenant: str) -> None:
@@ -41,7 +41,7 @@ async def test_save_many_of_nothing_does_nothing(storage: StorageBackend) -> Non
     assert await storage.load_traces(1) == []
 
 
-async def test_of_rows_that_share_a_key_the_last_wins_in_the_place_of_the_first(
+async def test_of_rows_with_the_same_key_the_last_is_stored_at_the_position_of_the_first(
     storage: StorageBackend, tenant: str
 ) -> None:
     rows = [sample(TraceRow, tenant, trace_id=number, status=str(n)) for n, number in enumerate([3, 1, 3, 2, 1, 3])]
@@ -49,7 +49,7 @@ async def test_of_rows_that_share_a_key_the_last_wins_in_the_place_of_the_first(
     assert await storage.load_traces(9) == [rows[3], rows[4], rows[5]]
 
 
-async def test_many_rows_and_large_ones_go_in_one_call(storage: StorageBackend, tenant: str) -> None:
+async def test_save_many_takes_many_rows_and_large_rows(storage: StorageBackend, tenant: str) -> None:
     events = [sample(EventRow, tenant, source=str(number)) for number in range(2500)]
     large = [sample(SessionRow, tenant, key=str(number), value="'" * 900_000) for number in range(5)]
     await storage.save_many([*events, *large])
@@ -68,8 +68,8 @@ async def test_save_many_is_all_or_nothing(storage: StorageBackend, tenant: str)
     assert await storage.query_events(None, 1) == []
 
 
-async def test_a_hundred_thousand_ids_are_deleted_at_once(repository: SqlRepository) -> None:
-    # few, spread over all the ids: the Oracle double looks through them for each id
+async def test_a_hundred_thousand_ids_are_deleted_in_one_call(repository: SqlRepository) -> None:
+    # few rows, spread over all the ids: the Oracle double scans them for each id
     await repository.save_many(sample(TraceRow, trace_id=number * 240) for number in range(400))
     survivor = sample(TraceRow, trace_id=2**64 - 1)
     await repository.save_trace(survivor)
@@ -105,7 +105,7 @@ async def test_deletes_ignore_unknown_and_repeated_ids(storage: StorageBackend, 
 async def test_a_transaction_commits_all_at_its_end(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as transaction:
         await transaction.save_many([sample(row_type, tenant) for row_type in ROW_TYPES])
-        assert await transaction.get_trace(7) == sample(TraceRow, tenant)  # it sees its own writes
+        assert await transaction.get_trace(7) == sample(TraceRow, tenant)  # a transaction sees its own writes
         assert await transaction.delete_traces([7]) == 1
         row_id = new_id()
         assert await transaction.append_audit(sample(AuditRow, tenant), row_id) == row_id
@@ -114,7 +114,7 @@ async def test_a_transaction_commits_all_at_its_end(storage: StorageBackend, ten
     assert len(await storage.query_audit(9)) == 2
 
 
-async def test_a_block_that_raises_leaves_nothing(storage: StorageBackend, tenant: str) -> None:
+async def test_a_transaction_that_raises_stores_nothing(storage: StorageBackend, tenant: str) -> None:
     await storage.save_daemon(sample(DaemonRow, tenant, state="before"))
     with pytest.raises(LeavingError):
         async with storage.transaction() as transaction:
@@ -125,7 +125,7 @@ async def test_a_block_that_raises_leaves_nothing(storage: StorageBackend, tenan
     assert await storage.query_events(None, 9) == []
 
 
-async def test_a_refused_row_does_not_end_a_block(storage: StorageBackend, tenant: str) -> None:
+async def test_a_refused_row_does_not_end_a_transaction(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as transaction:
         await transaction.save_trace(sample(TraceRow, tenant))
         with pytest.raises(SerializationError):
@@ -133,7 +133,7 @@ async def test_a_refused_row_does_not_end_a_block(storage: StorageBackend, tenan
     assert await storage.load_traces(9) == [sample(TraceRow, tenant)]
 
 
-async def test_a_block_whose_call_was_cancelled_is_rolled_back(storage: StorageBackend, tenant: str) -> None:
+async def test_a_transaction_with_a_cancelled_call_is_rolled_back(storage: StorageBackend, tenant: str) -> None:
     with pytest.raises(QueryError, match="transaction: rolled back"):
         async with storage.transaction() as transaction:
             await transaction.save_trace(sample(TraceRow, tenant))
@@ -148,7 +148,7 @@ async def test_a_block_whose_call_was_cancelled_is_rolled_back(storage: StorageB
     assert await storage.query_events(None, 9) == []
 
 
-async def test_a_block_waits_for_the_calls_its_tasks_have_under_way(storage: StorageBackend, tenant: str) -> None:
+async def test_a_transaction_waits_for_the_calls_of_its_tasks(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as transaction:
         await transaction.save_trace(sample(TraceRow, tenant))
         call = asyncio.create_task(transaction.save_many(sample(EventRow, tenant) for _ in range(2000)))  # noqa: RUF006  # awaited
@@ -158,7 +158,7 @@ async def test_a_block_waits_for_the_calls_its_tasks_have_under_way(storage: Sto
     assert await storage.load_traces(9) == [sample(TraceRow, tenant)]
 
 
-async def test_a_block_cancelled_at_its_end_leaves_the_pool_clean(repository: SqlRepository) -> None:
+async def test_a_transaction_cancelled_at_its_end_leaves_the_pool_clean(repository: SqlRepository) -> None:
     calls: list[asyncio.Task[None]] = []
 
     async def leave_a_call_behind() -> None:
@@ -176,20 +176,20 @@ async def test_a_block_cancelled_at_its_end_leaves_the_pool_clean(repository: Sq
     assert len(await repository.query_events(None, 99_999)) % 2000 == 0
 
 
-async def test_tasks_share_a_block(storage: StorageBackend, tenant: str) -> None:
+async def test_tasks_can_share_a_transaction(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as transaction:
         await asyncio.gather(*(transaction.record_cost(sample(CostRow, tenant)) for _ in range(20)))
     assert len(await storage.query_costs(None, 99)) == 20
 
 
-async def test_a_block_can_speak_for_several_tenants(repository: SqlRepository) -> None:
+async def test_a_transaction_can_write_for_several_tenants(repository: SqlRepository) -> None:
     async with repository.for_tenant("a").transaction() as transaction:
         await transaction.save_trace(sample(TraceRow, "a"))
         await transaction.for_tenant("b").save_trace(sample(TraceRow, "b"))
     assert await repository.tenant_ids() == ["a", "b"]
 
 
-async def test_a_block_is_not_used_after_its_end_nor_nested(storage: StorageBackend, tenant: str) -> None:
+async def test_a_transaction_cannot_be_used_after_its_end_or_nested(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as transaction:
         with pytest.raises(QueryError, match="a transaction inside a transaction"):
             transaction.transaction()

@@ -1,4 +1,4 @@
-"""The backend that keeps nothing: writes succeed, loads are empty, and rows are checked all the same."""
+"""The backend that keeps nothing: writes succeed, loads are empty, and rows are checked nevertheless."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def test_writes_succeed_and_loads_are_empty(storage: StorageBackend, row_t
             await store(storage, sample(row_type), id="an id")
 
 
-async def test_it_answers_as_an_empty_storage(storage: StorageBackend) -> None:
+async def test_the_memory_backend_gives_the_results_of_an_empty_storage(storage: StorageBackend) -> None:
     assert await storage.is_healthy()
     assert await storage.get_trace(1) is None
     assert await storage.get_session("scope", "key") is None
@@ -83,7 +83,7 @@ async def test_other_tenants_rows_and_pages_out_of_range_are_refused(storage: St
         await storage.load_traces(-1)
 
 
-async def test_no_url_at_all_is_memory_and_a_warning(
+async def test_without_a_url_the_storage_is_in_memory_and_a_warning_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
@@ -94,7 +94,7 @@ async def test_no_url_at_all_is_memory_and_a_warning(
     assert "nothing will be kept" in record.getMessage()
 
 
-async def test_memory_asked_for_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+async def test_memory_in_a_url_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     async with open_storage("memory://", require_tenant=True) as storage:
         assert isinstance(storage.backend, InMemoryBackend)
         with pytest.raises(TenantMismatchError):

@@ -23,7 +23,7 @@ from axon_storage.dialects import of_scheme
 from tests.samples import sample
 
 
-async def test_a_plain_url_is_all_it_takes(url: str) -> None:
+async def test_a_storage_opens_from_a_plain_url(url: str) -> None:
     async with open_storage(url) as storage:
         await storage.save_trace(sample(TraceRow))
     async with await StorageDispatcher.from_url(url) as storage:
@@ -31,7 +31,7 @@ async def test_a_plain_url_is_all_it_takes(url: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["mariadb", "mysql", "mariadb-asyncmy", "mysql-asyncmy"])
-async def test_mysql_and_mariadb_in_a_url_mean_what_the_server_really_is(url: str) -> None:
+async def test_mysql_and_mariadb_urls_work_with_either_server(url: str) -> None:
     plain = make_url(url)
     kind, plus, driver = plain.drivername.partition("+")
     other = plain.set(drivername={"mysql": "mariadb", "mariadb": "mysql"}[kind] + plus + driver)
@@ -44,14 +44,14 @@ async def test_mysql_and_mariadb_in_a_url_mean_what_the_server_really_is(url: st
         assert await schema.differences(url) == []
 
 
-async def test_the_url_defaults_to_the_environments(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_url_defaults_to_database_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     async with open_storage() as storage:
         assert isinstance(storage.backend, SqlRepository)
         assert await storage.is_healthy()
 
 
-async def test_any_engine_of_a_supported_driver_will_do(url: str) -> None:
+async def test_any_engine_of_a_supported_driver_can_be_used(url: str) -> None:
     plain = make_url(url)
     driver = of_scheme(plain.drivername).schemes[plain.drivername]
     engine = create_async_engine(plain.set(drivername=driver))
@@ -77,7 +77,7 @@ async def test_an_engine_made_for_autocommit_still_gives_transactions(url: str) 
         assert await storage.load_traces(9) == []
 
 
-async def test_a_sqlite_file_that_sorts_otherwise_is_refused(tmp_path: Path) -> None:
+async def test_a_sqlite_file_with_another_encoding_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "wide.db")) as connection:
         connection.execute("PRAGMA encoding = 'UTF-16le'")
         connection.execute("CREATE TABLE hosts (name)")

@@ -1,4 +1,4 @@
-"""Newest first, by first save; pages; appends told apart by their ids."""
+"""The order of lists: newest first, by the first save; pages; ids of appends."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from tests.verbs import LOGS, load, store
 LARGEST_PAGE = 2**63 - 1
 
 
-async def test_traces_come_newest_first_and_a_later_save_moves_none(storage: StorageBackend, tenant: str) -> None:
+async def test_traces_are_listed_newest_first_by_their_first_save(storage: StorageBackend, tenant: str) -> None:
     traces = [sample(TraceRow, tenant, trace_id=number) for number in (5, 2**64 - 1, 0, 3)]
     for trace in traces:
         await storage.save_trace(trace)
@@ -25,7 +25,7 @@ async def test_traces_come_newest_first_and_a_later_save_moves_none(storage: Sto
     assert await storage.load_traces(10) == [traces[3], traces[2], traces[1], again]
 
 
-async def test_a_trace_deleted_and_saved_again_is_new(storage: StorageBackend, tenant: str) -> None:
+async def test_a_trace_deleted_and_saved_again_is_the_newest(storage: StorageBackend, tenant: str) -> None:
     await storage.save_many([sample(TraceRow, tenant, trace_id=number) for number in (1, 2)])
     await storage.delete_traces([1])
     await storage.save_trace(sample(TraceRow, tenant, trace_id=1))
@@ -33,7 +33,7 @@ async def test_a_trace_deleted_and_saved_again_is_new(storage: StorageBackend, t
 
 
 @pytest.mark.parametrize("row_type", LOGS)
-async def test_appends_come_newest_first(storage: StorageBackend, tenant: str, row_type: type[Row]) -> None:
+async def test_appends_are_listed_newest_first(storage: StorageBackend, tenant: str, row_type: type[Row]) -> None:
     field = {AuditRow: "action", EventRow: "source", CostRow: "backend"}[row_type]
     entries = [sample(row_type, tenant, **{field: str(number)}) for number in range(30)]
     for entry in entries:
@@ -71,7 +71,7 @@ async def test_pages_join_without_gap_or_overlap(storage: StorageBackend, tenant
         (LARGEST_PAGE, LARGEST_PAGE, 0),
     ],
 )
-async def test_a_page_may_be_empty_or_endless(
+async def test_a_page_may_be_empty_or_very_large(
     storage: StorageBackend, tenant: str, limit: int, offset: int, expected: int
 ) -> None:
     await storage.save_many([sample(TraceRow, tenant, trace_id=number) for number in range(3)])
@@ -92,7 +92,7 @@ async def test_a_page_outside_its_range_is_a_value_error(storage: StorageBackend
 
 
 @pytest.mark.parametrize("step", [0, -1_000_000_000, 400], ids=["stands still", "steps back", "crawls"])
-async def test_order_is_that_of_the_calls_whatever_the_clock_does(engine: AsyncEngine, step: int) -> None:
+async def test_the_order_is_that_of_the_calls_whatever_the_clock_does(engine: AsyncEngine, step: int) -> None:
     now = 1_700_000_000_000_000_000
 
     def clock() -> int:
@@ -109,10 +109,10 @@ async def test_order_is_that_of_the_calls_whatever_the_clock_does(engine: AsyncE
     assert [int(event.source) for event in await storage.query_events(None, 9)] == numbers[::-1]
 
 
-async def test_between_storages_with_clocks_of_their_own_the_clocks_decide(engine: AsyncEngine) -> None:
+async def test_with_different_clocks_the_order_of_two_storages_rows_is_that_of_the_clocks(engine: AsyncEngine) -> None:
     now = 1_700_000_000_000_000_000
     ahead, behind = SqlRepository(engine, clock=lambda: now + 10**9), SqlRepository(engine, clock=lambda: now)
-    for number, storage in enumerate((ahead, behind)):  # as two processes would, on machines whose clocks differ
+    for number, storage in enumerate((ahead, behind)):  # stands for two machines with different clocks
         await storage.save_trace(sample(TraceRow, trace_id=number))
         await storage.append_event(sample(EventRow, source=str(number)))
     assert [trace.trace_id for trace in await behind.load_traces(9)] == [0, 1]
@@ -120,7 +120,7 @@ async def test_between_storages_with_clocks_of_their_own_the_clocks_decide(engin
 
 
 @pytest.mark.parametrize("row_type", LOGS)
-async def test_an_append_gives_its_id_and_the_same_id_again_stores_nothing(
+async def test_an_append_returns_its_id_and_the_same_id_again_stores_nothing(
     storage: StorageBackend, tenant: str, row_type: type[Row]
 ) -> None:
     first, row_id = sample(row_type, tenant), new_id()
@@ -134,7 +134,7 @@ async def test_an_append_gives_its_id_and_the_same_id_again_stores_nothing(
     assert await load(storage, row_type) == [first, first]
 
 
-async def test_the_first_append_of_an_id_stays(storage: StorageBackend, tenant: str) -> None:
+async def test_the_first_append_of_an_id_is_kept(storage: StorageBackend, tenant: str) -> None:
     row_id = new_id()
     first, second = sample(EventRow, tenant, source="first"), sample(EventRow, tenant, source="second")
     await storage.append_event(first, row_id)
@@ -162,7 +162,7 @@ async def test_an_id_that_is_no_uuid7_of_our_time_is_a_value_error(
         assert await load(storage, row_type) == []
 
 
-async def test_the_moment_beside_an_append_is_that_of_its_id(
+async def test_the_timestamp_of_an_append_is_that_of_its_id(
     storage: StorageBackend, tenant: str, engine: AsyncEngine
 ) -> None:
     row_id = await storage.append_event(sample(EventRow, tenant))

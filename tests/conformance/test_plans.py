@@ -1,4 +1,4 @@
-"""With 50,000 rows in a table no limited list sorts, and nothing touches more rows than it must."""
+"""Query plans with 50,000 rows in a table: no limited list sorts, and no statement reads more rows than it needs."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from tests.samples import sample
 
 ROWS = 50_000
 PAGE = 100
-SPARE = 25  # a database may look at a few index entries beside the rows it gives
+SPARE = 25  # a database may read a few index entries beyond the rows of the result
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -37,9 +37,9 @@ def target(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def filled(databases: Databases, target: str) -> AsyncEngine:
-    """A database with 50,000 rows in each large table, a tenth of them another tenant's; made once."""
+    """A database with 50,000 rows in each large table, a tenth of them of another tenant; made once."""
     if target not in _filled:
-        url = await databases.empty(target, spared=True)
+        url = await databases.empty(target, for_run=True)
         await upgrade(url)
         _filled[target] = engine = databases.keep(create_engine(url))
         for tenant, share in (("default", 9), ("other", 1)):
@@ -52,7 +52,7 @@ async def filled(databases: Databases, target: str) -> AsyncEngine:
 
 def _rows(tenant: str, count: int) -> Iterator[Row]:
     for number in range(count):
-        # the rare and the early topic and flow lie among the oldest rows, where a scan by age finds them last
+        # the rare and the early topic and flow are among the oldest rows, which a scan from the newest reaches last
         rare = number % 50 == 0 and number < 1000
         kind = "rare" if rare else ("frequent" if number % 2 else f"kind {number % 40}")
         if number < count // 3:
@@ -73,18 +73,18 @@ async def _cost(engine: AsyncEngine, statement: Any, **parameters: Any) -> Cost:
 
 
 @pytest.mark.parametrize("row_type", [TraceRow, AuditRow, EventRow, CostRow])
-async def test_the_newest_are_read_and_no_others(filled: AsyncEngine, row_type: type[Row]) -> None:
+async def test_a_list_of_the_newest_reads_no_other_rows(filled: AsyncEngine, row_type: type[Row]) -> None:
     found = await _cost(filled, list_newest(dialect_of(filled.dialect), row_type, (), has_offset=False), limit=PAGE)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 
 
-async def test_a_later_page_reads_what_it_skips_and_itself(filled: AsyncEngine) -> None:
+async def test_a_page_with_an_offset_reads_only_the_skipped_rows_and_its_own(filled: AsyncEngine) -> None:
     found = await _cost(
         filled, list_newest(dialect_of(filled.dialect), TraceRow, (), has_offset=True), limit=PAGE, offset=1000
     )
     assert not found.sorts, found.plan
-    # SQLite's machine does more for a skipped row than the rows' estimate allows
+    # SQLite runs more instructions for a skipped row than the estimate assumes
     assert found.touched <= 1.5 * (1000 + PAGE), found.plan
 
 
@@ -92,7 +92,7 @@ async def test_a_later_page_reads_what_it_skips_and_itself(filled: AsyncEngine) 
     ("kind", "found_rows"), [("rare", 20), ("frequent", PAGE), ("early", PAGE), ("kind 8", PAGE), ("unknown", 0)]
 )
 @pytest.mark.parametrize(("row_type", "field"), [(EventRow, "topic"), (CostRow, "flow_name")])
-async def test_a_filter_reads_its_own_rows_alone(
+async def test_a_filter_reads_only_its_own_rows(
     filled: AsyncEngine, row_type: type[Row], field: str, kind: str, found_rows: int
 ) -> None:
     found = await _cost(
@@ -117,7 +117,7 @@ async def test_a_filter_reads_its_own_rows_alone(
         (CostRow, {"flow_name": "frequent"}),
     ],
 )
-async def test_an_iterators_page_reads_itself_alone_also_far_on(
+async def test_a_later_page_of_an_iterator_reads_only_its_own_rows(
     filled: AsyncEngine, row_type: type[Row], where: dict[str, str]
 ) -> None:
     columns = TABLES[row_type].c
@@ -131,13 +131,15 @@ async def test_an_iterators_page_reads_itself_alone_also_far_on(
     assert found.touched <= PAGE + SPARE, found.plan
 
 
-async def test_eviction_touches_the_expired_alone(filled: AsyncEngine) -> None:
+async def test_an_eviction_reads_only_expired_entries(filled: AsyncEngine) -> None:
     statement = evict_expired(dialect_of(filled.dialect), CacheRow)
     found = await _cost(filled, statement, now=datetime.now(UTC))
-    assert found.touched <= 20 * 6 + SPARE, found.plan  # each is found, locked and deleted, in index and table
+    assert found.touched <= 20 * 6 + SPARE, (
+        found.plan
+    )  # each row is found, locked and deleted, in the index and the table
 
 
-async def test_eviction_of_nothing_touches_nothing(filled: AsyncEngine) -> None:
+async def test_an_eviction_of_nothing_reads_no_rows(filled: AsyncEngine) -> None:
     statement = evict_expired(dialect_of(filled.dialect), CacheRow)
     found = await _cost(filled, statement, now=datetime.now(UTC) - timedelta(days=30_000))
     assert found.touched <= SPARE, found.plan
@@ -158,10 +160,12 @@ async def test_one_row_is_found_by_its_key(filled: AsyncEngine, row_type: type[R
 
 
 @pytest.mark.parametrize("count", [1, 100])
-async def test_a_delete_touches_its_own_rows_alone(filled: AsyncEngine, count: int) -> None:
+async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int) -> None:
     statement = delete(dialect_of(filled.dialect), TraceRow)
     found = await _cost(filled, statement, last=list(range(count)))
-    assert found.touched <= count * 6 + SPARE, found.plan  # each is found, locked and deleted, in index and table
+    assert found.touched <= count * 6 + SPARE, (
+        found.plan
+    )  # each row is found, locked and deleted, in the index and the table
 
 
 async def test_scopes_and_tenants_are_found_by_seeks(filled: AsyncEngine) -> None:

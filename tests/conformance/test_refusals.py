@@ -1,4 +1,4 @@
-"""What is outside the domain is refused before anything is sent: named, nothing stored, the next call works."""
+"""Values outside the domain are refused before anything is sent, by an error that names the field."""
 
 from collections import OrderedDict
 from enum import IntEnum, StrEnum
@@ -25,13 +25,13 @@ from tests.verbs import load, store
 
 
 class Level(IntEnum):
-    """A host's numbers, which are no plain integers."""
+    """Integers of a host that are not plain int."""
 
     HIGH = 3
 
 
 class State(StrEnum):
-    """A host's words, which are no plain strings."""
+    """Strings of a host that are not plain str."""
 
     DONE = "done"
 
@@ -186,7 +186,7 @@ async def test_a_row_of_another_type_is_refused(storage: StorageBackend, tenant:
     other = sample(EventRow if row_type is not EventRow else CostRow, tenant)
     own = sample(row_type, tenant)
     with pytest.raises(SerializationError, match=f"{type(other).__name__} is not a {row_type.__name__}"):
-        # the method of one type, given the row of another
+        # call the method of one row type with a row of another
         await store(storage, own, given=other)
     kin = type("Kin", (row_type,), {"__slots__": ()})(**{name: getattr(own, name) for name, _ in fields_of(row_type)})
     with pytest.raises(SerializationError, match=f"Kin is not a {row_type.__name__}"):
@@ -198,7 +198,7 @@ async def test_a_row_of_another_type_is_refused(storage: StorageBackend, tenant:
 
 
 async def _works_on(storage: StorageBackend, tenant: str) -> None:
-    """Nothing was stored, and the next call works."""
+    """Check that nothing was stored and that the next call works."""
     assert await storage.query_events(None, 9) == []
     event = sample(EventRow, tenant)
     await storage.append_event(event)

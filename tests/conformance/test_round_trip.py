@@ -1,4 +1,4 @@
-"""What is stored comes back exact: every row type, the whole domain, the hard values."""
+"""Values are read as they were stored: every row type, the whole domain, and difficult values."""
 
 from typing import Any
 
@@ -15,20 +15,20 @@ MEBIBYTE = 2**20
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
-async def test_every_row_type_comes_back_as_it_was_stored(
+async def test_every_row_type_is_read_as_it_was_stored(
     storage: StorageBackend, tenant: str, row_type: type[Row]
 ) -> None:
     row = sample(row_type, tenant)
     await store(storage, row)
     [restored] = await load(storage, row_type)
     assert restored == row
-    assert restored.to_json() == row.to_json()  # to the letter: 1 is not 1.0, and keys keep their order
+    assert restored.to_json() == row.to_json()  # equality is not enough: 1 is not 1.0, and keys keep their order
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
 @given(data=st.data())
 @settings(max_examples=25)
-async def test_any_row_of_the_domain_comes_back_exact(
+async def test_any_row_of_the_domain_is_read_exactly(
     storage: StorageBackend, tenant: str, row_type: type[Row], data: st.DataObject
 ) -> None:
     row = data.draw(rows(row_type, tenant))
@@ -93,7 +93,7 @@ async def test_empty_strings_are_keys_and_texts(storage: StorageBackend, tenant:
     ["a" * 70_000, "é" * 2_500_000, '"' * 7 * MEBIBYTE, "\\'" * 1_000_000, "😀%s:name?$1\r\n\t\x01\x1a\x7f\ufeff"],
     ids=["70 kB", "5 MB", "7 MiB of quotes", "2 MB of escapes", "odd characters"],
 )
-async def test_texts_come_back_whole(storage: StorageBackend, tenant: str, text: str) -> None:
+async def test_texts_are_read_whole(storage: StorageBackend, tenant: str, text: str) -> None:
     await storage.save_session(sample(SessionRow, tenant, value=text))
     [restored] = await storage.load_sessions("name")
     assert restored.value == text
@@ -117,7 +117,9 @@ def _nested(levels: int) -> Any:
     ],
     ids=repr,
 )  # fmt: skip
-async def test_json_comes_back_to_the_letter(storage: StorageBackend, tenant: str, value: Any) -> None:
+async def test_json_is_read_with_its_number_types_and_key_order(
+    storage: StorageBackend, tenant: str, value: Any
+) -> None:
     row = sample(EventRow, tenant, payload=value)
     await storage.append_event(row)
     [restored] = await storage.query_events(None, 1)
@@ -125,7 +127,7 @@ async def test_json_comes_back_to_the_letter(storage: StorageBackend, tenant: st
     assert type(restored.payload) is type(value)
 
 
-async def test_five_megabytes_of_json_come_back_whole(storage: StorageBackend, tenant: str) -> None:
+async def test_five_megabytes_of_json_are_read_whole(storage: StorageBackend, tenant: str) -> None:
     row = sample(EventRow, tenant, payload=[{"é": '"' * 10}] * 150_000)
     await storage.append_event(row)
     assert await storage.query_events(None, 1) == [row]

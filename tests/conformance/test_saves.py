@@ -1,4 +1,4 @@
-"""Saves replace the whole row of a key, keys are compared by code point, lists come in key order."""
+"""A save replaces the whole row of a key; keys are compared by code point; lists are in key order."""
 
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -10,7 +10,7 @@ from axon_storage.model.rows import check_row
 from tests.samples import sample
 from tests.verbs import KEYED, NAMED, delete, load, store
 
-# each differs from the next in one of case, accent, trailing space, normalisation, width, or a letter's kin
+# neighbours differ in case, accent, trailing space, normalisation or width, or are variants of one letter
 DISTINCT = ["", " ", "A", "A ", "a", "a ", "a  ", "aa", "e\u0301", "ss", "z", "é", "ß", "ﬀ", "🙂", "🙃"]
 
 
@@ -23,7 +23,7 @@ async def test_a_save_replaces_every_column_but_the_key(
     await store(storage, before)
     await store(storage, after)
     assert await load(storage, row_type) == [after]
-    await store(storage, before)  # an optional column goes back to None too
+    await store(storage, before)  # an optional column can become None again
     assert await load(storage, row_type) == [before]
 
 
@@ -64,14 +64,14 @@ async def test_scopes_and_keys_differ_by_code_point(storage: StorageBackend, ten
     assert await storage.load_sessions("nowhere") == []
 
 
-async def test_cache_entries_come_by_flow_and_key(storage: StorageBackend, tenant: str) -> None:
+async def test_cache_entries_are_listed_by_flow_and_key(storage: StorageBackend, tenant: str) -> None:
     entries = [sample(CacheRow, tenant, flow_name=flow, cache_key=key) for flow in DISTINCT for key in ("b", "a")]
     await storage.save_many(entries)
     found = [(entry.flow_name, entry.cache_key) for entry in await storage.load_cache_entries()]
     assert found == sorted((flow, key) for flow in DISTINCT for key in ("a", "b"))
 
 
-async def test_the_longest_identifiers_are_kept_whole(storage: StorageBackend, tenant: str) -> None:
+async def test_the_longest_identifiers_are_stored_whole(storage: StorageBackend, tenant: str) -> None:
     long = "🙂" * 255
     daemon = sample(DaemonRow, tenant, name=long, source_file="🙂" * 900, trigger_topic=long)
     entry = sample(SessionRow, tenant, scope=long, key=long)
@@ -94,12 +94,12 @@ async def test_a_saved_zero_stays_zero(storage: StorageBackend, tenant: str) -> 
 
 
 def _other(row: Row) -> Row:
-    """The row with another value in every field outside the key."""
+    """Return the row with another value in every field outside the key."""
     for field in fields(row):
         if field.name not in ("tenant_id", *row.KEY):
             for value in ("other", 8, False, 60):
-                changed: Row = replace(row, **{field.name: value})  # type: ignore[arg-type]  # any type, that is the point
-                with suppress(SerializationError):  # of another type: the next value may do
+                changed: Row = replace(row, **{field.name: value})  # type: ignore[arg-type]  # values of any type, on purpose
+                with suppress(SerializationError):  # of another type: try the next value
                     check_row(changed)
                     row = changed
                     break

@@ -25,7 +25,7 @@ async def _execute(url: str, statement: str) -> None:
     await engine.dispose()
 
 
-async def test_without_a_schema_opening_says_what_to_do_and_migrate_does_it(databases: Databases, target: str) -> None:
+async def test_opening_without_a_schema_says_what_to_do_and_migrate_does_it(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     with pytest.raises(StorageConnectionError, match=r"has no schema, revision \d+ is needed: run `") as refused:
         async with open_storage(url, migrate=False):
@@ -38,7 +38,7 @@ async def test_without_a_schema_opening_says_what_to_do_and_migrate_does_it(data
         assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
-async def test_sqlite_alone_brings_its_schema_up_by_itself(databases: Databases, target: str) -> None:
+async def test_migrate_defaults_to_true_on_sqlite_alone(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     if target == "sqlite":
         async with open_storage(url) as storage:
@@ -48,7 +48,7 @@ async def test_sqlite_alone_brings_its_schema_up_by_itself(databases: Databases,
             await StorageDispatcher.from_url(url)
 
 
-async def test_each_state_of_the_schema_is_told_with_what_mends_it(databases: Databases, target: str) -> None:
+async def test_the_error_of_each_state_of_the_schema_says_what_to_do(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     head = schema.head()
     await schema.upgrade(url, "0001")
@@ -82,7 +82,7 @@ async def test_a_newer_schema_is_refused_unless_allowed(databases: Databases, ta
         await StorageDispatcher.from_url(url, allow_ahead=True)
 
 
-async def test_storages_that_open_at_the_same_moment_do_not_mix_up_their_migrations(
+async def test_storages_that_open_at_the_same_time_do_not_mix_up_their_migrations(
     databases: Databases, target: str
 ) -> None:
     urls = [await databases.empty(target) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Tenants: no method reaches another's rows, and none is taken for another."""
+"""Tenants: no method reaches another tenant's rows."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ async def test_gets_and_evictions_stay_within_the_tenant(repository: SqlReposito
     assert await a.evict_expired_cache() == 1
 
 
-async def test_the_tenant_of_a_call_is_the_views_then_the_scopes_then_the_default(repository: SqlRepository) -> None:
+async def test_the_tenant_is_that_of_the_view_else_of_the_scope_else_the_default(repository: SqlRepository) -> None:
     await repository.save_trace(sample(TraceRow, "default"))
     with tenant_scope("scoped"):
         await repository.save_trace(sample(TraceRow, "scoped"))
@@ -81,7 +81,7 @@ async def test_a_scope_belongs_to_its_task(repository: SqlRepository) -> None:
     assert await repository.tenant_ids() == names
 
 
-async def test_a_generator_that_is_closed_in_another_context_ends_its_scope_quietly() -> None:
+async def test_a_generator_closed_in_another_context_leaves_tenant_scope_without_an_error() -> None:
     async def scoped() -> AsyncGenerator[str, None]:
         with tenant_scope("acme"):
             yield current_tenant()
@@ -91,11 +91,11 @@ async def test_a_generator_that_is_closed_in_another_context_ends_its_scope_quie
 
     generator = scoped()
     assert await asyncio.create_task(first()) == "acme"
-    await asyncio.create_task(generator.aclose())  # as an event loop closes one that was left early
+    await asyncio.create_task(generator.aclose())  # as an event loop closes a generator that was not exhausted
     assert current_tenant() == "default"
 
 
-async def test_for_tenant_in_a_generator_is_not_its_consumers(repository: SqlRepository) -> None:
+async def test_tenant_scope_in_a_generator_does_not_affect_its_consumer(repository: SqlRepository) -> None:
     async def keys() -> AsyncGenerator[str, None]:
         for entry in await repository.for_tenant("acme").load_sessions("name"):
             yield entry.key
@@ -117,7 +117,7 @@ async def test_a_row_of_another_tenant_is_refused_and_not_rewritten(
     assert await repository.tenant_ids() == []
 
 
-async def test_a_required_tenant_is_asked_for(engine: AsyncEngine) -> None:
+async def test_without_a_required_tenant_a_call_is_refused(engine: AsyncEngine) -> None:
     storage = SqlRepository(engine, require_tenant=True)
     with pytest.raises(TenantMismatchError, match="no tenant"):
         await storage.save_trace(sample(TraceRow))
@@ -142,7 +142,7 @@ async def test_a_tenant_outside_the_domain_is_refused(repository: SqlRepository,
         await repository.append_audit(sample(AuditRow, tenant))
 
 
-async def test_the_longest_tenant_is_kept_whole(repository: SqlRepository) -> None:
+async def test_the_longest_tenant_is_stored_whole(repository: SqlRepository) -> None:
     name = "🙂" * 64
     view = repository.for_tenant(name)
     await view.save_trace(sample(TraceRow, name))
@@ -165,7 +165,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage().partition(":")[0] for record in records if record.levelno == logging.WARNING]
 
 
-async def test_a_call_that_falls_back_after_a_named_tenant_is_logged_once(
+async def test_a_call_without_a_tenant_after_a_named_one_is_logged_once(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def dependency() -> Iterator[None]:
@@ -176,12 +176,12 @@ async def test_a_call_that_falls_back_after_a_named_tenant_is_logged_once(
     await storage.load_traces(1)
     async with storage.transaction() as transaction:
         await transaction.load_traces(1)
-    assert warnings(caplog) == []  # a storage that serves no named tenant
+    assert warnings(caplog) == []  # no named tenant has been served yet
     await storage.for_tenant("acme").load_traces(1)
     generator = dependency()
     await asyncio.to_thread(next, generator)  # as FastAPI runs a synchronous dependency
     assert warnings(caplog) == []
-    await storage.save_trace(sample(TraceRow))  # the handler: the scope is not there
+    await storage.save_trace(sample(TraceRow))  # the handler, in which the scope is not set
     assert warnings(caplog) == [FELL_BACK]
     await asyncio.to_thread(next, generator, None)
     await storage.load_traces(1)
@@ -207,7 +207,7 @@ def by_switch(storage: StorageBackend) -> None:
 
 
 @pytest.mark.parametrize("names", [by_view, by_scope, by_switch])
-def test_a_dispatcher_and_its_backend_warn_together_once(
+def test_a_dispatcher_and_its_backend_log_one_warning_together(
     names: Callable[[StorageBackend], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     storage = StorageDispatcher.in_memory()
@@ -217,7 +217,9 @@ def test_a_dispatcher_and_its_backend_warn_together_once(
     assert warnings(caplog) == [FELL_BACK]
 
 
-async def test_a_transactions_view_names_a_tenant_for_its_storage(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_tenant_named_inside_a_transaction_counts_as_named_for_its_storage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     storage = InMemoryBackend()
     async with storage.transaction() as transaction:
         transaction.for_tenant("acme")
@@ -225,12 +227,12 @@ async def test_a_transactions_view_names_a_tenant_for_its_storage(caplog: pytest
     assert warnings(caplog) == [FELL_BACK]
 
 
-def test_the_default_tenant_by_name_is_no_fallback(caplog: pytest.LogCaptureFixture) -> None:
+def test_naming_the_default_tenant_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     storage = InMemoryBackend()
     storage.for_tenant("default")
     with tenant_scope("default"):
         storage.current_tenant()
-    storage.current_tenant()  # nobody has named another
+    storage.current_tenant()  # no other tenant has been named
     storage.for_tenant("acme")
     assert storage.for_tenant("default").current_tenant() == "default"
     with tenant_scope("default"):
@@ -238,7 +240,7 @@ def test_the_default_tenant_by_name_is_no_fallback(caplog: pytest.LogCaptureFixt
     assert warnings(caplog) == []
 
 
-def test_with_a_required_tenant_there_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_with_require_tenant_no_warning_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     storage = InMemoryBackend(require_tenant=True)
     storage.for_tenant("acme")
     with pytest.raises(TenantMismatchError, match="no tenant"):

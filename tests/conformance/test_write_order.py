@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.mark.parametrize("group_commit", [True, False])
-async def test_a_later_write_stays_though_it_also_waits_for_a_transaction(
+async def test_a_later_write_of_several_rows_is_not_overwritten_by_an_earlier_one(
     engine: AsyncEngine, *, group_commit: bool
 ) -> None:
     storage = SqlRepository(engine, group_commit=group_commit)
@@ -55,33 +55,33 @@ async def test_writes_of_one_row_take_effect_in_the_order_of_their_calls(
         assert {key: await value_of(storage, key) for key in last} == last
 
 
-@pytest.mark.not_on("oracle", "the double goes on with a statement that waits for a lock when its client is gone")
+@pytest.mark.not_on("oracle", "the double goes on with a statement that waits for a lock after its client has gone")
 @pytest.mark.parametrize("ends", ["cancelled", "timed out"])
 @pytest.mark.parametrize("group_commit", [True, False])
-async def test_a_write_that_was_given_up_is_not_stored_over_a_later_one(
+async def test_a_cancelled_or_timed_out_write_does_not_overwrite_a_later_one(
     engine: AsyncEngine, ends: str, *, group_commit: bool
 ) -> None:
     storage = SqlRepository(engine, group_commit=group_commit)
     async with storage.transaction() as transaction:
         await save(transaction, "row", "first")
         await save(transaction, "held")
-        [other] = start(save(storage, "held"))  # on its way, so that the next one is queued
+        [other] = start(save(storage, "held"))  # in flight, so the next one is queued
         await asyncio.sleep(0.02)
         with operation_timeout(0.1 if ends == "timed out" else 60):
-            [given_up] = start(save(storage, "row", "given up"))
+            [failing] = start(save(storage, "row", "failed"))
         await asyncio.sleep(0.05)
         if ends == "cancelled":
-            given_up.cancel()
-        await asyncio.wait({given_up})
-        assert given_up.cancelled() or isinstance(given_up.exception(), StorageConnectionError)
+            failing.cancel()
+        await asyncio.wait({failing})
+        assert failing.cancelled() or isinstance(failing.exception(), StorageConnectionError)
         await save(transaction, "row", "last")
     await other
     assert await value_of(storage, "row") == "last"
-    await save(storage, "held")  # behind whatever was still on its way
+    await save(storage, "held")  # is sent after everything that was in flight
     assert await value_of(storage, "row") == "last"
 
 
-async def test_a_cancelled_batch_member_takes_nobody_with_it(engine: AsyncEngine) -> None:
+async def test_a_cancelled_write_of_a_batch_does_not_affect_the_others(engine: AsyncEngine) -> None:
     storage = SqlRepository(engine)
     keys = [str(number) for number in range(40)]
     for turn in range(6):

@@ -1,4 +1,4 @@
-"""Provoke errors of a server: each function here ends in the error that it is named after."""
+"""Provoke errors of a server: each function here raises the error that it is named after, or returns one that does."""
 
 import asyncio
 import signal
@@ -26,8 +26,8 @@ SECRET = "not-the-password"
 
 
 @dataclass
-class Site:
-    """A server with an administrator, and with an application's account, which the provoked errors befall."""
+class ProvokedServer:
+    """A server for errors. ``url`` is that of an application's account, which meets the errors."""
 
     kind: str
     process: Process
@@ -35,7 +35,7 @@ class Site:
     url: str
 
     async def administer(self, *statements: str) -> list[Any]:
-        """Run statements as the administrator; give the rows of the last."""
+        """Run statements as the administrator, and return the rows of the last one."""
         engine = create_engine(self.administrator)
         try:
             async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -46,7 +46,7 @@ class Site:
 
     @asynccontextmanager
     async def setting(self, change: str, undo: str) -> AsyncIterator[None]:
-        """The server set otherwise, for sessions that begin in the block."""
+        """Change a setting of the server for sessions that begin inside."""
         await self.administer(change)
         try:
             yield
@@ -55,15 +55,15 @@ class Site:
 
     @asynccontextmanager
     async def storage(self, **options: Any) -> AsyncIterator[StorageDispatcher]:
-        """A storage that never tries again."""
+        """Open a storage that does not retry."""
         async with open_storage(self.url, migrate=False, retry_attempts=1, **options) as storage:
             yield storage
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator["asyncio.Task[None]"]:
-        """A save that waits for the lock of another."""
+        """Start a save that waits for a row lock, and yield its task."""
         async with self.storage() as holder, self.storage() as waiter:
-            with suppress(StorageError):  # what befalls the waiter may befall the holder
+            with suppress(StorageError):  # the holder of the lock may meet the same error
                 async with holder.transaction() as transaction:
                     await transaction.save_trace(sample(TraceRow))
                     task = asyncio.create_task(waiter.save_trace(sample(TraceRow)))
@@ -80,10 +80,11 @@ _WAITERS = {
 }
 
 
-Provoke = Callable[[Site], Awaitable[Any]]
+Provoke = Callable[[ProvokedServer], Awaitable[Any]]
+"""A function that raises an error of the server."""
 
 
-async def deadlock(site: Site) -> None:
+async def deadlock(server: ProvokedServer) -> None:
     both = asyncio.Barrier(2)
 
     async def cross(storage: StorageDispatcher, first: int, second: int) -> None:
@@ -92,85 +93,85 @@ async def deadlock(site: Site) -> None:
             await both.wait()
             await transaction.save_trace(sample(TraceRow, trace_id=second))
 
-    async with site.storage() as storage:
+    async with server.storage() as storage:
         ends = await asyncio.gather(cross(storage, 1, 2), cross(storage, 2, 1), return_exceptions=True)
     [error] = [end for end in ends if end is not None]
     raise error
 
 
 def lock_timeout(change: str, undo: str) -> Provoke:
-    async def provoke(site: Site) -> None:
-        async with site.setting(change, undo), site.waiting() as task:
+    async def provoke(server: ProvokedServer) -> None:
+        async with server.setting(change, undo), server.waiting() as task:
             await asyncio.wait({task})
         await task
 
     return provoke
 
 
-def ended(end: str) -> Provoke:
-    async def provoke(site: Site) -> None:
-        async with site.waiting() as task:
-            [[session]] = await site.administer(_WAITERS[site.kind])
-            await site.administer(end.format(session=session))
+def killed_session(end: str) -> Provoke:
+    async def provoke(server: ProvokedServer) -> None:
+        async with server.waiting() as task:
+            [[session]] = await server.administer(_WAITERS[server.kind])
+            await server.administer(end.format(session=session))
         await task
 
     return provoke
 
 
-def signalled(how: signal.Signals) -> Provoke:
-    async def provoke(site: Site) -> None:
-        async with site.waiting() as task:
-            site.process.popen.send_signal(how)
+def killed_server(how: signal.Signals) -> Provoke:
+    async def provoke(server: ProvokedServer) -> None:
+        async with server.waiting() as task:
+            server.process.popen.send_signal(how)
             await asyncio.wait({task})
-        await back(site)
+        await restart(server)
         await task
 
     return provoke
 
 
-async def back(site: Site) -> None:
-    await asyncio.to_thread(site.process.restart)
+async def restart(server: ProvokedServer) -> None:
+    await asyncio.to_thread(server.process.restart)
     while True:
-        with suppress(StorageConnectionError):  # it is on its way
-            async with site.storage():
+        with suppress(StorageConnectionError):  # it is still starting
+            async with server.storage():
                 return
 
 
-async def stopping(site: Site) -> None:
-    async with site.storage() as storage, storage.transaction() as transaction:
+async def shutting_down(server: ProvokedServer) -> None:
+    async with server.storage() as storage, storage.transaction() as transaction:
         await transaction.load_daemons()
-        site.process.popen.send_signal(signal.SIGTERM)
+        server.process.popen.send_signal(signal.SIGTERM)
         error: StorageError | None = None
         while error is None:
             try:
-                async with site.storage():
+                async with server.storage():
                     pass
             except StorageError as refused:
                 error = refused
-    await back(site)
+    await restart(server)
     raise error
 
 
-def written(change: str, undo: str) -> Provoke:
-    async def provoke(site: Site) -> None:
-        async with site.setting(change, undo), site.storage() as storage:
+def refused_write(change: str, undo: str) -> Provoke:
+    async def provoke(server: ProvokedServer) -> None:
+        async with server.setting(change, undo), server.storage() as storage:
             await storage.save_trace(sample(TraceRow))
 
     return provoke
 
 
-def opened(*, password: str | None = None, database: str | None = None) -> Provoke:
-    async def provoke(site: Site) -> None:
-        url = make_url(site.url).set(password=password, database=database)
+def refused_login(*, password: str | None = None, database: str | None = None) -> Provoke:
+    async def provoke(server: ProvokedServer) -> None:
+        url = make_url(server.url).set(password=password, database=database)
         async with open_storage(url.render_as_string(hide_password=False)):
             pass
 
     return provoke
 
 
-def crowded(change: str, undo: str) -> Provoke:
-    async def provoke(site: Site) -> None:
-        async with site.setting(change, undo), site.storage(pool_size=20) as storage:
+def too_many_connections(change: str, undo: str) -> Provoke:
+    async def provoke(server: ProvokedServer) -> None:
+        async with server.setting(change, undo), server.storage(pool_size=20) as storage:
             transactions = [storage.transaction() for _ in range(16)]
             ends = await asyncio.gather(
                 *(transaction.__aenter__() for transaction in transactions), return_exceptions=True
@@ -183,33 +184,33 @@ def crowded(change: str, undo: str) -> Provoke:
     return provoke
 
 
-async def idle(site: Site) -> None:
-    brief = site.setting(*set_global("wait_timeout", 1, 28_800))
-    async with brief, site.storage() as storage, storage.transaction() as transaction:
+async def idle_timeout(server: ProvokedServer) -> None:
+    brief = server.setting(*set_global("wait_timeout", 1, 28_800))
+    async with brief, server.storage() as storage, storage.transaction() as transaction:
         await transaction.load_daemons()
         await asyncio.sleep(1.5)
         await transaction.load_daemons()
 
 
-async def plan_changed(site: Site) -> None:
-    async with site.storage(pool_size=1, max_overflow=0) as storage:
+async def plan_changed(server: ProvokedServer) -> None:
+    async with server.storage(pool_size=1, max_overflow=0) as storage:
         await storage.save_trace(sample(TraceRow))
         await storage.load_traces(1)
-        engine = create_engine(site.url)
+        engine = create_engine(server.url)
         async with engine.begin() as connection:
             await connection.execute(text("ALTER TABLE traces ALTER COLUMN status TYPE text"))
         await engine.dispose()
         await storage.load_traces(1)
 
 
-def in_snapshot(isolation: str, before: str = "SELECT 1") -> Provoke:
-    """A row changed by another since the transaction began, at a level that we never ask for, but a host may."""
+def serialization_failure(isolation: str, before: str = "SELECT 1") -> Provoke:
+    """Change a row that another transaction has changed since, at an isolation level that only a host asks for."""
 
-    async def provoke(site: Site) -> None:
-        engine = create_engine(site.url)
+    async def provoke(server: ProvokedServer) -> None:
+        engine = create_engine(server.url)
         change = text("UPDATE traces SET status = :status")
         executor = Executor(engine)
-        async with site.storage() as storage:
+        async with server.storage() as storage:
             await storage.save_trace(sample(TraceRow))
         try:
             with executor.translate_errors("provoked"):

@@ -16,24 +16,23 @@ from axon_storage import (
     open_storage,
     schema,
 )
-from axon_storage.dialects import of_scheme
 from tests.faults.private import server
 from tests.faults.provoke import (
     SECRET,
     Provoke,
-    Site,
-    crowded,
+    ProvokedServer,
     deadlock,
-    ended,
-    idle,
-    in_snapshot,
+    idle_timeout,
+    killed_server,
+    killed_session,
     lock_timeout,
-    opened,
     plan_changed,
+    refused_login,
+    refused_write,
+    serialization_failure,
     set_global,
-    signalled,
-    stopping,
-    written,
+    shutting_down,
+    too_many_connections,
 )
 from tests.samples import sample
 from tests.servers.process import Process
@@ -42,7 +41,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 class Case(NamedTuple):
-    """An error that can be provoked; ``error`` is the vendor's name of its code."""
+    """An error: the servers that report it, the vendor's name of its code, its class (a connection error or a query error), its cause."""
 
     kinds: str
     name: str
@@ -52,37 +51,49 @@ class Case(NamedTuple):
     provoke: Provoke
 
 
-def _database(setting: str, value: str) -> tuple[str, str]:
+def set_on_database(setting: str, value: str) -> tuple[str, str]:
     return f"ALTER DATABASE app SET {setting} = {value}", f"ALTER DATABASE app RESET {setting}"
 
 
-def _limit(of: str, value: str, usual: str) -> tuple[str, str]:
+def alter(of: str, value: str, usual: str) -> tuple[str, str]:
     return f"ALTER {of} {value}", f"ALTER {of} {usual}"
 
 
 CASES = [
     Case("postgresql", "deadlock", "deadlock_detected", False, True, deadlock),
-    Case("postgresql", "another snapshot", "serialization_failure", False, True, in_snapshot("REPEATABLE READ")),
+    Case(
+        "postgresql",
+        "serialization failure",
+        "serialization_failure",
+        False,
+        True,
+        serialization_failure("REPEATABLE READ"),
+    ),
     Case(
         "postgresql",
         "lock time-out",
         "lock_not_available",
         False,
         True,
-        lock_timeout(*_database("lock_timeout", "2000")),
+        lock_timeout(*set_on_database("lock_timeout", "2000")),
     ),
-    Case(
-        "postgresql", "ended", "connection_does_not_exist", True, True, ended("SELECT pg_terminate_backend({session})")
-    ),
-    Case("postgresql", "immediate shutdown", "connection_does_not_exist", True, True, signalled(signal.SIGQUIT)),
-    Case("postgresql", "shutting down", "cannot_connect_now", True, True, stopping),
     Case(
         "postgresql",
-        "full",
+        "session killed",
+        "connection_does_not_exist",
+        True,
+        True,
+        killed_session("SELECT pg_terminate_backend({session})"),
+    ),
+    Case("postgresql", "immediate shutdown", "connection_does_not_exist", True, True, killed_server(signal.SIGQUIT)),
+    Case("postgresql", "shutting down", "cannot_connect_now", True, True, shutting_down),
+    Case(
+        "postgresql",
+        "too many connections",
         "too_many_connections",
         True,
         True,
-        crowded(*_limit("DATABASE app CONNECTION LIMIT", "2", "-1")),
+        too_many_connections(*alter("DATABASE app CONNECTION LIMIT", "2", "-1")),
     ),
     Case(
         "postgresql",
@@ -90,11 +101,11 @@ CASES = [
         "read_only_sql_transaction",
         True,
         True,
-        written(*_database("default_transaction_read_only", "on")),
+        refused_write(*set_on_database("default_transaction_read_only", "on")),
     ),
-    Case("postgresql", "migrated", "feature_not_supported", False, True, plan_changed),
-    Case("postgresql", "password", "invalid_password", True, False, opened(password=SECRET)),
-    Case("postgresql", "database", "invalid_catalog_name", True, False, opened(database="nowhere")),
+    Case("postgresql", "plan invalidated", "feature_not_supported", False, True, plan_changed),
+    Case("postgresql", "password", "invalid_password", True, False, refused_login(password=SECRET)),
+    Case("postgresql", "database", "invalid_catalog_name", True, False, refused_login(database="nowhere")),
     Case("mariadb mysql", "deadlock", "ER_LOCK_DEADLOCK", False, True, deadlock),
     Case(
         "mariadb mysql",
@@ -106,33 +117,40 @@ CASES = [
     ),
     Case(
         "mariadb",
-        "another snapshot",
+        "serialization failure",
         "ER_CHECKREAD",
         False,
         True,
-        in_snapshot("REPEATABLE READ", "SET innodb_snapshot_isolation = ON"),
+        serialization_failure("REPEATABLE READ", "SET innodb_snapshot_isolation = ON"),
     ),
-    Case("mariadb mysql", "ended", "CR_SERVER_LOST", True, True, ended("KILL {session}")),
-    Case("mariadb mysql", "killed", "CR_SERVER_LOST", True, True, signalled(signal.SIGKILL)),
-    Case("mariadb", "shut down", "CR_SERVER_LOST", True, True, signalled(signal.SIGTERM)),
-    Case("mysql", "shut down", "ER_SERVER_SHUTDOWN", True, True, signalled(signal.SIGTERM)),
-    Case("mariadb mysql", "idle", "CR_SERVER_LOST", True, True, idle),
-    Case("mariadb mysql", "full", "ER_CON_COUNT_ERROR", True, True, crowded(*set_global("max_connections", 10, 100))),
+    Case("mariadb mysql", "session killed", "CR_SERVER_LOST", True, True, killed_session("KILL {session}")),
+    Case("mariadb mysql", "killed", "CR_SERVER_LOST", True, True, killed_server(signal.SIGKILL)),
+    Case("mariadb", "shut down", "CR_SERVER_LOST", True, True, killed_server(signal.SIGTERM)),
+    Case("mysql", "shut down", "ER_SERVER_SHUTDOWN", True, True, killed_server(signal.SIGTERM)),
+    Case("mariadb mysql", "idle", "CR_SERVER_LOST", True, True, idle_timeout),
     Case(
         "mariadb mysql",
-        "full for each",
+        "too many connections",
+        "ER_CON_COUNT_ERROR",
+        True,
+        True,
+        too_many_connections(*set_global("max_connections", 10, 100)),
+    ),
+    Case(
+        "mariadb mysql",
+        "too many connections of each user",
         "ER_TOO_MANY_USER_CONNECTIONS",
         True,
         True,
-        crowded(*set_global("max_user_connections", 3, 90)),
+        too_many_connections(*set_global("max_user_connections", 3, 90)),
     ),
     Case(
         "mariadb mysql",
-        "full for one",
+        "too many connections of one user",
         "ER_USER_LIMIT_REACHED",
         True,
         True,
-        crowded(*_limit("USER app WITH MAX_USER_CONNECTIONS", "3", "0")),
+        too_many_connections(*alter("USER app WITH MAX_USER_CONNECTIONS", "3", "0")),
     ),
     Case(
         "mariadb mysql",
@@ -140,7 +158,7 @@ CASES = [
         "ER_OPTION_PREVENTS_STATEMENT",
         True,
         True,
-        written(*set_global("read_only", 1, 0)),
+        refused_write(*set_global("read_only", 1, 0)),
     ),
     Case(
         "mysql",
@@ -148,7 +166,7 @@ CASES = [
         "ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION",
         False,
         True,
-        written(*set_global("transaction_read_only", 1, 0)),
+        refused_write(*set_global("transaction_read_only", 1, 0)),
     ),
     Case(
         "mariadb",
@@ -156,46 +174,45 @@ CASES = [
         "ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION",
         False,
         True,
-        written(*set_global("tx_read_only", 1, 0)),
+        refused_write(*set_global("tx_read_only", 1, 0)),
     ),
-    Case("mariadb mysql", "password", "ER_ACCESS_DENIED_ERROR", True, False, opened(password=SECRET)),
-    Case("mariadb mysql", "database of others", "ER_DBACCESS_DENIED_ERROR", True, False, opened(database="mysql")),
+    Case("mariadb mysql", "password", "ER_ACCESS_DENIED_ERROR", True, False, refused_login(password=SECRET)),
+    Case(
+        "mariadb mysql",
+        "database of another user",
+        "ER_DBACCESS_DENIED_ERROR",
+        True,
+        False,
+        refused_login(database="mysql"),
+    ),
 ]
 
 
 PROVOKED = [
-    pytest.param(kind, case, id=f"{kind} {case.error} {case.name}", marks=pytest.mark.xdist_group(f"site-{kind}"))
+    pytest.param(kind, case, id=f"{kind} {case.error} {case.name}", marks=pytest.mark.xdist_group(f"server-{kind}"))
     for case in CASES
     for kind in case.kinds.split()
 ]
 
 
-def _code(kind: str, name: str) -> str:
-    """Return the code that has this name."""
-    dialect = of_scheme(kind)
-    [code] = [code for code, known in {**dialect.connection_codes, **dialect.transient_codes}.items() if known == name]
-    return code
-
-
 @pytest.fixture(scope="module")
-async def sites() -> AsyncIterator[Callable[[str], Awaitable[Site]]]:
-    """Gives the site of a kind, which all its cases share."""
-    made: dict[str, Site] = {}
+async def provoked_servers() -> AsyncIterator[Callable[[str], Awaitable[ProvokedServer]]]:
+    """A function that returns the server of a kind, which all cases of that kind share."""
+    made: dict[str, ProvokedServer] = {}
     with ExitStack() as stack:
 
-        async def site(kind: str) -> Site:
+        async def started(kind: str) -> ProvokedServer:
             if kind not in made:
-                further = {"mariadb": "max-user-connections = 90\n"}.get(
-                    kind, ""
-                )  # it can be changed only if it is set
-                made[kind] = await _prepared(kind, *stack.enter_context(server(kind, further)))
+                # MariaDB can change this setting only if the configuration file has it
+                settings = "max-user-connections = 90\n" if kind == "mariadb" else ""
+                made[kind] = await _prepare(kind, *stack.enter_context(server(kind, settings)))
             return made[kind]
 
-        yield site
+        yield started
 
 
-async def _prepared(kind: str, process: Process, administrator: str) -> Site:
-    # an account of its own, since administrators are spared the limits, and write where the server is read-only
+async def _prepare(kind: str, process: Process, administrator: str) -> ProvokedServer:
+    # with an account of its own, because limits and read-only modes do not apply to administrators
     url = make_url(administrator).set(username="app", password="app")
     if kind == "postgresql":
         migrator = url = url.set(database="app")
@@ -203,23 +220,23 @@ async def _prepared(kind: str, process: Process, administrator: str) -> Site:
     else:
         migrator = make_url(administrator)
         statements = ["CREATE USER app IDENTIFIED BY 'app'", "GRANT SELECT, INSERT, UPDATE, DELETE ON axon.* TO app"]
-    site = Site(kind, process, administrator, url.render_as_string(hide_password=False))
-    await site.administer(*statements)
+    prepared = ProvokedServer(kind, process, administrator, url.render_as_string(hide_password=False))
+    await prepared.administer(*statements)
     await schema.upgrade(migrator.render_as_string(hide_password=False))
-    return site
+    return prepared
 
 
 @pytest.mark.parametrize(("kind", "case"), PROVOKED)
 async def test_a_provoked_error_has_the_expected_class_and_transience(
-    sites: Callable[[str], Awaitable[Site]], kind: str, case: Case
+    provoked_servers: Callable[[str], Awaitable[ProvokedServer]], kind: str, case: Case
 ) -> None:
-    site = await sites(kind)
+    provoked_server = await provoked_servers(kind)
     with pytest.raises(StorageError) as provoked:
-        await case.provoke(site)
+        await case.provoke(provoked_server)
     error = provoked.value
     assert f"[{_code(kind, case.error)}]" in str(error)
     assert isinstance(error, StorageConnectionError if case.connection else QueryError)
     assert error.transient is case.transient
     assert SECRET not in str(error)
-    async with open_storage(site.url, migrate=False) as storage:  # and nothing of it stays
+    async with open_storage(provoked_server.url, migrate=False) as storage:  # the error has no lasting effect
         await storage.save_trace(sample(TraceRow))

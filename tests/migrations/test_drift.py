@@ -103,7 +103,7 @@ _migrated: dict[str, str] = {}
 async def migrated(databases: Databases, target: str) -> str:
     """A database with the schema, made once, since that takes seconds; each test replaces one table."""
     if target not in _migrated:
-        url = await databases.empty(target, spared=True)
+        url = await databases.empty(target, for_run=True)
         await schema.upgrade(url)
         _migrated[target] = url
     return _migrated[target]

@@ -59,7 +59,7 @@ def test_an_append_is_a_merge_that_changes_nothing() -> None:
     assert "WHEN MATCHED" not in _sql(save(ORACLE, EventRow))
 
 
-def test_a_trace_saved_again_keeps_its_place() -> None:
+def test_a_trace_saved_again_keeps_its_position() -> None:
     updates, _ = _sql(save(ORACLE, TraceRow)).split("WHEN NOT MATCHED")
     assert "created_id =" not in updates.partition("UPDATE SET")[2]
 
