@@ -64,11 +64,17 @@ class OpenOptions(PoolOptions, total=False):
     """Function that returns nanoseconds since 1970, for ids and expiry times. Default: ``time.time_ns``."""
 
 
+_OPTION_NAMES = OpenOptions.__required_keys__ | OpenOptions.__optional_keys__
+
+
 async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> StorageBackend:
     """Open the backend that ``url``, else the environment variable ``DATABASE_URL``, names.
 
-    Without either, or with ``memory://``, that is an :class:`InMemoryBackend`; without either, a warning is logged.
+    Without either, or with ``memory://``, that is an :class:`InMemoryBackend`; without either, a warning is logged. An
+    unknown option is a TypeError.
     """
+    for name in options.keys() - _OPTION_NAMES:  # Python does not check the names of Unpack
+        raise TypeError(f"open_storage() has no option {name!r}; its options are {', '.join(sorted(_OPTION_NAMES))}")
     retry = Retry(
         attempts=options.get("retry_attempts", Retry.attempts), deadline=options.get("retry_deadline", Retry.deadline)
     )

@@ -34,6 +34,8 @@ class HealthCheck:
 
     async def is_healthy(self) -> bool:
         """Whether the database can be used; answer within 5 seconds, and never raise."""
+        if self._executor.lifecycle.is_closed:
+            return False
         check = asyncio.create_task(self._check())
         self._checks.add(check)
         check.add_done_callback(self._checks.discard)

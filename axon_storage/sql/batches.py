@@ -92,7 +92,8 @@ def _merge(first: RowValues, last: RowValues) -> RowValues:
     if not first.row_type.KEY:
         return first
     if CREATED_ID in first.values:
-        last.values[CREATED_ID] = first.values[CREATED_ID]
+        # A copy: the last write keeps its own values, for the case that it is sent again without the first.
+        return last._replace(values=last.values | {CREATED_ID: first.values[CREATED_ID]})
     return last
 
 

@@ -52,6 +52,7 @@ async def test_close_waits_for_calls_in_progress_and_refuses_later_ones(url: str
     await asyncio.gather(*calls)
     with pytest.raises(StorageConnectionError, match="connection error: load_traces: this storage is closed"):
         await storage.load_traces(1)
+    assert not await storage.is_healthy()
     await storage.close()
     async with open_storage(url) as again:
         assert len(await again.load_traces(99)) == 10

@@ -109,3 +109,9 @@ async def test_a_transaction_inside_a_transaction_is_refused(storage: StorageBac
                 pass
     async with storage.transaction() as transaction:
         await transaction.save_trace(sample(TraceRow))
+
+
+async def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no option 'requre_tenant'; its options are .*require_tenant"):
+        async with open_storage("memory://", requre_tenant=True):  # type: ignore[call-arg]  # misspelled on purpose
+            pass

@@ -16,6 +16,7 @@ from axon_storage import (
     open_storage,
     schema,
 )
+from axon_storage.dialects import of_scheme
 from tests.faults.private import server
 from tests.faults.provoke import (
     SECRET,
@@ -41,7 +42,10 @@ pytestmark = pytest.mark.timeout(120)
 
 
 class Case(NamedTuple):
-    """An error: the servers that report it, the vendor's name of its code, its class (a connection error or a query error), its cause."""
+    """An error: the servers that report it, the vendor's name of its code, its class and its cause.
+
+    ``connection``: it is a connection error; otherwise it is a query error.
+    """
 
     kinds: str
     name: str
@@ -193,6 +197,13 @@ PROVOKED = [
     for case in CASES
     for kind in case.kinds.split()
 ]
+
+
+def _code(kind: str, name: str) -> str:
+    """Return the code that has this name."""
+    dialect = of_scheme(kind)
+    [code] = [code for code, known in {**dialect.connection_codes, **dialect.transient_codes}.items() if known == name]
+    return code
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,24 @@
+"""Batches: several prepared writes as one unit of work."""
+
+from axon_storage import SessionRow, TraceRow
+from axon_storage.dialects import of_scheme
+from axon_storage.model.requests import Save
+from axon_storage.model.validation import validate_row
+from axon_storage.sql.compiler import Compiler
+from axon_storage.sql.tables import CREATED_ID
+from axon_storage.sql.writes import PreparedWrite
+from tests.samples import sample
+
+
+def _prepared(compiler: Compiler, row: TraceRow | SessionRow) -> PreparedWrite[None]:
+    checked = validate_row(row, type(row), row.tenant_id)
+    return compiler.prepare(Save(operation="save", tenant=row.tenant_id, rows=[checked]))
+
+
+def test_a_batch_does_not_change_the_writes_it_is_made_of() -> None:
+    compiler = Compiler(of_scheme("sqlite"))
+    first, last = (_prepared(compiler, sample(TraceRow)) for _ in range(2))
+    before = [dict(write.saves[0].values) for write in (first, last)]
+    assert before[0][CREATED_ID] < before[1][CREATED_ID]
+    compiler.batch([first, last])
+    assert [write.saves[0].values for write in (first, last)] == before
