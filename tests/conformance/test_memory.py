@@ -112,6 +112,6 @@ async def test_a_transaction_inside_a_transaction_is_refused(storage: StorageBac
 
 
 async def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(TypeError, match="has no option 'requre_tenant'; its options are .*require_tenant"):
+    with pytest.raises(TypeError, match=r"has no option 'requre_tenant'; its options are .*require_tenant"):
         async with open_storage("memory://", requre_tenant=True):  # type: ignore[call-arg]  # misspelled on purpose
             pass
