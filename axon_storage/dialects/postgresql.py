@@ -51,8 +51,8 @@ _POOLER_REFUSAL = re.compile(
     "|login rejected|TLS connection required"
 )
 _POOLER_HINT = (
-    "behind a pooler, such as pgbouncer before 1.21, "
-    "add statement_cache_size=0&prepared_statement_cache_size=0 to the URL"
+    "behind a pooler add statement_cache_size=0&prepared_statement_cache_size=0 to the URL"
+    " (or, for pgbouncer 1.21 and later, set its max_prepared_statements)"
 )
 
 _RAISED = "an error that a trigger or a function has raised"
