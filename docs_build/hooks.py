@@ -1,4 +1,4 @@
-"""MkDocs hooks: the reference of the command line, and diagrams that need no network."""
+"""MkDocs hooks: the reference of the command line, and diagrams that work without a network."""
 
 import re
 from importlib.resources import files as resources
@@ -34,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Write the commands where a page asks for them; take out what fences say to the tests."""
+    """Insert the reference of the commands where a page asks for it; remove the test options of code blocks."""
     if COMMANDS in markdown:
         command = get_command(app)
         written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage")
@@ -43,7 +43,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
-    """Load mermaid.js on the pages that have a diagram: it is large. Refuse what comes from another host."""
+    """Load mermaid.js, which is large, only on pages with a diagram. Refuse resources from other hosts."""
     if 'src="http' in output:
         raise PluginError(f"{page.file.src_uri}: a script or an image comes from another host")
     if "<p>```" in output:

@@ -25,7 +25,7 @@ def _run(script: Path, environment: dict[str, str]) -> subprocess.CompletedProce
     return subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_recorded_workload_is_what_the_recorder_makes() -> None:
+def test_the_recorded_workload_is_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "examples/record_workload.py"], capture_output=True, text=True, check=True
     )

@@ -40,7 +40,7 @@ def storage(app: FastAPI) -> StorageDispatcher:
     return opened
 
 
-async def test_a_saved_trace_comes_back_to_its_tenant_alone(client: httpx.AsyncClient) -> None:
+async def test_a_saved_trace_is_returned_to_its_tenant_alone(client: httpx.AsyncClient) -> None:
     trace = sample(TraceRow, "acme", trace_id=LARGEST)
     saved = await client.post("/traces", content=trace.to_json(), headers=ACME)
     assert (saved.status_code, saved.content) == (204, b"")
@@ -80,7 +80,7 @@ async def test_events_of_one_microsecond_share_a_page(client: httpx.AsyncClient,
     assert page["next"] is None
 
 
-async def test_what_the_client_can_mend_is_told(client: httpx.AsyncClient) -> None:
+async def test_errors_that_the_client_can_fix_are_4xx(client: httpx.AsyncClient) -> None:
     wrong = json.loads(sample(TraceRow, "acme").to_json()) | {"retries": -1}
     refused = await client.post("/traces", json=wrong, headers=ACME)
     assert refused.status_code == 422
@@ -94,7 +94,7 @@ async def test_what_the_client_can_mend_is_told(client: httpx.AsyncClient) -> No
     assert (await client.get("/events", params={"since": naive}, headers=ACME)).status_code == 422
 
 
-async def test_a_storage_that_cannot_be_used_is_503_and_worth_another_try(
+async def test_a_storage_that_cannot_be_used_is_503_with_retry_after(
     client: httpx.AsyncClient, storage: StorageDispatcher
 ) -> None:
     await storage.close()

@@ -153,7 +153,7 @@ async def test_one_id_may_serve_two_tenants(repository: SqlRepository) -> None:
 @pytest.mark.parametrize(
     "row_id", [uuid4(), UUID(int=0), "a string", 7, UUID(int=(2**48 - 1) << 80 | 7 << 76 | 2 << 62)]
 )
-async def test_an_id_that_is_no_uuid7_of_our_time_is_a_value_error(
+async def test_the_timestamp_of_an_invalid_id_is_a_value_error(
     storage: StorageBackend, tenant: str, row_id: UUID
 ) -> None:
     for row_type in LOGS:

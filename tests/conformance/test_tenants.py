@@ -95,7 +95,7 @@ async def test_a_generator_closed_in_another_context_leaves_tenant_scope_without
     assert current_tenant() == "default"
 
 
-async def test_tenant_scope_in_a_generator_does_not_affect_its_consumer(repository: SqlRepository) -> None:
+async def test_for_tenant_in_a_generator_does_not_affect_its_consumer(repository: SqlRepository) -> None:
     async def keys() -> AsyncGenerator[str, None]:
         for entry in await repository.for_tenant("acme").load_sessions("name"):
             yield entry.key
@@ -117,7 +117,7 @@ async def test_a_row_of_another_tenant_is_refused_and_not_rewritten(
     assert await repository.tenant_ids() == []
 
 
-async def test_without_a_required_tenant_a_call_is_refused(engine: AsyncEngine) -> None:
+async def test_with_require_tenant_a_call_without_a_tenant_is_refused(engine: AsyncEngine) -> None:
     storage = SqlRepository(engine, require_tenant=True)
     with pytest.raises(TenantMismatchError, match="no tenant"):
         await storage.save_trace(sample(TraceRow))

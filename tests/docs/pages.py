@@ -1,4 +1,4 @@
-"""The code blocks of README.md and of the pages in docs/, with what their fences say about them."""
+"""The code blocks of README.md and of the pages in docs/, with the options of their fences."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ class Block(NamedTuple):
 
     @property
     def skip(self) -> str | None:
-        """Why the block is not run, or None."""
+        """The reason why the block is not run, or None."""
         kind, _, reason = self.attributes.get("test", "").partition(": ")
         return reason if kind == "skip" else None
 
@@ -32,28 +32,28 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """README.md and every page of the site."""
+    """Return README.md and every page of the site."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """The programs of a page, the files they need and the output they have, in order."""
+    """Return the programs of a page, their files and their outputs, in order."""
     tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
     blocks = [_block(token.info, token.content) for token in tokens if token.type == "fence"]
     return [block for block in blocks if block.language in PROGRAMS or "title" in block.attributes]
 
 
 def fences_of(page: Path) -> int:
-    """How many blocks a page has, however they are indented: those that the parser misses would not be tested."""
+    """Count the blocks of a page, however they are indented: blocks that the parser misses would not be tested."""
     return len(re.findall(r"^\s*```\w", page.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def parsed_fences_of(page: Path) -> int:
-    """How many blocks the parser finds."""
+    """Count the blocks that the parser finds."""
     return sum(token.type == "fence" for token in MarkdownIt().parse(page.read_text(encoding="utf-8")))
 
 
 def _block(info: str, code: str) -> Block:
     language, *attributes = shlex.split(info) or [""]
-    assert language != "py"  # one name, so that no block is missed
+    assert language != "py"  # only one name for Python, so that no block is missed
     return Block(language, dict(attribute.split("=", 1) for attribute in attributes), code)

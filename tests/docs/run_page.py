@@ -1,4 +1,4 @@
-"""Runs the blocks of one page in order, as a reader would: ``run_page.py BLOCKS``, a JSON file, in an empty folder.
+"""Run the blocks of one page in order: ``run_page.py BLOCKS``, a JSON file, in an empty directory.
 
 The Python blocks share one namespace. A block with a title is written to the file of that name, and a command uses it
 later. A block with the title "Output" is what the block before it printed; ``...`` stands for anything.
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Run the blocks; exit with 1 at the first that fails or prints something else than the page says."""
+    """Run the blocks; exit with 1 at the first one that fails or whose output differs from the page."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed = ""
     for language, attributes, code in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""Every code block of README.md and of the documentation runs."""
+"""Every code block of README.md and of the documentation is run."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MAY_SKIP = {
     "needs a checkout": 1,
     "runs in the example's own test": 1,
 }
-"""Why a block may not run, and how many blocks at most. The commands of this package in them must still parse."""
+"""Reasons why a block need not run, each with the most blocks it may have. Their commands must still parse."""
 
 _ASSIGNMENT = re.compile(r"\w+=")
 RUNNER = Path(__file__).with_name("run_page.py")
@@ -35,7 +35,7 @@ def _name(page: Path) -> str:
 
 
 def _commands_of(block: Block) -> list[list[str]]:
-    """The words of each line, without assignments to variables before the program."""
+    """Split each line into words, without the assignments of variables before the program."""
     lines = [shlex.split(line, comments=True) for line in block.code.splitlines()]
     return [words for line in lines if (words := list(dropwhile(_ASSIGNMENT.match, line)))]
 
@@ -60,7 +60,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     _run(page, tmp_path)
 
 
-def test_the_readmes_code_runs_again_when_it_is_pasted_again(tmp_path: Path) -> None:
+def test_the_readmes_code_can_be_run_twice(tmp_path: Path) -> None:
     for _ in range(2):
         _run(ROOT / "README.md", tmp_path, outputs=False)
 
@@ -84,32 +84,32 @@ def _run_blocks(blocks: Sequence[object], folder: Path) -> subprocess.CompletedP
     )
 
 
-def test_few_blocks_do_not_run_and_each_says_why() -> None:
+def test_few_blocks_are_skipped_and_each_gives_its_reason() -> None:
     marked = [block for page in pages() for block in blocks_of(page) if "test" in block.attributes]
     assert Counter(block.skip for block in marked) <= Counter(MAY_SKIP)
 
 
 @pytest.mark.parametrize("page", pages(), ids=_name)
-def test_no_block_is_hidden_from_these_tests_by_its_indentation(page: Path) -> None:
+def test_the_parser_finds_every_block(page: Path) -> None:
     assert parsed_fences_of(page) == fences_of(page)
 
 
 @pytest.mark.parametrize(
-    ("blocks", "told"),
+    ("blocks", "error"),
     [
         ([("python", {}, "print(1)"), ("text", {"title": "Output"}, "2\n")], "the page says\n2"),
         ([("python", {}, "assert False")], "AssertionError"),
         ([("sh", {}, "exit 3")], "exit 3\nfailed"),
     ],
 )
-def test_a_block_that_fails_fails_its_page(blocks: list[object], told: str, tmp_path: Path) -> None:
+def test_a_block_that_fails_fails_its_page(blocks: list[object], error: str, tmp_path: Path) -> None:
     done = _run_blocks(blocks, tmp_path)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert error in done.stderr
 
 
 @pytest.mark.parametrize("page", pages(), ids=_name)
-def test_a_file_that_a_page_writes_is_run(page: Path) -> None:
+def test_a_file_that_a_page_shows_is_run(page: Path) -> None:
     blocks = blocks_of(page)
     run = "\n".join(block.code for block in blocks if block.is_command and block.skip is None)
     for block in blocks:
@@ -126,5 +126,5 @@ def test_the_commands_of_a_page_parse(page: Path) -> None:
                 targets = [argument for argument in arguments if "=" not in argument]
                 assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), arguments
             elif program == "axon-storage":
-                # --help parses the options before it, and runs nothing
+                # --help makes it parse the options before it, and run nothing
                 assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments

@@ -1,4 +1,4 @@
-"""The reference names everything that is public."""
+"""The reference documents every public name."""
 
 import inspect
 import re

@@ -158,7 +158,7 @@ async def test_every_row_of_every_table_is_kept_with_its_order(empty: str) -> No
     await storage.close()
 
 
-async def test_a_server_of_before_tenants_becomes_the_default_tenants(empty: str) -> None:
+async def test_rows_of_a_server_without_tenants_get_the_default_tenant(empty: str) -> None:
     await _execute(empty, *_axon_server(tenants=False), _insert("sessions"), _insert("cost_tracking"))
     await schema.adopt(empty)
     storage = SqlRepository(create_engine(empty))
@@ -185,7 +185,9 @@ async def test_a_server_of_before_tenants_becomes_the_default_tenants(empty: str
         (_insert("audit_log", timestamp_utc="'1969-12-31'"), "audit_log.timestamp_utc: 1969-12-31"),
     ],
 )
-async def test_what_does_not_fit_is_listed_and_nothing_is_changed(empty: str, statement: str, refusal: str) -> None:
+async def test_values_that_do_not_fit_are_listed_and_nothing_is_changed(
+    empty: str, statement: str, refusal: str
+) -> None:
     await _execute(empty, *_axon_server(tenants=True), _insert("daemons"), statement)
     found = await schema.adopt(empty, dry_run=True)
     assert len(found.refusals) == 1
@@ -225,7 +227,7 @@ async def test_other_databases_are_refused(databases: Databases, empty: str) -> 
         await schema.adopt(await databases.empty("sqlite"))
 
 
-async def test_an_upgrade_does_not_take_its_tables_for_ours(empty: str) -> None:
+async def test_an_upgrade_refuses_an_axonservers_tables(empty: str) -> None:
     await _execute(empty, *_axon_server(tenants=True))
     with pytest.raises(StorageConnectionError, match=r"not ours: .*`axon-storage migrate adopt`"):
         await schema.upgrade(empty)

@@ -128,7 +128,7 @@ async def _replace(url: str, change: Change) -> None:
 
 
 @pytest.mark.not_on("oracle-double-12.1", "its dictionary is that of 23ai")
-async def test_where_nothing_is_planted_no_difference_is_found(migrated: str) -> None:
+async def test_without_a_planted_difference_none_is_found(migrated: str) -> None:
     await _replace(migrated, lambda _columns, _others: None)
     assert await schema.differences(migrated) == []
 
@@ -138,8 +138,8 @@ async def test_where_nothing_is_planted_no_difference_is_found(migrated: str) ->
 async def test_a_planted_difference_is_found(migrated: str, change: Change, line: str) -> None:
     await _replace(migrated, change)
     found = await schema.differences(migrated)
-    assert any(told.startswith(line) for told in found), found
-    assert all(told.startswith("cost_tracking") for told in found)
+    assert any(difference.startswith(line) for difference in found), found
+    assert all(difference.startswith("cost_tracking") for difference in found)
 
 
 PRECISION = {
@@ -158,9 +158,9 @@ TRIGGER = {
 TRIGGER["mariadb"] = TRIGGER["mysql"]
 
 
-@pytest.mark.not_on("sqlite", "its moments have no precision")
-@pytest.mark.not_on("oracle", "SQLAlchemy reads back no precision of its moments")
-async def test_a_coarser_moment_is_found(migrated: str, target: str) -> None:
+@pytest.mark.not_on("sqlite", "its timestamps have no precision")
+@pytest.mark.not_on("oracle", "SQLAlchemy does not reflect the precision of its timestamps")
+async def test_a_timestamp_with_less_precision_is_found(migrated: str, target: str) -> None:
     def change(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
         columns["timestamp_utc"] = Column("timestamp_utc", PRECISION[target], nullable=False)
 
@@ -169,7 +169,7 @@ async def test_a_coarser_moment_is_found(migrated: str, target: str) -> None:
     assert line.startswith("cost_tracking.timestamp_utc: ")
 
 
-@pytest.mark.not_on("oracle", "triggers are not looked at there")
+@pytest.mark.not_on("oracle", "triggers are not compared there")
 async def test_a_trigger_is_found(url: str, target: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
@@ -181,8 +181,8 @@ async def test_a_trigger_is_found(url: str, target: str) -> None:
     assert line.startswith("traces, trigger odd")
 
 
-@pytest.mark.not_on("oracle", "an index that descends is one of an expression there")
-async def test_an_index_that_descends_is_found(url: str) -> None:
+@pytest.mark.not_on("oracle", "a descending index is an index on an expression there")
+async def test_a_descending_index_is_found(url: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
     async with engine.begin() as connection:
@@ -200,7 +200,7 @@ async def test_a_check_constraint_is_found(migrated: str) -> None:
     assert any(line.startswith("cost_tracking, check ck_further") for line in await schema.differences(migrated))
 
 
-async def test_an_index_that_was_cut_off_while_it_was_built_is_found(url: str, target: str) -> None:
+async def test_an_invalid_index_of_an_interrupted_build_is_found(url: str, target: str) -> None:
     if target != "postgresql":
         pytest.skip("PostgreSQL alone leaves one behind")
     await schema.upgrade(url)
@@ -218,7 +218,7 @@ async def test_an_index_that_was_cut_off_while_it_was_built_is_found(url: str, t
     assert await schema.differences(url) == []
 
 
-@pytest.mark.not_on("oracle", "its columns have no collation of their own")
+@pytest.mark.not_on("oracle", "its columns have no collation")
 async def test_another_collation_is_found(migrated: str, target: str) -> None:
     def change(columns: dict[str, Column[Any]], _others: list[Any]) -> None:
         columns["backend"] = Column("backend", String(255, collation=COLLATION[target]), nullable=False)
@@ -228,7 +228,7 @@ async def test_another_collation_is_found(migrated: str, target: str) -> None:
     assert COLLATION[target] in line
 
 
-async def test_a_missing_table_is_found_and_a_hosts_own_is_not(url: str) -> None:
+async def test_a_missing_table_is_found_and_a_hosts_own_table_is_not(url: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
     host = Table("host_application", MetaData(), Column("id", Identifier(9), primary_key=True))

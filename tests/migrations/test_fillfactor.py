@@ -1,4 +1,4 @@
-"""On PostgreSQL tables whose rows are updated have room in each page, so that most updates change no index."""
+"""On PostgreSQL, tables whose rows are updated have free space in each page, so most updates change no index."""
 
 import pytest
 from sqlalchemy import text
@@ -57,7 +57,7 @@ async def test_the_comparison_names_a_missing_or_different_fillfactor(url: str) 
     ]
 
 
-async def test_a_server_of_the_revision_before_goes_on_while_the_fillfactor_is_set(url: str) -> None:
+async def test_a_server_of_the_previous_revision_works_while_the_fillfactor_is_set(url: str) -> None:
     await schema.upgrade(url, "0002")
     engine = create_engine(url)
     storage = SqlRepository(engine)
@@ -74,7 +74,7 @@ async def test_a_server_of_the_revision_before_goes_on_while_the_fillfactor_is_s
     await storage.close()
 
 
-async def test_the_tables_that_are_updated_have_it_and_no_others(url: str) -> None:
+async def test_only_the_tables_that_are_updated_have_a_fillfactor(url: str) -> None:
     query = "SELECT relname FROM pg_class WHERE 'fillfactor=80' = ANY(reloptions) ORDER BY relname"
     await schema.upgrade(url)
     engine = create_engine(url)

@@ -49,7 +49,7 @@ async def _tables(url: str) -> set[str]:
     return found
 
 
-async def test_alembic_at_a_checkout_goes_up_checks_goes_down_and_up_again(url: str) -> None:
+async def test_alembic_in_a_checkout_upgrades_checks_and_downgrades(url: str) -> None:
     _alembic("upgrade", "head", url=url)
     assert await _tables(url) - {LOCK_TABLE} == {*metadata.tables, VERSION_TABLE}
     assert "No new upgrade operations detected" in _alembic("check", url=url)
@@ -101,7 +101,7 @@ async def test_a_step_that_is_tried_again_goes_no_further(
     assert await schema.current(url) == end
 
 
-async def test_a_step_beyond_the_ends_is_refused(url: str) -> None:
+async def test_a_step_beyond_the_first_or_last_revision_is_refused(url: str) -> None:
     with pytest.raises(StorageConnectionError, match="downgrade: there is no revision -1 from base"):
         await schema.downgrade(url, "-1")
     await schema.upgrade(url)
@@ -121,7 +121,7 @@ async def test_an_upgrade_of_an_unknown_schema_is_refused(url: str) -> None:
         await schema.upgrade(url)
 
 
-async def test_each_operation_does_nothing_where_it_was_done(url: str) -> None:
+async def test_a_repeated_operation_does_nothing(url: str) -> None:
     def twice(connection: Connection) -> None:
         options = {"transactional_ddl": dialect_of(connection.dialect).upgrades_in_one_transaction}
         with Operations.context(MigrationContext.configure(connection, opts=options)):
@@ -145,7 +145,7 @@ async def test_each_operation_does_nothing_where_it_was_done(url: str) -> None:
     assert await schema.differences(url) == []
 
 
-async def test_a_hosts_own_migrations_and_tables_live_beside_ours(url: str) -> None:
+async def test_a_hosts_own_migrations_and_tables_are_not_affected(url: str) -> None:
     host = Table("sessions_of_the_host", MetaData(), Column("id", Identifier(9), primary_key=True))
     version = Table("alembic_version", MetaData(), Column("version_num", Identifier(32), primary_key=True))
     engine = create_engine(url)
@@ -162,7 +162,7 @@ async def test_a_hosts_own_migrations_and_tables_live_beside_ours(url: str) -> N
     await engine.dispose()
 
 
-async def test_a_table_of_the_same_name_is_not_taken_for_ours(url: str) -> None:
+async def test_a_hosts_table_with_the_name_of_one_of_ours_is_an_error(url: str) -> None:
     host = Table("sessions", MetaData(), Column("id", Identifier(9), primary_key=True))
     engine = create_engine(url)
     async with engine.begin() as connection:

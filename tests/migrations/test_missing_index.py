@@ -1,4 +1,4 @@
-"""Where an index is missing, lists are slower and correct, and the comparison of the schema names the index."""
+"""If an index is missing, lists are slower but correct, and the comparison of the schema names the index."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""One process migrates at a time, can be killed at any moment, and does not block a live server for long."""
+"""Only one process migrates at a time; it can be killed at any moment, and does not block a live server for long."""
 
 import asyncio
 import json
@@ -25,16 +25,16 @@ def _upgrade_processes(*arguments: str) -> str:
     return done.stdout
 
 
-async def test_of_eight_upgrades_at_once_one_migrates_and_all_succeed(url: str) -> None:
-    changes = sorted(json.loads(_upgrade_processes("crowd", url)))
+async def test_of_eight_concurrent_upgrades_one_migrates_and_all_succeed(url: str) -> None:
+    changes = sorted(json.loads(_upgrade_processes("concurrent", url)))
     assert changes[:-1] == [0] * (len(changes) - 1)
-    assert changes[-1] >= 18  # eleven tables, five indexes, the version's table and its rows
+    assert changes[-1] >= 18  # eleven tables, five indexes, the version table and its rows
     assert await schema.differences(url) == []
 
 
-@pytest.mark.not_on("oracle-double-23ai", "at 12.1 the statements are the same")
+@pytest.mark.not_on("oracle-double-23ai", "the statements are those of 12.1")
 async def test_an_upgrade_killed_after_any_change_is_completed_by_the_next(url: str, target: str) -> None:
-    # the double takes seconds for each; `make faults` kills after every change there too
+    # each kill takes the double seconds; `make faults` kills after every change there too
     step = 5 if target.startswith("oracle") and "AXON_FAULTS" not in os.environ else 1
     killed = int(_upgrade_processes("kill", url, str(step)))
     print(f"killed {killed} times, after every change, or every {step}")  # noqa: T201  # shown by -rP
@@ -43,7 +43,7 @@ async def test_an_upgrade_killed_after_any_change_is_completed_by_the_next(url: 
     assert await schema.differences(url) == []
 
 
-@pytest.mark.not_on("sqlite", "it cannot tell who holds its write lock")
+@pytest.mark.not_on("sqlite", "it does not know who holds its write lock")
 async def test_an_upgrade_that_waits_too_long_names_the_holder_of_the_lock(url: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
@@ -61,7 +61,7 @@ async def test_an_upgrade_that_waits_too_long_names_the_holder_of_the_lock(url: 
     assert await schema.current(url) is None
 
 
-@pytest.mark.fails_on("oracle-double", "its DDL waits for no transaction")
+@pytest.mark.fails_on("oracle-double", "its DDL does not wait for transactions")
 async def test_a_change_of_a_busy_table_gives_up_its_lock_request_and_can_be_retried(url: str, target: str) -> None:
     await schema.upgrade(url)
     engine = create_engine(url)
@@ -69,7 +69,7 @@ async def test_a_change_of_a_busy_table_gives_up_its_lock_request_and_can_be_ret
         await busy.execute(text("DELETE FROM traces WHERE tenant_id = 'x'"))
         await busy.execute(text("SELECT count(*) FROM traces"))
         if target == "sqlite":
-            await busy.execute(text("CREATE TABLE host (id INTEGER)"))  # which takes the write lock
+            await busy.execute(text("CREATE TABLE host (id INTEGER)"))  # takes the write lock
         with pytest.raises(StorageError) as met:
             await schema.downgrade(url, "0001", timeouts=MigrationTimeouts(lock=0.1))
         assert met.value.transient

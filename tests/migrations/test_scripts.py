@@ -20,7 +20,7 @@ SCHEMES = ["sqlite", "postgresql", "mysql", "mariadb", "oracle"]
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
-def test_the_script_is_the_one_that_was_meant(scheme: str, down: bool) -> None:
+def test_the_script_equals_the_golden_file(scheme: str, down: bool) -> None:
     written = schema.script(f"{scheme}://host/name", "head:base" if down else "base:head", down=down)
     golden = GOLDEN / f"{scheme}-{'down' if down else 'up'}.sql"
     if os.environ.get("AXON_TEST_GOLDEN") == "write":

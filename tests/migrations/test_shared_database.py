@@ -1,4 +1,4 @@
-"""Several installations share one PostgreSQL database, each in a schema that its sessions have as their search path."""
+"""Several installations share one PostgreSQL database, each in the schema of its search path."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def _execute(url: str, *statements: str) -> None:
 
 @pytest.fixture
 async def role_urls(url: str) -> AsyncIterator[list[str]]:
-    """The URLs of two roles, each with a schema of its own as its search path."""
+    """The URLs of two roles, each with a search path to a schema of its own."""
     names = [f"axon_{uuid4().hex[:8]}" for _ in range(2)]
     for name in names:
         await _execute(

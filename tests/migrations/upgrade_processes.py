@@ -1,7 +1,7 @@
-"""Starts processes that upgrade one database; they are forked, because each needs the package imported.
+"""Run processes that upgrade one database. They are forked, because each needs the imported package.
 
-``python -m tests.migrations.upgrade_processes crowd URL`` starts eight upgrades at once. It prints, as JSON, how many
-changes each has made, or null where it failed.
+``python -m tests.migrations.upgrade_processes concurrent URL`` starts eight upgrades at once. It prints, as JSON, how
+many changes each has made, or null if it failed.
 
 ``python -m tests.migrations.upgrade_processes kill URL STEP`` upgrades again and again. It kills the first upgrade
 after its first change, the next one ``STEP`` changes later, and so on. After each it runs a whole upgrade, which must
@@ -22,7 +22,7 @@ from sqlalchemy import Engine, event
 from axon_storage import schema
 from axon_storage.schema import MigrationTimeouts
 
-CROWD = 8
+UPGRADES = 8
 _FAILED = 99
 _CHANGES = {"CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE"}
 
@@ -34,7 +34,7 @@ def _upgrade(url: str, *, killed_after: int | None = None) -> int:
     def count(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
         nonlocal changes
         if statement.startswith("ALTER SESSION") or (killed_after is None and "axon_storage_lock" in statement):
-            return  # on Oracle a process that waits for the lock creates its table too
+            return  # on Oracle a process that waits for the lock also creates the lock's table
         if statement.split(maxsplit=1)[0] in _CHANGES:
             changes += 1
             if changes == killed_after:
@@ -45,12 +45,12 @@ def _upgrade(url: str, *, killed_after: int | None = None) -> int:
     return changes
 
 
-def _fork(work: Callable[[], int]) -> int:
-    """Run a function in a child process, whose exit code is its result; return the child's id."""
+def _fork(function: Callable[[], int]) -> int:
+    """Run a function in a child process, and return its process id. The exit code is the function's result."""
     child = os.fork()
     if child == 0:
         try:
-            os._exit(work())
+            os._exit(function())
         except BaseException:
             logging.exception("an upgrade failed")
             os._exit(_FAILED)
@@ -58,14 +58,14 @@ def _fork(work: Callable[[], int]) -> int:
 
 
 def _exit_code(child: int) -> int | None:
-    """Wait for a child; None where it was killed."""
+    """Wait for a child; return its exit code, or None if it was killed."""
     status = os.waitpid(child, 0)[1]
     return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
 
 
-def crowd(url: str) -> None:
+def concurrent(url: str) -> None:
     """Start eight upgrades at once."""
-    children = [_fork(lambda: _upgrade(url)) for _ in range(CROWD)]
+    children = [_fork(lambda: _upgrade(url)) for _ in range(UPGRADES)]
     print(json.dumps([_exit_code(child) for child in children]))  # noqa: T201  # a command's output
 
 
@@ -93,7 +93,7 @@ def _complete(url: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "crowd":
-        crowd(sys.argv[2])
+    if sys.argv[1] == "concurrent":
+        concurrent(sys.argv[2])
     else:
         kill(sys.argv[2], int(sys.argv[3]))

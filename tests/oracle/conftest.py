@@ -1,4 +1,4 @@
-"""Everything that speaks Oracle's protocol in this run."""
+"""Oracle tests run on every server of this run that speaks Oracle's protocol."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every statement that is sent to an Oracle: by opening, by each public method, by the schema's migrations."""
+"""Collect every statement that is sent to an Oracle: by opening, by each public method, and by the migrations."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ WITHOUT_STATEMENTS = {"close", "for_tenant"}
 
 
 class Noting:
-    """A storage that notes which of its methods were asked for."""
+    """A storage that records which of its methods were used."""
 
     def __init__(self, storage: StorageBackend) -> None:
         self._storage = storage
@@ -31,7 +31,7 @@ class Noting:
 
 @contextmanager
 def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
-    """Collect the statements that go to an engine's database, and those that prepare connections."""
+    """Collect the statements that are sent to an engine's database, and those that prepare connections."""
     sent: list[str] = []
 
     def prepared(connection: Any, statement: str) -> Any:
@@ -39,7 +39,7 @@ def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
         return execute(connection, statement)
 
     def before(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
-        if connection.engine.url == engine.url:  # a deployment has an engine of its own
+        if connection.engine.url == engine.url:  # a migration has an engine of its own
             sent.append(statement)
 
     patch.setattr("axon_storage.dialects.oracle.execute", prepared)
@@ -51,7 +51,7 @@ def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
 
 
 async def call_every_method(engine: AsyncEngine) -> set[str]:
-    """Bring the schema up, call every public method of a storage in each of its forms, and give their names."""
+    """Upgrade the schema, call every public method of a storage in each of its forms, and return their names."""
     await schema.upgrade(engine)
     await schema.check(engine)
     storage: Any = Noting(SqlRepository(engine))
@@ -59,7 +59,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
         await store(storage, sample(row_type))
         await load(storage, row_type)
     await storage.save_many([sample(row_type) for row_type in ROW_TYPES] * 2)
-    await asyncio.gather(*(store(storage, sample(row_type)) for row_type in ROW_TYPES * 2))  # which go together
+    await asyncio.gather(*(store(storage, sample(row_type)) for row_type in ROW_TYPES * 2))  # these share batches
     async with storage.transaction() as transaction:
         await transaction.load_traces(3, 2)
     await storage.load_traces(3, 2)

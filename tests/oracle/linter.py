@@ -1,4 +1,4 @@
-"""What the grammar of Oracle's SQL cannot see: a linter over the metadata, and over the statements that are sent.
+"""A linter for what Oracle's grammar cannot check: in the metadata, and in the statements that are sent.
 
 The limits are those of Oracle's SQL Language Reference and Database Reference ("Logical Database Limits").
 """
@@ -16,26 +16,26 @@ from sqlglot import exp
 from tests.servers.oracle_double.reserved import RESERVED
 
 MAX_NAME = 30
-"""Bytes of a name; from 12.2 on 128, but 12.1 is served too."""
+"""The longest name, in bytes: 128 since 12.2, but 12.1 is supported too."""
 MAX_LIST = 1_000
-"""Members of a list."""
+"""The longest list."""
 MAX_VARCHAR2 = 4_000
-"""Bytes of a VARCHAR2, unless the instance was told otherwise."""
+"""The longest VARCHAR2, in bytes, with default settings."""
 MAX_KEY = 6_398
-"""Bytes of an index's key in blocks of 8 KiB, the default."""
+"""The longest index key, in bytes, with the default block size of 8 KiB."""
 WORST_CHARACTER = 4
-"""Bytes of a character in AL32UTF8, at most."""
+"""The longest character in AL32UTF8, in bytes."""
 
-INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 
 def lint_metadata(metadata: MetaData) -> list[str]:
-    """Give a line for each fault in the tables."""
+    """Yield a line for each fault in the tables."""
     return [line for table in metadata.sorted_tables for line in _table_faults(table)]
 
 
 def lint_sql(sql: str, metadata: MetaData) -> list[str]:
-    """Give a line for each fault in a query or a statement that changes rows."""
+    """Yield a line for each fault in a query or a statement that changes rows."""
     tree = sqlglot.parse_one(sql, read="oracle")
     documents = {
         column.name
@@ -67,7 +67,7 @@ def _type(column: Column[Any]) -> str:
 
 def _bytes(column: Column[Any]) -> int:
     characters = re.fullmatch(r"(?:VARCHAR2|CHAR)\((\d+)(?: CHAR)?\)", _type(column))
-    # a number takes 22 bytes, and nothing else in a key is longer
+    # a number takes 22 bytes; no other type of a key takes more
     return int(characters.group(1)) * WORST_CHARACTER if characters else 22
 
 
@@ -94,7 +94,7 @@ def _list_faults(tree: exp.Expr) -> Iterator[str]:
 
 
 def _document_faults(tree: exp.Expr, documents: set[str]) -> Iterator[str]:
-    """A CLOB may be read whole, written, and asked whether it is NULL; all else is a fault, even if Oracle takes it."""
+    """Yield a fault for each use of a CLOB other than reading it whole, writing it, or testing it for NULL."""
     for column in tree.find_all(exp.Column):
         if column.name in documents and not _is_plain(column):
             yield f"{column.name}: a CLOB may only be read or written whole"

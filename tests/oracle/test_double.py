@@ -1,4 +1,4 @@
-"""The double's strict layer: what Oracle takes is taken, what Oracle refuses is refused, with Oracle's number."""
+"""The double's strict layer: it accepts what Oracle accepts, and refuses what Oracle refuses, with Oracle's code."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ TAKEN = [
 
 
 class Refused(NamedTuple):
-    """A statement, the number of Oracle's error, and whether 23ai takes it."""
+    """A statement, the code of Oracle's error, and whether 23ai accepts the statement."""
 
     sql: str
     number: int
@@ -103,7 +103,7 @@ def target(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def connection(databases: Databases, target: str) -> AsyncIterator[AsyncConnection]:
-    """A connection to a schema with the tables that the statements name."""
+    """A connection to a schema with the tables of the statements."""
     engine = create_engine(await databases.empty(target))
     async with engine.connect() as opened:
         for table in ("t", "t2"):
@@ -114,7 +114,7 @@ async def connection(databases: Databases, target: str) -> AsyncIterator[AsyncCo
 
 
 async def _code(connection: AsyncConnection, sql: str) -> str | None:
-    """The code of the error a statement meets, or None where it is taken."""
+    """Run a statement; return the code of its error, or None."""
     try:
         await connection.exec_driver_sql(sql)
     except DBAPIError as error:
@@ -125,12 +125,12 @@ async def _code(connection: AsyncConnection, sql: str) -> str | None:
     return None
 
 
-async def test_what_oracle_takes_is_taken(connection: AsyncConnection) -> None:
+async def test_what_oracle_accepts_is_accepted(connection: AsyncConnection) -> None:
     for sql in TAKEN:
         assert await _code(connection, sql) is None, sql
 
 
-async def test_what_oracle_refuses_is_refused_with_its_number(connection: AsyncConnection, target: str) -> None:
+async def test_what_oracle_refuses_is_refused_with_its_code(connection: AsyncConnection, target: str) -> None:
     for sql, number, until_23ai in REFUSED:
         code, expected = await _code(connection, sql), f"ORA-{number:05}"
         if until_23ai and target == RELAXED:

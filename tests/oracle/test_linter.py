@@ -1,4 +1,4 @@
-"""The linter finds each fault that is planted, and none in what is ours."""
+"""The linter finds each planted fault, and none in the tables and statements of this package."""
 
 import pytest
 from sqlalchemy import CLOB, Column, Index, Integer, MetaData, String, Table
@@ -13,7 +13,7 @@ def _planted(*items: Column[object] | Index, name: str = "t") -> list[str]:
     return lint_metadata(planted)
 
 
-def test_our_tables_have_no_fault() -> None:
+def test_the_linter_finds_no_fault_in_the_tables() -> None:
     assert lint_metadata(metadata) == []
 
 
@@ -54,7 +54,7 @@ def test_a_fault_in_a_table_is_found(found: list[str], fault: str) -> None:
         "WHEN MATCHED THEN UPDATE SET source_step = 'a'",
     ],
 )
-def test_a_clob_that_is_more_than_read_or_written_is_found(sql: str) -> None:
+def test_a_clob_that_is_compared_or_sorted_is_found(sql: str) -> None:
     assert "value: a CLOB may only be read or written whole" in lint_sql(sql, metadata)
 
 

@@ -1,4 +1,4 @@
-"""Every statement that is sent, and the script for a DBA, are what Oracle's grammar and the linter take."""
+"""Oracle's grammar and the linter accept every statement that is sent, and the script for a DBA."""
 
 import fcntl
 import json
@@ -21,16 +21,16 @@ from tests.servers import oracle_grammar, packages
 CHECKOUT = Path(__file__).parents[2]
 
 GAPS = {
-    r"\bannotations\b": "annotations_",  # a word of 23ai, which Oracle does not reserve
+    r"\bannotations\b": "annotations_",  # a keyword of 23ai that Oracle does not reserve
     r"\ba_indexes\.compression\b": "a_indexes.compression_",  # a column of Oracle's own dictionary
     r"^(CREATE INDEX .*) ONLINE$": r"\1",
     r"^(ALTER SESSION SET ddl_lock_timeout =) \d+$": r"\1 n",
 }
-"""What Oracle takes and the grammar does not, and what is parsed in its place."""
+"""Patterns of what Oracle accepts and the grammar does not, and what is parsed instead."""
 
 
 def _syntax_errors(scripts: list[str], shared: Path) -> dict[str, list[str]]:
-    """The errors in scripts; each is parsed once in a run, since it takes long and both doubles are sent the same."""
+    """Return the errors in scripts. Each is parsed once per run: it takes long, and both doubles get the same."""
     programs = packages.oracle_grammar()
     if programs is None:
         skip_without("oracle-grammar", "it is not on this machine, and `make servers` could not get it")
@@ -56,7 +56,7 @@ def _offline(*command: str) -> str:
 
 @pytest.fixture
 async def statements(databases: Databases, target: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement that is sent to a new database, each once."""
+    """The set of statements that are sent to a new database."""
     engine = create_engine(await databases.empty(target))
     with listening(engine, monkeypatch) as sent:
         called = await call_every_method(engine)
@@ -66,12 +66,12 @@ async def statements(databases: Databases, target: str, monkeypatch: pytest.Monk
     return list(dict.fromkeys(sent))
 
 
-async def test_every_statement_is_oracles(statements: list[str], shared: Path) -> None:
-    print(f"{len(statements)} statements")  # noqa: T201  # told with -rP
+async def test_the_grammar_accepts_every_statement(statements: list[str], shared: Path) -> None:
+    print(f"{len(statements)} statements")  # noqa: T201  # shown with -rP
     assert _syntax_errors(statements, shared) == {}
 
 
-async def test_no_statement_has_a_fault_that_the_grammar_cannot_see(statements: list[str]) -> None:
+async def test_the_linter_finds_no_fault_in_any_statement(statements: list[str]) -> None:
     queries = [sql for sql in statements if sql.split()[0] in {"SELECT", "MERGE", "DELETE", "INSERT", "UPDATE"}]
     ours = [sql for sql in queries if any(table in sql for table in metadata.tables)]
     assert {sql: faults for sql in ours if (faults := lint_sql(sql, metadata))} == {}
@@ -84,13 +84,13 @@ def test_the_grammar_refuses_what_is_not_oracles(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("upgrade", "head"), ("downgrade", "head:base")])
-def test_the_offline_script_is_oracles(command: tuple[str, ...], shared: Path) -> None:
+def test_the_grammar_accepts_the_offline_script(command: tuple[str, ...], shared: Path) -> None:
     script = _offline(*command)
     assert script.startswith("SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK\n\n")
     statements = _statements(script)
     assert statements[0].startswith("ALTER SESSION SET ddl_lock_timeout")
     assert statements[-1] == "COMMIT"
-    for mark in ("\n\n", ":", "&"):  # it would end there, or want a value
+    for mark in ("\n\n", ":", "&"):  # SQL*Plus would end the statement there, or ask for a value
         assert not any(mark in sql for sql in statements)
     assert _syntax_errors([*script.partition("\n\n")[0].split("\n"), *statements], shared) == {}
 
@@ -107,7 +107,7 @@ async def test_the_offline_script_runs_as_it_is(databases: Databases, target: st
 
 
 def _statements(script: str) -> list[str]:
-    """What SQL*Plus sends: after its own commands, what stands before each slash, without comments."""
+    """Return what SQL*Plus sends: the text before each slash, without comments and SQL*Plus's own commands."""
     *statements, nothing = script.partition("\n\n")[2].split("\n\n/\n\n")
     assert nothing == ""
     return [re.sub(r"^--.*\n\n", "", sql) for sql in statements]

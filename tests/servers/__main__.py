@@ -1,6 +1,6 @@
-"""``python -m tests.servers``: get the programs that the tests need and this machine lacks."""
+"""``python -m tests.servers``: install the server programs that the tests need and this machine lacks."""
 
 from tests.servers.packages import install
 
 for problem in install():
-    print(f"!! cannot be had here: {problem}")  # noqa: T201  # a command's output
+    print(f"!! not available here: {problem}")  # noqa: T201  # a command's output

@@ -1,4 +1,4 @@
-"""Debian's packages: installed on the host, or unpacked in a folder with their own libraries."""
+"""Debian's packages: installed on the host, or unpacked in a directory with their own libraries."""
 
 import fcntl
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 from tests.servers.process import StartError, run
 
 COMPLETE = "complete"
-"""The file that says a folder was unpacked to its end."""
+"""The file that marks a directory as completely unpacked."""
 
-# Left out when unpacking: what a server program does not need to run, or every machine has.
+# Not unpacked: packages that a server does not need to run, or that every machine has.
 PRETENDED = """
 perl perl-base debconf dpkg tar passwd adduser base-files base-passwd login tzdata openssl ucf locales psmisc iproute2
 systemd procps mysql-common lsb-base sysvinit-utils socat gawk
@@ -44,7 +44,7 @@ def apt_install(*packages: str) -> None:
 
 
 def unpack(suite: str | None, packages: tuple[str, ...], folder: Path) -> None:
-    """Unpack packages of a suite (None: the host's own) with all they need, so that they run where they lie.
+    """Unpack packages of a suite (None: the host's own) with their dependencies, so that they run in place.
 
     Nothing is installed on the host. The programs are told to use the unpacked C library and loader, since a later
     suite's programs do not run with an earlier suite's.
@@ -53,7 +53,7 @@ def unpack(suite: str | None, packages: tuple[str, ...], folder: Path) -> None:
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (folder / COMPLETE).exists():
-            return  # another run got it meanwhile
+            return  # another run has unpacked it in the meantime
         shutil.rmtree(folder, ignore_errors=True)
         for package in _download(suite, packages, folder):
             archive = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True)
@@ -94,7 +94,7 @@ def _download(suite: str | None, packages: tuple[str, ...], folder: Path) -> lis
         options += [f"Dir::Etc::preferencesparts={state}/parts"]
     apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
     run(*apt, "update")
-    # the simulated install prints "Inst NAME (VERSION Suite [arch])"
+    # a simulated installation prints "Inst NAME (VERSION Suite [arch])"
     install = [*apt, "install", "--simulate", "--no-install-recommends", *packages]
     plan = subprocess.run(install, capture_output=True, text=True, check=False)
     wanted = [line.split()[1] for line in plan.stdout.splitlines() if line.startswith("Inst ")]
@@ -109,7 +109,7 @@ def _download(suite: str | None, packages: tuple[str, ...], folder: Path) -> lis
 
 
 def _mirror() -> str:
-    """The archive this machine already uses, from its own apt sources."""
+    """Return the archive that this machine uses, from its apt sources."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"],
         capture_output=True, text=True, check=True,
@@ -121,7 +121,7 @@ def _mirror() -> str:
 
 
 def _relocate(root: Path) -> None:
-    """Make every program find its loader and libraries below ``root``."""
+    """Patch every program to use the loader and libraries below ``root``."""
     loader = next(root.rglob("ld-linux-*.so.*"), None)
     if loader is None:
         raise StartError(f"no loader below {root}")

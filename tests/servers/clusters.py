@@ -1,4 +1,4 @@
-"""Three servers that all take writes and hold the same: what MariaDB's and MySQL's clusters have in common."""
+"""Clusters of three servers with the same data that all accept writes: the common part of MariaDB's and MySQL's."""
 
 import shutil
 import signal
@@ -12,9 +12,9 @@ from tests.servers import mysql
 from tests.servers.process import START_SECONDS, Process, StartError, free_port
 
 SIZE = 3
-"""As few as can lose one and go on: the others are a majority."""
+"""The number of nodes: the fewest of which one can fail, since the others must be a majority."""
 
-# a killed server's writes are with the machine, which lives on
+# the writes of a killed server are in the operating system's cache
 DURABLE = "\ninnodb-flush-log-at-trx-commit = 2\n"
 
 
@@ -29,28 +29,28 @@ class Node:
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells the clusters apart."""
+    """The differences between the kinds of clusters."""
 
     flavour: mysql.Flavour
     settings: str
-    """Each node's; its number, ports and peers are filled in."""
+    """The settings of each node, with placeholders for its number, ports and peers."""
     seed_settings: str
-    """Those of the server that all nodes are copies of."""
+    """The settings of the server that all nodes are copies of."""
     state: str
-    """Asks a node how it is; one of a whole cluster answers ``whole``."""
+    """The query for a node's state; its result is ``whole`` if the cluster is complete."""
     whole: str
     catching_up: str
-    """Waits until a node has applied what the others acknowledged."""
+    """The statement that waits until a node has applied the writes that the others acknowledged."""
     leaving: str
-    """Takes a node out of service."""
+    """The statement that takes a node out of service."""
     joining: str
-    """Puts it into service: a new one, one that left, and one that lost the majority."""
+    """The statement that puts a node into service: a new one, one that left, or one that lost the majority."""
     recover: Callable[[Node], None]
-    """Makes a killed node's directory fit to be started from again."""
+    """The function that prepares the directory of a killed node for its restart."""
 
 
 class Cluster:
-    """Copies of one seed, so that nobody needs all of another's state, started one after another."""
+    """A cluster. Its nodes are copies of one seed, so that none needs a full state transfer."""
 
     def __init__(self, kind: Kind, directory: Path) -> None:
         self.kind, self._seed = kind, directory / "seed"
@@ -71,39 +71,39 @@ class Cluster:
         self.ask(node, self.kind.leaving)
 
     def join(self, node: Node) -> None:
-        """Put a node into service that left, died or lost the others."""
+        """Put a node into service that has left, was killed, or has lost the majority."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 self.ask(node, self.kind.joining)
                 return self._await_whole()
-            except StartError:  # such as while the others have not noticed yet that it died
+            except StartError:  # for example because the others have not yet noticed that it was killed
                 if time.monotonic() > deadline:
                     raise
 
     def kill(self, node: Node) -> None:
-        """End a node as a machine does that loses its power."""
+        """Kill a node, as a power failure does."""
         node.process.stop()
 
     def bring_back(self, node: Node) -> None:
-        """Start a killed node again, which fetches what it missed."""
+        """Start a killed node again; it fetches the writes that it has missed."""
         self.kind.recover(node)
         node.process.restart()
         node.process.wait_for(*mysql.ping(node.directory, self.kind.flavour))
         self.join(node)
 
     def signal(self, signal_: signal.Signals, *nodes: Node) -> None:
-        """Have nodes stop answering with SIGSTOP, as if the network to them were cut, and go on with SIGCONT."""
+        """Send a signal to nodes: SIGSTOP makes them unreachable, as a network failure does, until SIGCONT."""
         for node in nodes:
             node.process.popen.send_signal(signal_)
 
     def catch_up(self) -> None:
-        """Wait until every node shows what was acknowledged, by whichever node."""
+        """Wait until every node has applied the writes that any node has acknowledged."""
         for node in self.nodes:
             self.ask(node, self.kind.catching_up)
 
     def stop(self) -> None:
-        """Stop the servers that were started here."""
+        """Stop all nodes."""
         for node in self.nodes:
             node.process.stop()
 

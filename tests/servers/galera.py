@@ -25,7 +25,8 @@ evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S"
 """
 
 # How a node gets the state of another. Debian's programs for it fail as root, and come in a package that starts a
-# service. Since all nodes begin as copies, they need the changes since, and of the program only how far they are.
+# The program for state transfers between nodes. Debian's programs fail as root, and their package starts a service. All
+# nodes begin as copies, so they need only later changes, and from this program only their position.
 TRANSFER = """#!/bin/sh
 while [ $# -gt 0 ]; do
     case $1 in
@@ -50,7 +51,7 @@ fi
 
 
 def kind(programs: Path, library: Path, directory: Path) -> Kind:
-    """MariaDB with the Galera library; a program of ours goes into the directory."""
+    """MariaDB with the Galera library; the state transfer program is written into the directory."""
     transfer = directory / "wsrep_sst_seeded"
     transfer.write_text(TRANSFER)
     transfer.chmod(0o755)
@@ -59,7 +60,7 @@ def kind(programs: Path, library: Path, directory: Path) -> Kind:
     return Kind(
         flavour,
         settings,
-        # a cluster of its own, so that its data have a place in the log of changes
+        # a cluster of one node, so that its data have a position in the log of changes
         seed_settings=settings.format(joined="", peer=free_port(), transfer=free_port()),
         state="SHOW STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_ready')",
         whole=f"wsrep_cluster_size\t{SIZE}\nwsrep_ready\tON",
@@ -71,9 +72,9 @@ def kind(programs: Path, library: Path, directory: Path) -> Kind:
 
 
 def _recover(flavour: mysql.Flavour, node: Node) -> None:
-    """Tell a killed node how far its data are, as Debian's service does."""
+    """Recover the position of a killed node's data, as Debian's service does."""
     settings = node.directory / "my.cnf"
     run(flavour.server, f"--defaults-file={settings}", "--wsrep-recover")
     places = re.findall(r"Recovered position: (\S+)", node.process.log.read_text(errors="replace"))
-    with settings.open("a") as further:
-        further.write(f"wsrep-start-position = {places[-1]}\n")
+    with settings.open("a") as file:
+        file.write(f"wsrep-start-position = {places[-1]}\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.servers import mysql
 from tests.servers.clusters import SIZE, Kind
 
-# The time without a majority after which a node gives up is long enough for nodes to find each other that were frozen.
+# A node without a majority waits long before it gives up, so that frozen nodes can find each other again.
 SETTINGS = """
 server-id = {number}
 gtid-mode = ON
@@ -31,7 +31,7 @@ group-replication-unreachable-majority-timeout = 5
 
 
 def kind(root: Path) -> Kind:
-    """MySQL with the plugin that comes with it."""
+    """MySQL with its Group Replication plugin."""
     return Kind(
         mysql.mysql(root),
         SETTINGS,
@@ -40,7 +40,7 @@ def kind(root: Path) -> Kind:
         whole=str(SIZE),
         catching_up="SET SESSION group_replication_consistency = 'BEFORE'; SELECT COUNT(*) FROM axon.traces",
         leaving="STOP GROUP_REPLICATION",
-        # the first node makes the group when it starts, and never again
+        # the first node creates the group when it first starts
         joining="STOP GROUP_REPLICATION; "
         f"START GROUP_REPLICATION USER = '{mysql.USER}', PASSWORD = '{mysql.PASSWORD}'; "
         "SET GLOBAL group_replication_bootstrap_group = OFF",

@@ -1,4 +1,4 @@
-"""A private MySQL or MariaDB server: two programs that are set up alike."""
+"""Private MySQL and MariaDB servers, which are set up alike."""
 
 import getpass
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ performance-schema = OFF
 
 @dataclass(frozen=True)
 class Flavour:
-    """What tells the two apart: the settings, and the commands that make a data directory and probe the server."""
+    """The differences between the two: settings, and the commands that create a data directory and probe the server."""
 
     scheme: str
     server: Path
@@ -73,10 +73,10 @@ def mysql(root: Path) -> Flavour:
     )
 
 
-def start(directory: Path, flavour: Flavour, further: str = "") -> tuple[list[Process], str]:
-    """Start a server in an empty directory, with ``further`` settings; give it and its URL."""
+def start(directory: Path, flavour: Flavour, more_settings: str = "") -> tuple[list[Process], str]:
+    """Start a server in an empty directory, with additional settings; return it and its URL."""
     port = free_port()
-    settings = configure(directory, flavour, port, further)
+    settings = configure(directory, flavour, port, more_settings)
     program, *options = flavour.install
     run(program, f"--defaults-file={settings}", *options)
     process = launch(directory, flavour)
@@ -86,16 +86,16 @@ def start(directory: Path, flavour: Flavour, further: str = "") -> tuple[list[Pr
     return [process], url_at(flavour, port)
 
 
-def configure(directory: Path, flavour: Flavour, port: int, further: str = "") -> Path:
-    """Write the settings of a server in a directory; what ``further`` sets again counts."""
+def configure(directory: Path, flavour: Flavour, port: int, more_settings: str = "") -> Path:
+    """Write the settings of a server in a directory; additional settings override the others."""
     settings = directory / "my.cnf"
     ours = SETTINGS.format(directory=directory, port=port, user=getpass.getuser())
-    settings.write_text(ours + flavour.settings + further)
+    settings.write_text(ours + flavour.settings + more_settings)
     return settings
 
 
 def launch(directory: Path, flavour: Flavour) -> Process:
-    """Start the server whose settings and data are in a directory, and wait until it answers."""
+    """Start the server whose settings and data are in a directory, and wait until it accepts connections."""
     command: list[str | Path] = ["env", *flavour.environment, flavour.server, f"--defaults-file={directory}/my.cnf"]
     process = Process.start(command, directory / "server.log")
     process.wait_for(*ping(directory, flavour))
@@ -103,20 +103,20 @@ def launch(directory: Path, flavour: Flavour) -> Process:
 
 
 def ping(directory: Path, flavour: Flavour) -> list[str | Path]:
-    """A command that succeeds when the server answers."""
+    """Return a command that succeeds when the server accepts connections."""
     return [flavour.admin, *_by_socket(directory), "ping"]
 
 
 def administer(directory: Path, flavour: Flavour, statements: str) -> str:
-    """Run statements as the server's administrator; give what the client prints, without headings."""
+    """Run statements as the server's administrator, and return the client's output without headings."""
     return run(flavour.client, *_by_socket(directory), "--skip-column-names", "-e", statements).strip()
 
 
 def url_at(flavour: Flavour, port: int) -> str:
-    """The URL of a server's database."""
+    """Return the URL of a server's database."""
     return f"{flavour.scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}/axon"
 
 
 def _by_socket(directory: Path) -> list[str]:
-    # the administrator's account has no password yet, and only the socket's directory to guard it
+    # the administrator's account has no password yet; only the permissions of the socket's directory protect it
     return ["--no-defaults", "--user=root", f"--socket={directory}/s.sock"]

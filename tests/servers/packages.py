@@ -1,4 +1,4 @@
-"""Where the server programs are, and how to get them where they are missing (Debian or Ubuntu, as root)."""
+"""Find the server programs, and install those that are missing (Debian or Ubuntu, as root)."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ PGBOUNCER_SUITES: dict[str, dict[str, str | None]] = {
 
 
 def postgresql() -> Path | None:
-    """The directory of PostgreSQL's programs, the newest that is installed."""
+    """Return the directory of the newest installed PostgreSQL's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if found:
         return found[-1].parent
@@ -38,26 +38,26 @@ def postgresql() -> Path | None:
 
 
 def mariadb() -> Path | None:
-    """The directory of MariaDB's programs."""
+    """Return the directory of MariaDB's programs."""
     program = shutil.which("mariadb-install-db")
     server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(program).parent if program and server else None
 
 
 def galera() -> Path | None:
-    """The library that makes a cluster of MariaDB servers."""
+    """Return the Galera library."""
     places = [Path("/usr/lib/galera/libgalera_smm.so"), Path("/usr/lib/libgalera_smm.so")]
     return next((place for place in places if place.exists()), None)
 
 
 def mysql() -> Path | None:
-    """The root below which MySQL is unpacked."""
+    """Return the directory in which MySQL is unpacked."""
     root = CACHE / "mysql" / "root"
     return root if (root.parent / COMPLETE).exists() else None
 
 
 def group_replication() -> Path | None:
-    """The root below which MySQL is unpacked, where it came with the plugin that makes a cluster."""
+    """Return the directory in which MySQL is unpacked, if it has the Group Replication plugin."""
     root = mysql()
     return root if root and (root / "usr/lib/mysql/plugin/group_replication.so").exists() else None
 
@@ -69,7 +69,7 @@ def pgbouncer(age: str) -> Path | None:
 
 
 def oracle_double() -> double.Programs | None:
-    """What the Oracle double runs on."""
+    """Return the programs of the Oracle double."""
     programs, python = postgresql(), _home(double) / "bin/python"
     if programs is None or not (_home(double) / COMPLETE).exists() or not _orafce(programs).exists():
         return None
@@ -77,13 +77,13 @@ def oracle_double() -> double.Programs | None:
 
 
 def oracle_grammar() -> grammar.Programs | None:
-    """What the grammar of Oracle's SQL runs on."""
+    """Return the programs of the grammar of Oracle's SQL."""
     home = _home(grammar)
     return grammar.Programs(_node(home), home) if (home / COMPLETE).exists() else None
 
 
 def _home(package: ModuleType) -> Path:
-    """The virtual environment with the packages that a package of ours lists; other versions are another one."""
+    """Return the directory of the environment for a list of packages; other versions are in another one."""
     lists = [Path(package.__path__[0]) / name for name in ("requirements.txt", "package.json")]
     versions = b"".join(path.read_bytes() for path in lists if path.exists())
     return CACHE / f"{package.__name__.rpartition('.')[2]}-{crc32(versions):08x}"
@@ -101,11 +101,11 @@ def _orafce(programs: Path) -> Path:
 
 
 def install() -> list[str]:
-    """Get what is missing; give a line for each server that cannot be had here, and why."""
+    """Install what is missing; return a line with the reason for each server that is not available here."""
     problems = []
     wanted = [
         ("PostgreSQL", postgresql, _install_postgresql),
-        # the core packages have the programs and start no service
+        # the core packages have the programs, and start no service
         ("MariaDB", mariadb, lambda: _install("mariadb-server-core", "mariadb-client-core")),
         ("Galera", galera, lambda: _install("galera-4")),
         ("MySQL", mysql, _unpack_mysql),
@@ -116,7 +116,7 @@ def install() -> list[str]:
     ]
     for name, find, get in wanted:
         if find() is None:
-            print(f"getting {name} for the tests …", flush=True)  # noqa: T201  # a minute's silence looks like a hang
+            print(f"getting {name} for the tests …", flush=True)  # noqa: T201  # it takes a minute, and would look like a hang
             try:
                 get()
             except (StartError, OSError, LookupError, subprocess.SubprocessError) as error:
@@ -126,7 +126,7 @@ def install() -> list[str]:
 
 def _install_postgresql() -> None:
     _require_root()
-    # no cluster of its own on the standard port: only the programs are wanted
+    # create no cluster on the standard port: only the programs are needed
     settings = Path("/etc/postgresql-common/createcluster.conf")
     ours = not settings.exists()
     if ours:

@@ -1,4 +1,4 @@
-"""The servers of one test run: each started when the first test asks for it, all stopped at the end."""
+"""The servers of one test run: each is started when the first test needs it, and stopped at the end."""
 
 import os
 import re
@@ -24,28 +24,28 @@ def _given(name: str) -> str | None:
 
 
 GIVEN = {name: url for name in (*SERVED, "oracle") if (url := _given(name))}
-"""The servers that the environment gives, as ``AXON_TEST_<NAME>_URL``; an Oracle Database can only come from there."""
+"""The servers given by ``AXON_TEST_<NAME>_URL``; an Oracle Database can only be given this way."""
 
 ORACLES = ["oracle-double-12.1", "oracle-double-23ai", *(["oracle"] if "oracle" in GIVEN else [])]
-"""What speaks Oracle's protocol in this run."""
+"""The servers of this run that speak Oracle's protocol."""
 
 NOT_EXERCISED: dict[str, str] = {}
-"""The servers a run had to do without, each with the reason."""
+"""The servers that were missing in this run, each with the reason."""
 
 
 class UnavailableError(Exception):
-    """A server that cannot be had on this machine; the message says why."""
+    """A server is not available on this machine; the message says why."""
 
 
 class Servers:
-    """Gives the URL of each server: from the environment where one is given, else of a private one."""
+    """Provides the URL of each server: that of the environment, else that of a private server."""
 
     def __init__(self) -> None:
         self._urls: dict[str, str] = {}
         self._running: list[tuple[list[Process], Path]] = []
 
     def url(self, name: str) -> str:
-        """The URL of an administrator's account on a server."""
+        """Return the URL of an administrator's account on a server."""
         if name in NOT_EXERCISED:
             raise UnavailableError(NOT_EXERCISED[name])
         if name not in self._urls:
@@ -57,7 +57,7 @@ class Servers:
         return self._urls[name]
 
     def stop(self) -> None:
-        """Stop the servers that were started here, and no other."""
+        """Stop the servers that this object has started."""
         while self._running:
             processes, directory = self._running.pop()
             for process in processes:

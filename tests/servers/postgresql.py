@@ -18,8 +18,8 @@ max_wal_size = 1GB
 """
 
 
-def start(directory: Path, programs: Path, further: str = "") -> tuple[list[Process], str]:
-    """Start a server in an empty directory from the binaries in ``programs``, with ``further`` settings."""
+def start(directory: Path, programs: Path, more_settings: str = "") -> tuple[list[Process], str]:
+    """Start a server in an empty directory from the binaries in ``programs``, with additional settings."""
     user = account("postgres")
     own(directory, user)
     port, data, secret = free_port(), directory / "data", directory / "password"
@@ -28,7 +28,7 @@ def start(directory: Path, programs: Path, further: str = "") -> tuple[list[Proc
     run(programs / "initdb", "-D", data, "-U", USER, "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8",
         "--locale=C.UTF-8", "--no-sync", user=user)  # fmt: skip
     with (data / "postgresql.conf").open("a") as settings:
-        settings.write(SETTINGS.format(port=port, directory=directory) + further)
+        settings.write(SETTINGS.format(port=port, directory=directory) + more_settings)
     process = Process.start([programs / "postgres", "-D", data], directory / "server.log", user)
     process.wait_for(programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port))
     return [process], f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"

@@ -1,4 +1,4 @@
-"""One server process: started from its binary, awaited until it answers, stopped by its pid."""
+"""A server process: start it, wait until it accepts connections, stop it."""
 
 import ctypes
 import os
@@ -17,12 +17,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 class StartError(Exception):
-    """A server that did not come up; the message ends with its log."""
+    """A server did not start; the message ends with its log."""
 
 
 @dataclass
 class Process:
-    """A running server and the account it runs under."""
+    """A running server, and the account it runs under."""
 
     popen: subprocess.Popen[bytes]
     log: Path
@@ -32,7 +32,7 @@ class Process:
     def start(
         cls, command: Sequence[str | Path], log: Path, user: str | None = None, cwd: Path | None = None
     ) -> "Process":
-        """Start a command that stays in the foreground; it dies with this process, however that ends."""
+        """Start a command that stays in the foreground. It is killed when this process ends, however it ends."""
 
         def begin() -> subprocess.Popen[bytes]:
             with log.open("ab") as output:
@@ -60,18 +60,18 @@ class Process:
             time.sleep(0.05)
 
     def restart(self) -> None:
-        """Start the server again after it has ended, as it was started first."""
+        """Start the server again, with the same command, after it has ended."""
         self.popen.wait()
         self.popen = self.begin()
 
     def stop(self) -> None:
-        """End the server at once; its directory goes next."""
+        """Kill the server. Its directory is deleted next, so it need not shut down cleanly."""
         self.popen.send_signal(signal.SIGKILL)
         self.popen.wait()
 
 
 def run(*command: str | Path, user: str | None = None) -> str:
-    """Run a command to its end, and give its output, which is part of the error when it fails."""
+    """Run a command, and return its output; if it fails, the error contains the output."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **as_user(user))
     if done.returncode:
         raise StartError(f"{command[0]}: {(done.stdout + done.stderr)[-2000:]}")
@@ -79,26 +79,26 @@ def run(*command: str | Path, user: str | None = None) -> str:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def account(name: str) -> str | None:
-    """The account to run a server under: ``name`` when we are root, else our own (None)."""
+    """Return the account to run a server under: ``name`` if this process is root, else its own (None)."""
     return name if os.getuid() == 0 else None
 
 
 def own(path: Path, user: str | None) -> None:
-    """Give a directory to the account that needs it."""
+    """Make the account the owner of a directory."""
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
 def as_user(user: str | None, cwd: Path | None = None) -> dict[str, Any]:
-    """Keywords that make subprocess run as another account, or in another directory."""
+    """Return the arguments that make subprocess run under another account, or in another directory."""
     if user is None:
         return {"cwd": cwd}
     entry = pwd.getpwnam(user)

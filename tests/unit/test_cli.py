@@ -1,4 +1,4 @@
-"""The command, without a server."""
+"""The command line, without a server."""
 
 import os
 import sqlite3
@@ -27,7 +27,7 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/agents.db"
 
 
-def test_up_check_down_and_stamp(url: str) -> None:
+def test_upgrade_check_downgrade_and_stamp(url: str) -> None:
     assert _migrate("upgrade", "0001", url=url).stdout == "0001\n"
     behind = _migrate("check", url=url)
     assert (behind.exit_code, behind.stderr) == (1, f"0001; this package needs {HEAD}\n")
@@ -77,7 +77,7 @@ def test_the_question_shows_neither_the_password_nor_options(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("revision", ["[/x]", "[red]0001", "[link=http://host]x", ":smile:"])
-def test_a_revision_is_shown_as_the_database_has_it(url: str, tmp_path: Path, revision: str) -> None:
+def test_current_shows_the_revision_of_the_database(url: str, tmp_path: Path, revision: str) -> None:
     assert _migrate("upgrade", url=url).exit_code == 0
     with closing(sqlite3.connect(tmp_path / "agents.db")) as connection, connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", [revision])
@@ -85,18 +85,18 @@ def test_a_revision_is_shown_as_the_database_has_it(url: str, tmp_path: Path, re
     assert _migrate("check", url=url).stderr == f"{revision}; this package needs {HEAD}\n"
 
 
-def test_the_history_names_every_revision() -> None:
-    told = _migrate("history").stdout
-    assert all(revision.number in told for revision in schema.history())
+def test_history_lists_every_revision() -> None:
+    output = _migrate("history").stdout
+    assert all(revision.number in output for revision in schema.history())
 
 
-def test_the_script_is_told_as_it_is() -> None:
+def test_sql_prints_the_script() -> None:
     assert _migrate("sql", "--url", "oracle://host/name").stdout == schema.script("oracle://host/name")
     down = _migrate("sql", "--url", "mysql://host/name", f"{HEAD}:base", "--down").stdout
     assert down == schema.script("mysql://host/name", f"{HEAD}:base", down=True)
 
 
-def test_what_cannot_be_done_is_an_error_in_one_line_without_the_password() -> None:
+def test_a_failed_command_prints_one_line_without_the_password() -> None:
     for arguments in (["current"], ["upgrade"], ["check"]):
         refused = _migrate(*arguments, "--url", "postgresql://u:secret@127.0.0.1:1/x")
         assert refused.exit_code == 1

@@ -41,7 +41,7 @@ TABLE = re.compile(r"(?:^\|.*\|$\n?)+", re.MULTILINE)
 
 
 def promises(text: str) -> list[str]:
-    """The items of lists, the rows of tables, and whole tables whose first row has a footnote."""
+    """Return the items of lists, the rows of tables, and whole tables whose first row has a footnote."""
     found = ITEM.findall(text)
     for table in TABLE.findall(text):
         head, _line, *rows = table.splitlines()
@@ -50,7 +50,7 @@ def promises(text: str) -> list[str]:
 
 
 def without_test(text: str) -> list[str]:
-    """The promises none of whose footnotes names a test."""
+    """Return the promises without a footnote that names a test."""
     notes = dict(FOOTNOTE.findall(text))
     return [
         promise
@@ -60,13 +60,13 @@ def without_test(text: str) -> list[str]:
 
 
 def loose_footnotes(text: str) -> set[str]:
-    """The footnotes that are referred to and not there, or there and not referred to, or there twice."""
+    """Return the names of footnotes that are missing, unused or defined twice."""
     names = [name for name, _ in FOOTNOTE.findall(text)]
     return set(names) ^ set(REFERENCE.findall(text)) | {name for name in names if names.count(name) > 1}
 
 
 def missing_tests(text: str) -> list[str]:
-    """What footnotes name and is no test."""
+    """Return the names in footnotes that are not tests."""
     notes = "\n".join(note for _, note in FOOTNOTE.findall(text))
     named = [f"{path}::{test}" for path, test in NAMED_TEST.findall(notes) if test not in _tests_of(path)]
     return named + [other for other in re.findall(r"`[^`]+`", notes) if not NAMED_TEST.fullmatch(other)]
@@ -84,7 +84,7 @@ def test_every_promise_names_a_test() -> None:
     assert without_test(CONTRACT) == []
 
 
-def test_every_footnote_is_referred_to_and_there() -> None:
+def test_every_footnote_is_defined_once_and_used() -> None:
     assert loose_footnotes(CONTRACT) == set()
 
 
@@ -115,12 +115,12 @@ def test_a_planted_fault_is_found(text: str, faults: int) -> None:
 
 
 def section(title: str) -> str:
-    """The text under a heading, up to the next one."""
+    """Return the text under a heading, up to the next one."""
     return re.split(r"\n#+ ", CONTRACT.partition(f"# {title}\n")[2])[0]
 
 
 def cells(text: str) -> list[list[str]]:
-    """The cells of a section's one table, without its first row and the line below."""
+    """Return the cells of a section's only table, without its header."""
     [table] = TABLE.findall(text)
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
 
@@ -131,7 +131,7 @@ def test_the_public_names_are_those_of_the_package() -> None:
 
 
 FOR_BACKENDS = {"execute", "current_tenant"}
-"""Methods that a backend implements and its callers do not use."""
+"""Methods that a backend implements and that callers do not use."""
 
 
 def test_the_methods_are_those_of_a_storage() -> None:
@@ -146,7 +146,7 @@ def test_the_methods_are_those_of_a_storage() -> None:
 
 
 def _plain(signature: inspect.Signature) -> str:
-    """A method's parameters and defaults, without self and types."""
+    """Format the parameters of a method with their defaults, without self and types."""
     _self, *parameters = (each.replace(annotation=each.empty) for each in signature.parameters.values())
     return str(signature.replace(parameters=parameters, return_annotation=signature.empty))
 

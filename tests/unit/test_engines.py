@@ -1,4 +1,4 @@
-"""From a plain URL to an engine, without a server: drivers, TLS, refusals, and what importing imports."""
+"""Engines from URLs, without a server: drivers, TLS, refused URLs, and the imports of the package."""
 
 import ssl
 import subprocess
@@ -55,7 +55,7 @@ def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
         ("mysql://u:secret@h/d?ssl_ca=/nowhere", "a TLS file cannot be read: No such file"),
     ],
 )
-def test_a_url_that_will_not_do_is_refused_and_its_password_not_shown(url: str, message: str) -> None:
+def test_an_invalid_url_is_refused_without_showing_its_password(url: str, message: str) -> None:
     with pytest.raises(StorageConnectionError) as refused:
         create_engine(url)
     assert message in str(refused.value)
@@ -68,7 +68,7 @@ def test_a_url_that_will_not_do_is_refused_and_its_password_not_shown(url: str, 
     "rest",
     ["u:a@secret@h/d", "u:a@secret/b@h/d", "u:a@secret?b@h/d", "u:a@/secret@h/d", "u/b:a@secret@h/d", "a@secret/@h/d"],
 )
-def test_an_at_in_the_password_is_to_be_escaped(scheme: str, rest: str) -> None:
+def test_an_unescaped_at_in_the_password_is_refused(scheme: str, rest: str) -> None:
     for use in (create_engine, script_url):
         with pytest.raises(
             StorageConnectionError, match="an '@' in the database URL is not escaped: write %40"
@@ -78,7 +78,7 @@ def test_an_at_in_the_password_is_to_be_escaped(scheme: str, rest: str) -> None:
         assert refused.value.__cause__ is None
 
 
-def test_an_at_in_the_password_of_a_hosts_engine_is_to_be_escaped() -> None:
+def test_an_unescaped_at_in_the_password_of_a_hosts_engine_is_refused() -> None:
     with pytest.raises(StorageConnectionError, match="write %40"):
         SqlRepository(create_async_engine("postgresql+asyncpg://u:a@secret@h/d"))
     SqlRepository(create_async_engine("postgresql+asyncpg://u:a%40secret@h/d"))
@@ -96,7 +96,7 @@ def test_an_at_in_the_password_of_a_hosts_engine_is_to_be_escaped() -> None:
         "postgresql:///d?host=/me@home",
     ],
 )
-def test_an_at_that_means_one_thing_is_taken(url: str) -> None:
+def test_an_at_that_is_not_ambiguous_is_accepted(url: str) -> None:
     assert create_engine(url).url.password in {None, "a@b", "password"}
 
 
@@ -107,7 +107,7 @@ def test_an_engine_of_an_unsupported_driver_is_refused(monkeypatch: pytest.Monke
         SqlRepository(engine)
 
 
-def test_engines_whose_transactions_cannot_be_kept_apart_are_refused() -> None:
+def test_engines_that_share_one_connection_or_skip_rollbacks_are_refused() -> None:
     url = "sqlite+aiosqlite:///x.db"
     with pytest.raises(StorageConnectionError, match="one connection for all tasks"):
         SqlRepository(create_async_engine(url, poolclass=StaticPool))
@@ -153,12 +153,12 @@ def test_tls_parameters_mean_the_same_under_every_name(query: str, verify: int, 
 
 
 @pytest.mark.parametrize("query", ["", "?sslmode=disable", "?ssl_mode=DISABLED", "?ssl=false"])
-def test_without_tls_there_is_none(query: str) -> None:
+def test_without_tls_in_the_url_there_is_no_tls_context(query: str) -> None:
     tls = split_tls(make_url(f"mysql://h/d{query}"))[1]
     assert tls is None if not query else tls == Tls(None, required=False)
 
 
-def test_no_tls_asked_for_is_not_left_to_the_driver() -> None:
+def test_sslmode_disable_is_passed_to_the_driver() -> None:
     url, arguments = of_scheme("postgresql").connect_arguments(
         make_url("postgresql://h/d?statement_cache_size=0&host=x"), 1.0, Tls(None, required=False)
     )

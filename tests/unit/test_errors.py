@@ -1,4 +1,4 @@
-"""The error tree: prefixes, what an error carries, and that it survives pickling."""
+"""The error classes: prefixes, attributes, pickling."""
 
 import pickle
 from datetime import datetime
@@ -31,7 +31,7 @@ PREFIXES = {
 
 
 @pytest.mark.parametrize("kind", PREFIXES)
-def test_the_prefix_begins_the_message(kind: type[StorageError]) -> None:
+def test_the_message_begins_with_the_prefix(kind: type[StorageError]) -> None:
     assert issubclass(kind, StorageError)
     assert str(kind("timeout")) == f"{PREFIXES[kind]}: timeout"
     assert str(kind("timeout", operation="save_trace")) == f"{PREFIXES[kind]}: save_trace: timeout"
@@ -39,7 +39,7 @@ def test_the_prefix_begins_the_message(kind: type[StorageError]) -> None:
     assert kind("timeout").operation is None
 
 
-async def test_an_argument_out_of_range_is_an_error_of_the_tree_and_a_value_error() -> None:
+async def test_an_argument_out_of_range_is_a_storage_error_and_a_value_error() -> None:
     storage = InMemoryBackend()
     with pytest.raises(InvalidArgumentError, match="load_traces: limit must be") as refused:
         await storage.load_traces(-1)

@@ -1,4 +1,4 @@
-"""Ids: UUIDv7, strictly increasing, their moment recoverable to the microsecond."""
+"""Ids: UUIDv7, strictly increasing, with a timestamp that can be read back to the microsecond."""
 
 import os
 import signal
@@ -38,9 +38,9 @@ def test_the_moment_is_the_clocks_to_the_microsecond(micros: int) -> None:
     assert timestamp_of(IdSource(lambda: micros * 1000)()) == EPOCH + timedelta(microseconds=micros)
 
 
-# from Python 3.12 on, and rightly: the child does nothing but make ids
+# Python 3.12 and later warn, with reason; here the child only makes ids
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_process_and_its_fork_make_ids_of_other_random_bits() -> None:
+def test_a_process_and_its_fork_make_ids_with_different_random_bits() -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -48,8 +48,8 @@ def test_a_process_and_its_fork_make_ids_of_other_random_bits() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as told:
-        theirs = told.read()
+    with os.fdopen(reading, "rb") as output:
+        theirs = output.read()
     ours = [new_id() for _ in range(100)]
     assert len(theirs) == 1600
     assert {row_id.int % 2**62 for row_id in ours}.isdisjoint(
@@ -58,7 +58,7 @@ def test_a_process_and_its_fork_make_ids_of_other_random_bits() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_child_makes_ids_whatever_another_thread_did_at_the_fork() -> None:
+def test_a_child_can_make_ids_if_another_thread_made_one_during_the_fork() -> None:
     stop = threading.Event()
 
     def make() -> None:
@@ -84,7 +84,7 @@ def _exit_status_of_a_child_that_makes_an_id() -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_clock_may_make_ids_itself() -> None:
+def test_a_clock_may_call_new_id() -> None:
     source = IdSource(lambda: new_id().int >> 80)
     assert source() < source()
 
@@ -101,4 +101,4 @@ def test_threads_never_share_an_id() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({row_id.int >> 66 for row_id in made}) == 16_000  # apart from their random bits
+    assert len({row_id.int >> 66 for row_id in made}) == 16_000  # without their random bits

@@ -1,4 +1,4 @@
-"""Oracle's SQL, as far as compiling can show it."""
+"""Oracle's SQL, as compiled without a database."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +28,7 @@ from axon_storage.sql.statements import (
 from axon_storage.sql.tables import TABLES
 from tests.samples import characters
 
-INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 ORACLE = dialect_of(INNER)
 
 
@@ -37,7 +37,7 @@ def _sql(statement: Any) -> str:
 
 
 @given(st.text(characters), st.text(characters))
-def test_escaping_is_undone_keeps_the_order_and_leaves_no_empty_string(first: str, second: str) -> None:
+def test_escaped_strings_are_reversible_keep_their_order_and_are_never_empty(first: str, second: str) -> None:
     escaped = ORACLE.escape_string(first)
     assert ORACLE.unescape_string(escaped) == first
     assert escaped != ""
@@ -92,7 +92,7 @@ def test_every_statement_and_table_compiles_without_quoted_names(row_type: type[
 def test_tables_and_statements_are_the_same_for_every_release(row_type: type[Row]) -> None:
     compiled = []
     for release in ((12, 1, 0, 2, 0), (23, 26, 0, 0, 0)):
-        inner: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+        inner: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
         inner.server_version_info = release
         inner.max_identifier_length = 30 if release < (12, 2) else 128
         compiled.append([str(statement.compile(dialect=inner)) for statement in _statements(row_type)])
@@ -116,21 +116,19 @@ def _driver_error(code: str, cause: BaseException | None = None) -> oracledb.Err
         (_driver_error("DPY-4033"), "DPY-4033", True),
     ],
 )
-def test_a_connection_that_cannot_be_made_is_told_by_its_reason(
-    error: oracledb.Error, code: str, transient: bool
-) -> None:
+def test_a_failed_connection_has_the_error_of_its_reason(error: oracledb.Error, code: str, transient: bool) -> None:
     error_class = ORACLE.classify_error(error)
     assert (error_class.code, error_class.connection, error_class.transient) == (code, True, transient)
 
 
 @pytest.mark.parametrize(("mode", "names"), [("require", False), ("verify-ca", False), ("verify-full", True)])
-def test_tls_checks_the_name_only_where_that_was_asked_for(mode: str, names: bool) -> None:
+def test_tls_checks_the_host_name_only_if_the_url_asks_for_it(mode: str, names: bool) -> None:
     url, tls = split_tls(make_url(f"oracle://u:p@h/?service_name=s&sslmode={mode}"))
     seen = ORACLE.connect_arguments(url, 1.0, tls)[1]
     assert seen["protocol"] == "tcps"
     assert seen["ssl_server_dn_match"] is names
 
 
-def test_tls_that_may_be_left_out_is_refused() -> None:
+def test_sslmode_prefer_is_refused() -> None:
     with pytest.raises(StorageConnectionError, match="no optional TLS"):
         create_engine("oracle://u:p@h/?service_name=s&sslmode=prefer")

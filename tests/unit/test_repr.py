@@ -1,4 +1,4 @@
-"""What ``repr`` shows of a storage."""
+"""The ``repr`` of storages, views and transactions."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/agents.db"
 
 
-async def test_a_repository_and_its_views_show_the_database_the_tenant_and_whether_they_are_open(url: str) -> None:
+async def test_the_repr_of_a_repository_shows_database_tenant_and_state(url: str) -> None:
     shown = url.replace("sqlite:", "sqlite+aiosqlite:")
     async with SqlRepository(create_engine(url)) as repository:
         assert repr(repository) == f"<SqlRepository {shown} open>"

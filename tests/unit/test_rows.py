@@ -1,4 +1,4 @@
-"""Row types: fields as the contract lists them, frozen, and their JSON."""
+"""Row types: their fields, immutability and JSON."""
 
 import dataclasses
 import json
@@ -17,14 +17,14 @@ from axon_storage.sql.tables import TABLES
 from axon_storage.sql.types import Flag, Float64, Identifier, Int32, JsonDocument, LongText, UInt32, UInt64
 from tests.samples import rows, sample
 
-# What a table has beside its row's fields.
+# The columns of a table beside the fields of its row type.
 STAMPS = {"traces": {"created_id"}, "execution_cache": {"expires_at"}} | {
     name: {"id", "timestamp_utc"} for name in ("audit_log", "event_history", "cost_tracking")
 }
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
-def test_a_table_mirrors_its_row_in_names_order_types_and_nullability(row_type: type[Row]) -> None:
+def test_a_table_has_the_columns_of_its_row_type(row_type: type[Row]) -> None:
     table = TABLES[row_type]
     columns = [column for column in table.c if column.name not in STAMPS.get(table.name, set())]
     assert [column.name for column in columns] == [field.name for field in dataclasses.fields(row_type)]
@@ -59,14 +59,14 @@ def test_rows_are_frozen_slotted_and_keyword_only(row_type: type[Row]) -> None:
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
 @given(data=st.data())
-def test_json_and_back_is_the_same_row(row_type: type[Row], data: st.DataObject) -> None:
+def test_a_row_converted_to_json_and_back_is_the_same(row_type: type[Row], data: st.DataObject) -> None:
     row = data.draw(rows(row_type, "default"))
     again = row_type.from_json(row.to_json())
     assert again == row
     assert again.to_json() == row.to_json()
 
 
-def test_json_has_one_member_a_field_in_order() -> None:
+def test_json_has_one_member_for_each_field_in_order() -> None:
     row = sample(TraceRow, events=[1, 1.0, {"b": None, "a": ""}])
     members = json.loads(row.to_json())
     assert list(members) == [field.name for field in dataclasses.fields(TraceRow)]
@@ -88,7 +88,7 @@ def test_json_has_one_member_a_field_in_order() -> None:
         ({"key": "\ud800"}, "sessions.key: a lone surrogate at character 0"),
     ],
 )
-def test_json_that_is_no_row_is_refused(change: bytes | dict[str, object], message: str) -> None:
+def test_json_that_is_not_a_row_is_refused(change: bytes | dict[str, object], message: str) -> None:
     data: bytes | str
     if isinstance(change, bytes):
         data = change
@@ -100,7 +100,7 @@ def test_json_that_is_no_row_is_refused(change: bytes | dict[str, object], messa
 
 
 @pytest.mark.parametrize("row_type", [Row, *ROW_TYPES])
-def test_what_is_neither_bytes_nor_str_is_refused(row_type: type[Row]) -> None:
+def test_from_json_refuses_other_types_than_bytes_and_str(row_type: type[Row]) -> None:
     odd: list[Any] = [None, 5, 1.5, [], {}, object(), ..., bytearray(b"{}"), memoryview(b"{}"), Row]
     for data in odd:
         with pytest.raises(SerializationError, match=rf"{row_type.TABLE}: .* is neither bytes nor str$"):
@@ -114,13 +114,13 @@ members = st.dictionaries(
 
 
 @given(st.binary() | st.text() | members.map(json.dumps))
-def test_whatever_the_data_it_gives_a_row_or_a_serialization_error(data: bytes | str) -> None:
+def test_from_json_of_any_data_is_a_row_or_a_serialization_error(data: bytes | str) -> None:
     with suppress(SerializationError):
         assert CacheRow.from_json(data).to_json()
 
 
 @pytest.mark.parametrize("number", ["18446744073709551616", "NaN", "Infinity", "1e400", "1" * 5000])
-def test_numbers_that_json_allows_and_the_domain_does_not_are_refused(number: str) -> None:
+def test_numbers_of_json_outside_the_domain_are_refused(number: str) -> None:
     data = sample(CacheRow, result=123456).to_json().decode().replace("123456", number)
     with pytest.raises(SerializationError, match="execution_cache"):
         CacheRow.from_json(data)
@@ -131,6 +131,6 @@ def test_an_int_is_taken_for_a_float() -> None:
     assert CostRow.from_json(data).to_json() == sample(CostRow, cost_usd=2.0).to_json()
 
 
-def test_a_row_outside_the_domain_has_no_json() -> None:
+def test_to_json_of_a_row_outside_the_domain_is_refused() -> None:
     with pytest.raises(SerializationError, match=r"traces\.trace_id: -1 is outside u64"):
         sample(TraceRow, trace_id=-1).to_json()

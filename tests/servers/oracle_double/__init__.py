@@ -1,4 +1,4 @@
-"""The Oracle double: the real driver's protocol, served by seerdb's Mirror over a PostgreSQL, strict as Oracle is.
+"""The Oracle double: seerdb's Mirror serves Oracle's protocol from a PostgreSQL, with the restrictions of Oracle.
 
 It is no Oracle Database. ``__init__`` starts it from the tests' own environment; the other modules run in the double's.
 """
@@ -32,14 +32,14 @@ presents = {presents}
 
 @dataclass(frozen=True)
 class Programs:
-    """What the double runs on: a Python with its packages, and a PostgreSQL with the orafce extension."""
+    """The programs of the double: a Python with its packages, and a PostgreSQL with the orafce extension."""
 
     python: Path
     postgresql: Path
 
 
 def start(directory: Path, programs: Programs, presents: str) -> tuple[list[Process], str]:
-    """Start a double that presents itself as Oracle ``12.1`` or ``23ai``; give its processes and its URL."""
+    """Start a double that presents itself as Oracle ``12.1`` or ``23ai``; return its processes and its URL."""
     below = directory / "postgresql"
     below.mkdir()
     processes, backend = postgresql.start(below, programs.postgresql)
@@ -62,6 +62,6 @@ def start(directory: Path, programs: Programs, presents: str) -> tuple[list[Proc
     )
     serve: list[str | Path] = [programs.python, "-m", f"{__name__}.serve", "--config", settings]
     mirror = Process.start(serve, directory / "server.log", cwd=CHECKOUT)
-    # the first login of all installs the double's data dictionary, which takes seconds
+    # the first login installs the double's data dictionary, which takes seconds
     mirror.wait_for(programs.python, "-m", f"{__name__}.probe", str(listening), USER, PASSWORD, cwd=CHECKOUT)
     return [mirror, *processes], f"oracle://{USER}:{PASSWORD}@127.0.0.1:{listening}/?service_name=FREEPDB1"

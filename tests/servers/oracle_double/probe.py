@@ -1,4 +1,4 @@
-"""Asks a double for one row, as its own client: ``probe PORT USER PASSWORD`` ends without an error once it answers."""
+"""Read one row from a double: ``probe PORT USER PASSWORD`` ends without an error when the double is ready."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Oracle's reserved words."""
 
-# "Oracle SQL Reserved Words" in the SQL Language Reference: no name of a table or column, unless quoted.
+# "Oracle SQL Reserved Words" in the SQL Language Reference: names of tables and columns must not be among them.
 RESERVED = frozenset(
     """
     ACCESS ADD ALL ALTER AND ANY AS ASC AUDIT BETWEEN BY CHAR CHECK CLUSTER COLUMN COLUMN_VALUE COMMENT COMPRESS CONNECT
@@ -10,5 +10,5 @@ RESERVED = frozenset(
     OPTION OR ORDER PCTFREE PRIOR PUBLIC RAW RENAME RESOURCE REVOKE ROW ROWID ROWNUM ROWS SELECT SESSION SET SHARE SIZE
     SMALLINT START SUCCESSFUL SYNONYM SYSDATE TABLE THEN TO TRIGGER UID UNION UNIQUE UPDATE USER VALIDATE VALUES VARCHAR
     VARCHAR2 VIEW WHENEVER WHERE WITH
-    """.split()  # noqa: SIM905  # a hundred quotes would hide the words
+    """.split()  # noqa: SIM905  # easier to read than a hundred quoted words
 )

@@ -1,4 +1,4 @@
-"""What Oracle refuses and PostgreSQL takes, read from a statement's words, each with the number Oracle should give it.
+"""Rules for what Oracle refuses and PostgreSQL accepts: patterns of statements, each with the code of Oracle's error.
 
 Oracle's messages and limits are those of its Database Error Messages and SQL Language Reference.
 """
@@ -15,13 +15,13 @@ Release = tuple[int, int]
 
 _LONG_NAMES: Release = (12, 2)
 _RELAXED: Release = (23, 0)
-"""The release that came to take VALUES of many rows, SELECT without FROM, IF EXISTS, BOOLEAN and longer lists."""
+"""The first release that accepts VALUES of many rows, SELECT without FROM, IF EXISTS, BOOLEAN and longer lists."""
 
 _CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "SUPPLEMENTAL"})
 
 
 class RefusedError(Exception):
-    """A statement Oracle does not take, with the number of its error."""
+    """A statement that Oracle refuses, with the code of its error."""
 
     def __init__(self, number: int, message: str) -> None:
         self.number = number
@@ -33,14 +33,14 @@ class _Rule(NamedTuple):
     message: str
     pattern: re.Pattern[str]
     until: Release = (99, 0)
-    """The first release that takes it."""
+    """The first release that accepts it."""
 
 
 def _rule(number: int, message: str, pattern: str, until: Release = (99, 0)) -> _Rule:
     return _Rule(number, message, re.compile(pattern, re.DOTALL), until)
 
 
-# Patterns read the text that _plain makes: words in capitals, strings as 's', one space where there was any.
+# Patterns match the text that _plain makes: words in capitals, strings as 's', one space for any white space.
 _TYPES = r"(?:BIG|SMALL)?SERIAL|JSONB|TEXT|BYTEA|TIMESTAMPTZ|BIGINT|TINYINT|DATETIME|LONGTEXT|DOUBLE(?! PRECISION)"
 _NOT_ENDED = "SQL command not properly ended"
 _RULES = (
@@ -72,7 +72,7 @@ _RULES = (
 
 
 def check(sql: str, release: Release) -> None:
-    """Raise :class:`RefusedError` for a statement that Oracle of this release does not take."""
+    """Raise :class:`RefusedError` for a statement that this release of Oracle refuses."""
     plain = _plain(sql)
     for rule in _RULES:
         if release < rule.until and rule.pattern.search(plain):
@@ -86,7 +86,7 @@ def check(sql: str, release: Release) -> None:
 
 
 def for_postgresql(sql: str) -> str:
-    """The statement with NULL for ``''``, which is what Oracle reads there, and without ONLINE, a word of Oracle's."""
+    """Return the statement with NULL for ``''``, as Oracle reads it, and without ONLINE, which PostgreSQL lacks."""
     read = "".join("NULL" if text == "''" else text for _, text in _spans(sql))
     return re.sub(r"(?i)\sONLINE\s*$", "", read) if _plain(sql).startswith(("CREATE INDEX", "CREATE UNIQUE")) else read
 
@@ -139,7 +139,7 @@ def _check_columns(plain: str) -> None:
 
 
 def _check_merge(plain: str) -> None:
-    """A MERGE may not update what it joins on, which PostgreSQL lets it."""
+    """Refuse a MERGE that updates a column it joins on, which PostgreSQL accepts."""
     found = re.search(r"\bON \((.*?)\) WHEN\b", plain)
     joined: set[Any] = set(re.findall(r"(?<![:.\w])(\w+\.\w+)", found.group(1))) if found else set()
     for sets in re.findall(r"\bUPDATE SET (.*?)(?= WHEN\b|$)", plain):
@@ -149,7 +149,7 @@ def _check_merge(plain: str) -> None:
 
 
 def _items(text: str, start: int) -> Iterator[str]:
-    """What stands between the commas, from ``start`` on, up to the parenthesis that closes."""
+    """Split the text from ``start`` to the closing parenthesis at its commas."""
     depth, begin = 1, start
     for position in range(start, len(text)):
         depth += (text[position] == "(") - (text[position] == ")")

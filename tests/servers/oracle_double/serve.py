@@ -1,4 +1,4 @@
-"""Runs the Mirror with the strict layer, on any PostgreSQL from 15 on, at a speed that tests can wait for."""
+"""Run the Mirror with the strict layer, on PostgreSQL 15 or later, and faster than it comes."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from seerdb.common.exceptions import Truncated
 from seerdb.common.tns_consts import TNS_FUNC_REEXECUTE
 
 _tokens: Callable[[str], Iterator[Any]] = sqltext.sql_tokens
-# Pure, and asked many times for each statement. Before the backend is imported, which takes it by name.
+# A pure function that is called many times for each statement. The backend imports it by name, so before that.
 _remembered = lru_cache(512)(lambda sql: tuple(_tokens(sql)))
 sqltext.sql_tokens = lambda sql: iter(_remembered(sql))
 
@@ -21,7 +21,7 @@ from tests.servers.oracle_double.strict import StrictBackend  # noqa: E402  # se
 
 _ARRIVED_SECONDS = 0.02
 _HEADERS = 64
-"""More than the headers of a packet, which is a full one where its body is longer than the rest."""
+"""More bytes than the headers of a packet take; a packet whose body is longer than the rest is a full one."""
 
 _IS_JSON = (
     "LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF {empty} THEN RETURN NULL; END IF; PERFORM {text}::json; RETURN true; "
@@ -30,7 +30,7 @@ _IS_JSON = (
 
 
 def _run_on_postgresql_15() -> None:
-    """Say ``IS JSON``, which came with PostgreSQL 16, and a setting of later orafce, in other words."""
+    """Replace ``IS JSON``, which PostgreSQL 15 lacks, and a setting that older versions of orafce lack."""
     helpers = postgres._HELPER_FUNCTIONS_DDL  # the version is pinned
     for old, empty, text in (
         ("LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN $1 = '' THEN NULL ELSE $1 IS JSON END $$;",
@@ -47,7 +47,7 @@ def _run_on_postgresql_15() -> None:
 
 
 def _answer_at_once() -> None:
-    """Hold back no end of an answer until the client has acknowledged its beginning, which it does after 40 ms."""
+    """Set TCP_NODELAY: otherwise the end of an answer waits 40 ms for the client to acknowledge its beginning."""
     begin = framing.PacketStream.__init__
 
     def begin_at_once(stream: Any, connection: Any, *rest: Any, **options: Any) -> None:
@@ -58,7 +58,7 @@ def _answer_at_once() -> None:
 
 
 def _read_what_has_arrived() -> None:
-    """Parse a long message once it is there, not again from its start after each packet of 8 kB."""
+    """Parse a long message when it is complete, not from its start after each packet of 8 kB."""
     read_packet = framing.PacketStream.read_packet
 
     def read(stream: Any, *, within: float | None = None) -> Any:
@@ -67,7 +67,7 @@ def _read_what_has_arrived() -> None:
             return received
         kind, body = received
         parts = [body]
-        while len(parts[-1]) > stream.sdu - _HEADERS:  # the last of a message is shorter, or nothing follows it
+        while len(parts[-1]) > stream.sdu - _HEADERS:  # the last packet of a message is shorter, or nothing follows it
             try:
                 more = read_packet(stream, within=_ARRIVED_SECONDS)
             except TimeoutError:
@@ -81,7 +81,7 @@ def _read_what_has_arrived() -> None:
 
 
 def _wait_for_every_row() -> None:
-    """Take a batch that runs again for complete once it has all its rows, not where a packet ends with a row."""
+    """Treat a repeated batch as complete when all its rows are there, not when a packet ends with a row."""
     parse = session.parse_reexecute
 
     def parse_whole(payload: bytes, **options: Any) -> Any:
@@ -95,12 +95,12 @@ def _wait_for_every_row() -> None:
 
 
 def _remember_translations() -> None:
-    """Translate each text of a statement once: it is done word by word, in Python, a dozen times over."""
+    """Cache the translation of statements, which Python does word by word, in a dozen passes."""
     postgres._translate_idioms = lru_cache(512)(postgres._translate_idioms)
 
 
 def _let_clients_define_empty_results() -> None:
-    """Hold back the end of a result with LOBs also where it has no rows, so that the client says how it reads them.
+    """Hold back the end of a result with LOBs even if it has no rows, so that the client says how it reads them.
 
     Told at once that there are none, it never says so, and cannot read the rows of the statement's next execution.
     """

@@ -1,4 +1,4 @@
-"""The Mirror's backend on PostgreSQL, refusing what Oracle refuses before PostgreSQL can take it."""
+"""The Mirror's backend on PostgreSQL, which refuses what Oracle refuses."""
 
 import sys
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from tests.servers.oracle_double.rules import RefusedError, check, for_postgresq
 _NO_ROW_FAILED = "the array statement failed"
 
 
-class StrictBackend(PostgresBackend):  # type: ignore[misc]  # seerdb is not among the library's packages
-    """Every way a statement comes in, checked; what the backend then sends to itself is left alone."""
+class StrictBackend(PostgresBackend):  # type: ignore[misc]  # seerdb is not installed in this environment
+    """Checks the statements of clients, not those that the backend sends itself."""
 
     _within = False
 
@@ -40,7 +40,7 @@ class StrictBackend(PostgresBackend):  # type: ignore[misc]  # seerdb is not amo
     def _replay_until_failure(self, sql: str, rows: Any) -> Any:
         met = sys.exc_info()[1]
         error = super()._replay_until_failure(sql, rows)
-        # the rows now go in one by one, when the row they met has been committed meanwhile: that was ORA-00001
+        # the rows are now inserted one by one, after a conflicting row was committed: that was ORA-00001
         return _backend_error(met) if str(error) == _NO_ROW_FAILED else error
 
     def _checked(self, verb: str, sql: str, *arguments: Any) -> Any:
