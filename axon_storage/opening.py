@@ -21,10 +21,10 @@ class PoolOptions(TypedDict, total=False):
     """Options of the connection pool; the defaults are those of :func:`axon_storage.create_engine`."""
 
     pool_size: int
-    """Connections that the pool keeps open. Default: 5."""
+    """Connections that the pool opens when they are needed, and then keeps. Default: 15."""
 
     max_overflow: int
-    """Connections that the pool opens beyond ``pool_size`` when all are in use. Default: 10."""
+    """Connections beyond ``pool_size`` that the pool opens when all are in use, and closes after use. Default: 0."""
 
     pool_timeout: float
     """Seconds that a call waits for a connection. Default: 30."""

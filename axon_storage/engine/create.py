@@ -18,16 +18,17 @@ _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_ma
 def create_engine(
     url: str | URL,
     *,
-    pool_size: int = 5,
-    max_overflow: int = 10,
+    pool_size: int = 15,
+    max_overflow: int = 0,
     pool_timeout: float = 30.0,
     connect_timeout: float = 10.0,
     echo: bool = False,
 ) -> AsyncEngine:
     """Create an engine from a plain URL such as ``postgresql://user@host/name``.
 
-    The pool keeps ``pool_size`` connections, and opens up to ``max_overflow`` more while those are busy. A call waits
-    up to ``pool_timeout`` seconds for a connection. Group commits open up to two more connections, except on SQLite.
+    The pool opens up to ``pool_size`` connections when they are needed, and keeps them. While those are busy, it opens
+    up to ``max_overflow`` more, which are closed after use. A call waits up to ``pool_timeout`` seconds for a
+    connection; an open ``transaction()`` holds one. Group commits open up to two more connections, except on SQLite.
     Connecting may take ``connect_timeout`` seconds.
 
     The URL's parameters ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``

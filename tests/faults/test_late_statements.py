@@ -69,7 +69,7 @@ async def test_a_statement_that_the_server_runs_late_does_not_overwrite_a_later_
         await schema.upgrade(url)
         link = Link(make_url(url).port or 0)
         async with link.running() as port:
-            engine = create_engine(make_url(url).set(port=port), pool_size=1)
+            engine = create_engine(make_url(url).set(port=port), pool_size=1, max_overflow=10)
             async with SqlRepository(engine) as storage:
                 await storage.save_session(sample(SessionRow, value="before"))
                 await storage.delete_session("name", "no such")  # so that both statements are prepared
@@ -98,7 +98,7 @@ async def test_a_commit_that_the_server_runs_late_comes_before_a_later_save(monk
     monkeypatch.setattr(Executor, "grace_seconds", 0.3)
     with server("postgresql") as (_, url):
         await schema.upgrade(url)
-        engine = create_engine(url, pool_size=1)
+        engine = create_engine(url, pool_size=1, max_overflow=10)
         async with SqlRepository(engine) as storage, SqlRepository(create_engine(url)) as elsewhere:
             async with engine.connect() as connection:
                 backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
