@@ -56,7 +56,8 @@ class GroupCommit:
         queued = QueuedWrite(write, seconds, loop.time() + seconds)
         alone = not self._calls
         self._calls += 1
-        self.scheduler.register(queued)
+        if write.row_keys:
+            self.scheduler.register(queued)
         result: T
         try:
             if alone or not self._enabled:

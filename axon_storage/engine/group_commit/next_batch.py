@@ -15,21 +15,17 @@ from axon_storage.engine.group_commit.queue import Queue
 def next_batch(queue: Queue, limit: int) -> Batch:
     """Move writes from the queue, which must have a ready one, to a new batch."""
     batch = Batch()
-    while queue.ready_count and len(batch.writes) < limit:
-        queued = queue.first
+    for queued in queue.first(limit):
         if not batch.has_room(queued.write):
             break
-        _move(queued, queue, batch)
+        queue.remove(queued)
+        batch.add(queued)
     for queued in batch.writes:  # which grows meanwhile
         for later in queued.after.values():
             if later.capacity is not None and batch.has_room(later.write) and _can_join(later, batch):
-                _move(later, queue, batch)
+                queue.remove(later)
+                batch.add(later)
     return batch
-
-
-def _move(queued: QueuedWrite, queue: Queue, batch: Batch) -> None:
-    queue.remove(queued)
-    batch.add(queued)
 
 
 def _can_join(later: QueuedWrite, batch: Batch) -> bool:

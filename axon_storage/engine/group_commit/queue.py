@@ -11,6 +11,7 @@ Rules:
 """
 
 from collections import OrderedDict
+from itertools import islice
 
 from axon_storage.engine.group_commit.batch import QueuedWrite
 from axon_storage.engine.group_commit.capacity import Capacity
@@ -39,10 +40,9 @@ class Queue:
         """Whether there are locked writes."""
         return bool(self._locked)
 
-    @property
-    def first(self) -> QueuedWrite:
-        """The ready write that is to be sent first."""
-        return next(iter(self._ready))
+    def first(self, count: int) -> list[QueuedWrite]:
+        """Return the first ready writes, at most ``count``."""
+        return list(islice(self._ready, count))
 
     def capacity_for(self, queued: QueuedWrite) -> Capacity:
         """Return the capacity that a write which is queued now counts in."""
@@ -50,7 +50,8 @@ class Queue:
 
     def add(self, queued: QueuedWrite) -> None:
         """Queue a write as ready, or as blocked where there is an earlier write of one of its rows."""
-        self._count(queued, self.capacity_for(queued))
+        queued.capacity = self.capacity_for(queued)
+        queued.capacity.add(queued.write)
         if not queued.before:
             self._ready[queued] = None
 
@@ -62,7 +63,8 @@ class Queue:
 
     def add_locked(self, queued: QueuedWrite) -> None:
         """Queue a write that met a row lock."""
-        self._count(queued, self.blocked_capacity)
+        queued.capacity = self.blocked_capacity
+        queued.capacity.add(queued.write)
         self._locked[queued] = None
 
     def is_locked(self, queued: QueuedWrite) -> bool:
@@ -87,7 +89,3 @@ class Queue:
             queued.capacity = None
         self._ready.pop(queued, None)
         self._locked.pop(queued, None)
-
-    def _count(self, queued: QueuedWrite, capacity: Capacity) -> None:
-        queued.capacity = capacity
-        capacity.add(queued.write)

@@ -61,9 +61,8 @@ class Scheduler:
     # From the caller.
 
     def register(self, queued: QueuedWrite) -> None:
-        """Put a write behind the earlier ones of its rows."""
-        if queued.row_keys:
-            self._order.add(queued)
+        """Put a write that replaces or deletes rows behind the earlier writes of those rows."""
+        self._order.add(queued)
 
     def enqueue(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
         """Queue a registered write, and return the future of its result."""
@@ -114,7 +113,7 @@ class Scheduler:
 
     def dispatch_soon(self) -> None:
         """Run :meth:`dispatch` after the tasks that are ready to run, since they may write too."""
-        if self.queue.ready_count and not self._dispatch_scheduled:
+        if not self._dispatch_scheduled and self.queue.ready_count:
             self._dispatch_scheduled = True
             asyncio.get_running_loop().call_soon(self.dispatch)
 
