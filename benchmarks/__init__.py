@@ -1,1 +1,1 @@
-"""Benchmarks: every figure a ratio to the raw driver doing the same work, interleaved within one run."""
+"""Benchmarks: speeds relative to the raw driver on the same workload, measured interleaved in one run."""

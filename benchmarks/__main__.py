@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: the contenders, then growth and memory, then the report."""
+"""``python -m benchmarks``: measure the contenders, growth and memory, and write the report."""
 
 import argparse
 from contextlib import AsyncExitStack
@@ -13,16 +13,20 @@ from benchmarks.databases import DATABASES, Server, UnavailableError, fill, put_
 from benchmarks.machine import command, machine
 from benchmarks.results import Results
 from benchmarks.timing import interleaved
-from benchmarks.works import FULL, QUICK, Scale, Work, works
+from benchmarks.workloads import FULL, QUICK, Scale, Workload, workloads
 
 _FEWEST_ROUNDS = 5
 
 
 def main() -> None:
-    """Read the command line, run, write."""
+    """Read the command line, run the benchmarks, and write the report."""
     options = _options()
     scale = QUICK if options.quick else FULL
-    chosen = [work for work in works(scale) if not options.works or any(word in work.name for word in options.works)]
+    chosen = [
+        workload
+        for workload in workloads(scale)
+        if not options.workloads or any(word in workload.name for word in options.workloads)
+    ]
     results = Results(machine=machine() | {"command": command()}, rounds=options.rounds)
     for name in options.databases:
         try:
@@ -49,23 +53,23 @@ def _measure_growth_and_memory(options: argparse.Namespace, scale: Scale, result
             results.missing["memory"] = str(failed)
 
 
-async def _compare(server: Server, chosen: list[Work], scale: Scale, only: list[str], results: Results) -> None:
-    """Do all works on one server, each contender in a database of its own, all open at once."""
+async def _compare(server: Server, chosen: list[Workload], scale: Scale, only: list[str], results: Results) -> None:
+    """Run all workloads on one server, with each contender in a database of its own, all open at once."""
     results.versions[server.name] = await server.version()
     async with AsyncExitStack() as stack:
         opened = await _opened(server, scale, only, results, stack)
         await agree(opened, scale.kept)
         contenders = {name: contender for name, (contender, _) in opened.items()}
         loop.freeze()
-        for work in chosen:
+        for workload in chosen:
 
-            async def after(name: str, work: Work = work) -> None:
-                if work.empties:
+            async def after(name: str, workload: Workload = workload) -> None:
+                if workload.empties:
                     await put_back(opened[name][1])
 
-            times = await interleaved(work, contenders, results.rounds, scale.seconds, after)
-            results.times.setdefault(server.name, {})[work.name] = times
-            print(server.name, report.line(work.name, times), flush=True)
+            times = await interleaved(workload, contenders, results.rounds, scale.seconds, after)
+            results.times.setdefault(server.name, {})[workload.name] = times
+            print(server.name, report.line(workload.name, times), flush=True)
 
 
 async def _opened(
@@ -89,18 +93,30 @@ async def _opened(
 def _options() -> argparse.Namespace:
     names = sorted({entry.name for entry in CONTENDERS})
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small amounts, into build/benchmarks: does it work?")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run into build/benchmarks, to see whether it works"
+    )
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
-    parser.add_argument("--works", nargs="+", help="only those whose name contains one of these")
+    parser.add_argument("--workloads", nargs="+", help="only workloads whose name contains one of these")
     parser.add_argument("--contenders", nargs="+", choices=names, default=[], help="only these, and raw")
-    parser.add_argument("--growth", nargs="*", choices=DATABASES, help="measure growth on these alone")
+    parser.add_argument("--growth", nargs="*", choices=DATABASES, help="measure growth only on these")
     parser.add_argument("--rounds", type=int, default=_FEWEST_ROUNDS)
     parser.add_argument("--only-contenders", action="store_true", help="leave out growth and memory")
-    parser.add_argument("--output", type=Path, help="where the report goes: docs, or build/benchmarks for a part")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="the directory of the report; by default docs, or build/benchmarks for a partial run",
+    )
     options = parser.parse_args()
     if options.rounds < _FEWEST_ROUNDS:
         parser.error(f"a median of fewer than {_FEWEST_ROUNDS} rounds says little")
-    part = options.quick or options.works or options.contenders or options.only_contenders or options.growth is not None
+    part = (
+        options.quick
+        or options.workloads
+        or options.contenders
+        or options.only_contenders
+        or options.growth is not None
+    )
     whole = tuple(options.databases) == DATABASES and not part
     options.output = options.output or Path("docs" if whole else "build/benchmarks")
     return options

@@ -1,4 +1,4 @@
-"""The proof, before anything is timed, that all contenders do the same: they leave and read the same rows."""
+"""Check, before anything is timed, that all contenders store and read the same rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +17,16 @@ _SAVES: tuple[tuple[str, str, Callable[[int], Row]], ...] = (
     ("append_event", "event_history", rows.event),
     ("save_session", "sessions", rows.session),
 )
-_OWN = {"id", "created_id", "timestamp_utc"}  # when it was stored, which no two have alike
+_OWN = {"id", "created_id", "timestamp_utc"}  # these depend on the time of the write
 _DOCUMENTS = {"events", "annotations", "payload"}
 
 
 class DisagreementError(Exception):
-    """A contender that does other work than the others."""
+    """A contender stores or reads other rows than the others."""
 
 
 async def agree(contenders: dict[str, tuple[Contender, URL]], kept: int) -> None:
-    """Have each contender do each call, and compare what is stored and read with the first one's."""
+    """Make each call with each contender, and compare the stored and read rows with those of the first one."""
     seen: dict[str, tuple[str, Any]] = {}
     for name, (contender, url) in contenders.items():
         for what, found in (await _done(contender, url, kept)).items():
@@ -41,9 +41,9 @@ async def _done(contender: Contender, url: URL, kept: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for call, table, row in _SAVES:
         if contender.offers(call):
-            for number in [*range(_COUNT), 0]:  # the first once more: keyed rows are replaced, appended ones not
+            for number in [*range(_COUNT), 0]:  # the first row twice: a keyed row is replaced, an appended one is added
                 await getattr(contender, call)(row(number))
-            if stored := await _stored(url, table):  # peers have tables of their own
+            if stored := await _stored(url, table):  # peers use other tables
                 found[call] = stored
     if contender.offers("save_many"):
         await contender.save_many([rows.trace(number) for number in range(_COUNT // 2, 2 * _COUNT)])
@@ -62,7 +62,7 @@ async def _done(contender: Contender, url: URL, kept: int) -> dict[str, Any]:
 
 
 async def _stored(url: URL, table: str) -> list[Any]:
-    """The timed tenant's rows, without what differs and with documents as values, in an order that is the same."""
+    """Return the rows of the timed tenant, sorted, without the columns of their own, and with parsed documents."""
     stored = [
         {name: _value(name, value) for name, value in row.items() if name not in _OWN}
         for row in await read_all(url, table, rows.TENANT)

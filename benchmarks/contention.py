@@ -1,4 +1,4 @@
-"""``python -m benchmarks.contention``: processes that write the same few rows, with group commit and without.
+"""``python -m benchmarks.contention``: processes that write the same few rows, with and without group commit.
 
 Each process makes its calls 50 at a time: saves of 8 rows that all processes share, and now and then a transaction that
 saves two of them in key order. Failures count as much as time: without contention no call takes nearly as long as its
@@ -23,11 +23,11 @@ from benchmarks import loop, rows
 from benchmarks.databases import DATABASES, Server, UnavailableError, address, served
 
 MODES = ("on", "off")
-"""Of group commit."""
+"""The modes of group commit."""
 
 _ROWS = 8
-_TOGETHER = 50
-_BLOCKS = 0.07
+_CONCURRENT_CALLS = 50
+_TRANSACTIONS = 0.07
 """The share of calls that are transactions."""
 _TIMEOUT = 8.0
 _WORKER = "worker"
@@ -36,20 +36,20 @@ _ROOT = Path(__file__).parents[1]
 
 @dataclass
 class Contention:
-    """The seconds of each round, and the errors of all of them, by mode of group commit."""
+    """The seconds of each round, and the errors of all rounds, by mode of group commit."""
 
     calls: int
-    """Of a round, made by all processes."""
+    """The number of calls of all processes in a round."""
     seconds: dict[str, list[float]] = field(default_factory=lambda: {mode: [] for mode in MODES})
     errors: dict[str, Counter[str]] = field(default_factory=lambda: {mode: Counter() for mode in MODES})
 
     @property
     def ratio(self) -> float:
-        """The time with group commit to the time without: the median of the rounds' own ratios."""
+        """The time with group commit relative to that without: the median of the ratios of the rounds."""
         return median(on / off for on, off in zip(self.seconds["on"], self.seconds["off"], strict=True))
 
     def lines(self, name: str) -> Iterator[str]:
-        """The figures of one database."""
+        """Yield the results of one database."""
         for mode in MODES:
             times, errors = self.seconds[mode], self.errors[mode]
             yield (
@@ -60,7 +60,7 @@ class Contention:
 
 
 def measure(name: str, processes: int, calls: int, rounds: int) -> Contention:
-    """Time both modes on one database, interleaved; an UnavailableError says why it cannot be had."""
+    """Time both modes on one database, interleaved."""
     with served(name) as server:
         return loop.run(_measure(server, processes, calls, rounds))
 
@@ -78,15 +78,15 @@ async def _measure(server: Server, processes: int, calls: int, rounds: int) -> C
 
 
 async def _round(url: str, processes: int, calls: int, mode: str) -> tuple[float, Counter[str]]:
-    """Have each process make its calls; give the seconds until the last one has ended, and the errors."""
+    """Let each process make its calls; return the seconds until the last one has ended, and the errors."""
     workers = [await _started(url, number, calls, mode) for number in range(processes)]
     for worker in workers:
         assert worker.stdout is not None
-        await worker.stdout.readline()  # it has connected
+        await worker.stdout.readline()  # wait until it has connected
     start = time.perf_counter()
-    told = await asyncio.gather(*(worker.communicate(b"go\n") for worker in workers))
+    outputs = await asyncio.gather(*(worker.communicate(b"go\n") for worker in workers))
     errors: Counter[str] = Counter()
-    for output, _ in told:
+    for output, _ in outputs:
         errors.update(json.loads(output))
     return time.perf_counter() - start, errors
 
@@ -95,30 +95,32 @@ async def _started(url: str, number: int, calls: int, mode: str) -> Process:
     command = [sys.executable, "-m", "benchmarks.contention", _WORKER]
     worker = await asyncio.create_subprocess_exec(*command, cwd=_ROOT, stdin=PIPE, stdout=PIPE)
     assert worker.stdin is not None
-    worker.stdin.write(json.dumps([url, number, calls, mode]).encode() + b"\n")  # not an argument: it has a password
+    worker.stdin.write(
+        json.dumps([url, number, calls, mode]).encode() + b"\n"
+    )  # not an argument, because the URL has a password
     return worker
 
 
-# A worker process.
+# The worker process.
 
 
-async def _work(url: str, number: int, calls: int, mode: str) -> Counter[str]:
+async def _make_calls(url: str, number: int, calls: int, mode: str) -> Counter[str]:
     dice, errors = random.Random(number), Counter[str]()  # noqa: S311  # repeatable
     async with open_storage(url, migrate=False, operation_timeout=_TIMEOUT, group_commit=mode == "on") as storage:
         tenant = storage.for_tenant(rows.TENANT)
         await tenant.load_sessions("shared")
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        for first in range(0, calls, _TOGETHER):
-            values = [f"{number}.{call}" for call in range(first, min(first + _TOGETHER, calls))]
+        for first in range(0, calls, _CONCURRENT_CALLS):
+            values = [f"{number}.{call}" for call in range(first, min(first + _CONCURRENT_CALLS, calls))]
             errors.update(filter(None, await asyncio.gather(*(_call(tenant, dice, value) for value in values))))
     return errors
 
 
 async def _call(storage: StorageBackend, dice: random.Random, value: str) -> str | None:
-    """Make a call; give the error that it ended with."""
+    """Make a call; return its error, or None."""
     try:
-        if dice.random() < _BLOCKS:
+        if dice.random() < _TRANSACTIONS:
             await _save_two(storage, sorted(dice.sample(range(_ROWS), 2)), value)
         else:
             await storage.save_session(_row(dice.randrange(_ROWS), value))
@@ -138,11 +140,11 @@ def _row(key: int, value: str) -> SessionRow:
 
 
 def main() -> None:
-    """Read the command line, and print."""
+    """Read the command line, measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.contention", description=__doc__)
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--calls", type=int, default=2000, help="of each process in a round")
+    parser.add_argument("--calls", type=int, default=2000, help="calls of each process in a round")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     for name in options.databases:
@@ -155,6 +157,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == [_WORKER]:
-        print(json.dumps(loop.run(_work(*json.loads(sys.stdin.readline())))))
+        print(json.dumps(loop.run(_make_calls(*json.loads(sys.stdin.readline())))))
     else:
         main()

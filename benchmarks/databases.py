@@ -1,4 +1,4 @@
-"""The servers, private and as durable as they come, and fresh databases with the schema in them."""
+"""Private servers with default durability, and new databases with the schema."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ from tests.servers.process import Process, StartError
 
 DATABASES = ("postgresql", "mariadb", "mysql", "sqlite")
 
-# The tests' servers sync nothing; here they do again all that they do by default, MySQL's binary log included.
+# The tests' servers do not sync; these settings restore the defaults, including MySQL's binary log.
 _POSTGRESQL = "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n"
 _INNODB = "innodb-flush-log-at-trx-commit = 1\ninnodb-doublewrite = 1\n"
 _MYSQL = _INNODB + "log-bin = binlog\nserver-id = 1\nsync-binlog = 1\n"
@@ -30,7 +30,7 @@ Start = Callable[[Path], tuple[list[Process], str]]
 
 
 class UnavailableError(Exception):
-    """A server that cannot be had on this machine; the message says why."""
+    """A server is not available on this machine; the message says why."""
 
 
 def _postgresql(directory: Path) -> tuple[list[Process], str]:
@@ -55,13 +55,13 @@ _STARTS: dict[str, Start] = {"postgresql": _postgresql, "mariadb": _mariadb, "my
 
 
 class Server:
-    """A running server, or a directory for SQLite's files, in which databases can be made."""
+    """A running server, or a directory for SQLite's files, that creates databases."""
 
     def __init__(self, name: str, url: URL) -> None:
         self.name, self._url = name, url
 
     async def database(self) -> URL:
-        """The URL of a new database with the schema in it."""
+        """Create a database with the schema, and return its URL."""
         name = f"bench_{uuid4().hex[:12]}"
         if self.name == "sqlite":
             url = self._url.set(database=f"{self._url.database}/{name}.db")
@@ -73,7 +73,7 @@ class Server:
         return url
 
     async def version(self) -> str:
-        """What the server calls itself."""
+        """Return the server's version."""
         queries = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
         query = queries.get(self.name, "SELECT version()")
         url = await self.database() if self.name == "sqlite" else self._url
@@ -83,7 +83,7 @@ class Server:
 
 @contextmanager
 def served(name: str) -> Iterator[Server]:
-    """Start a server for the block; an UnavailableError says why it cannot be had here."""
+    """Start a server; an UnavailableError says why it is not available."""
     directory = Path(tempfile.mkdtemp(prefix=f"axon-bench-{name}-"))
     directory.chmod(0o711)  # the server may run under another account
     processes: list[Process] = []
@@ -103,13 +103,13 @@ def served(name: str) -> Iterator[Server]:
 
 
 def address(url: URL) -> str:
-    """A URL as text, with its password."""
+    """Return a URL as text, with its password."""
     return url.render_as_string(hide_password=False)
 
 
 @asynccontextmanager
 async def connected(url: URL, *, autocommit: bool = False) -> AsyncIterator[AsyncConnection]:
-    """A connection for the block, in a transaction that its end commits, or in none."""
+    """Open a connection, in a transaction that is committed at the end, or with ``autocommit`` in none."""
     engine = create_engine(address(url))
     try:
         if autocommit:
@@ -123,7 +123,7 @@ async def connected(url: URL, *, autocommit: bool = False) -> AsyncIterator[Asyn
 
 
 async def fill(url: URL, count: int) -> None:
-    """Store the kept traces, numbered from zero, and a copy to put them back from."""
+    """Store the kept traces, numbered from zero, and a copy of them for ``put_back``."""
     async with open_storage(address(url)) as storage:
         kept = storage.for_tenant(rows.KEPT)
         for start in range(0, count, _FILLED_AT_ONCE):
@@ -135,13 +135,13 @@ async def fill(url: URL, count: int) -> None:
 
 
 async def put_back(url: URL) -> None:
-    """Store the kept traces again, which were deleted."""
+    """Store the deleted traces again."""
     async with connected(url) as connection:
         await connection.execute(text("INSERT INTO traces SELECT * FROM kept_traces"))
 
 
 async def settle(url: URL) -> None:
-    """Have the database do now what it would some time do by itself after many new rows."""
+    """Run the maintenance that the database would run by itself later, after many new rows."""
     commands = {"postgresql": ["VACUUM ANALYZE traces, event_history", "CHECKPOINT"], "sqlite": ["ANALYZE"]}
     async with connected(url, autocommit=True) as connection:
         for command in commands.get(url.drivername, ["ANALYZE TABLE traces, event_history"]):
@@ -149,7 +149,7 @@ async def settle(url: URL) -> None:
 
 
 async def read_all(url: URL, table: str, tenant: str) -> list[dict[str, Any]]:
-    """A tenant's rows of a table, as they are stored."""
+    """Return the rows of a tenant in a table, as they are stored."""
     query = text(f"SELECT * FROM {table} WHERE tenant_id = :tenant")
     async with connected(url) as connection:
         return [dict(row) for row in (await connection.execute(query, {"tenant": tenant})).mappings()]

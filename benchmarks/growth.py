@@ -1,4 +1,4 @@
-"""``python -m benchmarks.growth``: the same calls on tables of 10^4 rows and more, told as a ratio to the smallest."""
+"""``python -m benchmarks.growth``: calls on tables of 10^4 and more rows, as a ratio to the smallest table."""
 
 import argparse
 import time
@@ -18,12 +18,12 @@ from benchmarks.contenders.axon import Axon
 from benchmarks.databases import DATABASES, Server, UnavailableError, address, connected, served, settle
 from benchmarks.results import Growth
 from benchmarks.timing import interleaved
-from benchmarks.works import Work, fresh
+from benchmarks.workloads import Workload, fresh
 
 SIZES = (10**4, 10**5, 10**6)
 QUICK_SIZES = (10**3, 10**4)
 _MOST_TRACES = 10**6
-"""A larger size has so many traces, and its number of events: traces are ten times as large."""
+"""The number of traces, which are ten times as large, in the larger sizes; the size itself is that of events."""
 
 _CALLS = 100
 _PAGE = 1000
@@ -31,10 +31,10 @@ _EPOCH_MS = 1_577_836_800_000  # 2020: the copies are older than the rows they a
 
 
 class Growing(Axon):
-    """The package, with the lists of events."""
+    """axon_storage, with lists of events."""
 
     async def query_events(self, topic: str | None, limit: int) -> list[EventRow]:
-        """Give the newest events, of one topic or all."""
+        """Return the newest events, of one topic or all."""
         return await self._own.query_events(topic, limit)
 
     async def delete_one(self, trace_id: int) -> None:
@@ -42,22 +42,22 @@ class Growing(Axon):
         await self._own.delete_traces([trace_id])
 
 
-def _works(smallest: int) -> tuple[list[Work], list[Work]]:
-    """Those on traces, and those on events; the rows they read are in every size."""
-    of_topic = min(100, smallest // rows.TOPICS)  # as many as the smallest has
+def _workloads(smallest: int) -> tuple[list[Workload], list[Workload]]:
+    """Return the workloads on traces and those on events. The rows that they read exist in every size."""
+    of_topic = min(100, smallest // rows.TOPICS)  # as many as the smallest table has
     ids = [number * 7919 % smallest for number in range(_CALLS)]
     traces = [
-        Work("save_trace", "save_trace", 1, 1, fresh(rows.trace, _CALLS)),
-        Work("get_trace", "get_trace", 1, 1, lambda _: [(rows.TENANT, number) for number in ids]),
-        Work(f"load_traces({_PAGE}), newest first", "load_traces", 1, _PAGE, lambda _: [(rows.TENANT, _PAGE)] * 5),
-        Work(
+        Workload("save_trace", "save_trace", 1, 1, fresh(rows.trace, _CALLS)),
+        Workload("get_trace", "get_trace", 1, 1, lambda _: [(rows.TENANT, number) for number in ids]),
+        Workload(f"load_traces({_PAGE}), newest first", "load_traces", 1, _PAGE, lambda _: [(rows.TENANT, _PAGE)] * 5),
+        Workload(
             "delete_traces of one", "delete_one", 1, 1, lambda n: [(number,) for number in range(n * 10, n * 10 + 10)]
         ),
     ]
     events = [
-        Work("append_event", "append_event", 1, 1, fresh(rows.event, _CALLS)),
-        Work(f"query_events({_PAGE}), newest first", "query_events", 1, _PAGE, lambda _: [(None, _PAGE)] * 5),
-        Work(
+        Workload("append_event", "append_event", 1, 1, fresh(rows.event, _CALLS)),
+        Workload(f"query_events({_PAGE}), newest first", "query_events", 1, _PAGE, lambda _: [(None, _PAGE)] * 5),
+        Workload(
             f"query_events({of_topic}) of a topic", "query_events", 1, of_topic, lambda _: [("topic-7", of_topic)] * 20
         ),
     ]
@@ -65,7 +65,7 @@ def _works(smallest: int) -> tuple[list[Work], list[Work]]:
 
 
 def measure(name: str, sizes: Sequence[int], rounds: int, limit: float = 1.0) -> Growth:
-    """Time the calls on one database at each size, interleaved; an UnavailableError says why it cannot be had."""
+    """Time the calls on one database at each size, interleaved."""
     with served(name) as server:
         return loop.run(_measure(server, sorted(sizes), rounds, limit))
 
@@ -83,11 +83,11 @@ async def _measure(server: Server, sizes: list[int], rounds: int, limit: float) 
             opened[f"{size:,}"] = Growing(await stack.enter_async_context(storage))
         loop.freeze()
         with_traces = {f"{size:,}": opened[f"{size:,}"] for size in sizes if size <= _MOST_TRACES}
-        traces, events = _works(sizes[0])
-        for works, contenders in ((traces, with_traces), (events, opened)):
-            for work in works:
-                growth.calls[work.name] = times = await interleaved(work, contenders, rounds, limit, _nothing)
-                print(server.name, report.growth_line(work.name, times), flush=True)
+        traces, events = _workloads(sizes[0])
+        for workloads, contenders in ((traces, with_traces), (events, opened)):
+            for workload in workloads:
+                growth.calls[workload.name] = times = await interleaved(workload, contenders, rounds, limit, _nothing)
+                print(server.name, report.growth_line(workload.name, times), flush=True)
     return growth
 
 
@@ -96,7 +96,7 @@ async def _nothing(_name: str) -> None:
 
 
 async def _fill(url: URL, size: int, seed: int) -> None:
-    """Store ``seed`` rows through the package, and copies of them that the database makes itself."""
+    """Store ``seed`` rows through this package, and let the database copy them."""
     async with open_storage(address(url)) as storage:
         tenant = storage.for_tenant(rows.TENANT)
         await tenant.save_many([rows.trace(number) for number in range(seed)])
@@ -113,7 +113,7 @@ async def _fill(url: URL, size: int, seed: int) -> None:
 
 
 async def _copy(connection: AsyncConnection, table: str, id_: str, changed: dict[str, str], first: int) -> None:
-    """Insert the seed once more, numbered from ``first``, with ids that go on in order."""
+    """Insert a copy of the seed rows, numbered from ``first``, with later ids."""
     names = metadata.tables[table].columns.keys()
     order = f"ROW_NUMBER() OVER (ORDER BY {id_})"
     changed = changed | {id_: _IDS[connection.dialect.name].format(number=f"{_EPOCH_MS + first} + {order}")}
@@ -123,7 +123,7 @@ async def _copy(connection: AsyncConnection, table: str, id_: str, changed: dict
     await connection.execute(text(statement), parameters)
 
 
-_V7 = "70008000000000000000"  # what follows the milliseconds of a UUIDv7, its random bits all zero
+_V7 = "70008000000000000000"  # the digits after the milliseconds of a UUIDv7, with random bits of zero
 _IDS = {
     "postgresql": f"CAST(lpad(to_hex({{number}}), 12, '0') || '{_V7}' AS uuid)",
     "sqlite": f"printf('%012x', {{number}}) || '{_V7}'",
@@ -133,7 +133,7 @@ _IDS["mariadb"] = _IDS["mysql"]
 
 
 def main() -> None:
-    """Read the command line, and print."""
+    """Read the command line, measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)

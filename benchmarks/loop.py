@@ -1,4 +1,4 @@
-"""The event loop that all contenders run on, and the garbage collector kept from passes over what was imported."""
+"""The event loop of all contenders, and the settings of the garbage collector."""
 
 import asyncio
 import gc
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Give uvloop's where it is installed, else Python's own."""
+    """Return a loop of uvloop if it is installed, else Python's own."""
     try:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:
         return asyncio.new_event_loop
-    return uvloop.new_event_loop  # type: ignore[no-any-return, unused-ignore]  # untyped where it is missing
+    return uvloop.new_event_loop  # type: ignore[no-any-return, unused-ignore]  # untyped if it is not installed
 
 
 def run(main: Coroutine[object, object, T]) -> T:
@@ -24,6 +24,6 @@ def run(main: Coroutine[object, object, T]) -> T:
 
 
 def freeze() -> None:
-    """Take all there is out of the collector's sight: heavy imports would make its passes long, and short runs odd."""
+    """Exempt all present objects from garbage collection; with many imports its passes would distort short runs."""
     gc.collect()
     gc.freeze()

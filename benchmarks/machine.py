@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine, its disk's sync, and the versions of all that took part."""
+"""The environment of a run: the machine, the speed of its disk's sync, and versions."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, str]:
-    """The facts of this machine and run."""
+    """Return the facts about this machine and run."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -32,7 +32,7 @@ def machine() -> dict[str, str]:
 
 
 def sync_milliseconds() -> float:
-    """What one commit's write to disk takes here; no durable commit that waits alone can be faster."""
+    """Measure how long a write to disk takes; no durable commit by itself can be faster."""
     times = []
     with tempfile.TemporaryFile() as file:
         for number in range(200):
@@ -44,7 +44,7 @@ def sync_milliseconds() -> float:
 
 
 def command() -> str:
-    """How this run was started."""
+    """Return the command line of this run."""
     return " ".join(["python -m benchmarks", *sys.argv[1:]])
 
 

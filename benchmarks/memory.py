@@ -1,4 +1,4 @@
-"""``python -m benchmarks.memory``: what restoring a tenant's traces through the iterator takes of memory."""
+"""``python -m benchmarks.memory``: the memory that reading a tenant's traces through the iterator takes."""
 
 import argparse
 import asyncio
@@ -16,28 +16,28 @@ from benchmarks import loop, rows
 from benchmarks.databases import Server, UnavailableError, address, fill, served
 from benchmarks.results import Memory
 
-_CHILD = "from benchmarks.memory import restore_and_tell; restore_and_tell()"
+_CHILD = "from benchmarks.memory import restore_and_print; restore_and_print()"
 
 
 def measure(count: int) -> Memory:
-    """Restore so many traces from PostgreSQL in a process of its own, and give what that told."""
+    """Read ``count`` traces from PostgreSQL in a process of its own, and return the memory that this took."""
     with served("postgresql") as server:
         url = loop.run(_filled(server, count))
-        # by the environment: a command line is there for all to see
+        # in the environment, because other users can see a command line
         environment = os.environ | {"DATABASE_URL": address(url)}
         command = [sys.executable, "-c", _CHILD]
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603  # ourselves
-    if done.returncode:  # a traceback may quote the URL, and so the password
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603  # this module
+    if done.returncode:  # a traceback may show the URL with its password
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise ChildError(f"the restoring process failed: {last.partition(':')[0][:80]}")
-    told = orjson.loads(done.stdout)
-    if told["rows"] != count:
-        raise ChildError(f"{told['rows']} of {count} traces were restored")
-    return Memory(**told)
+    found = orjson.loads(done.stdout)
+    if found["rows"] != count:
+        raise ChildError(f"{found['rows']} of {count} traces were restored")
+    return Memory(**found)
 
 
 class ChildError(Exception):
-    """The restoring process came to a bad end; the message has nothing of the URL."""
+    """The reading process failed. The message does not show the URL."""
 
 
 async def _filled(server: Server, count: int) -> URL:
@@ -46,8 +46,8 @@ async def _filled(server: Server, count: int) -> URL:
     return url
 
 
-def restore_and_tell() -> None:
-    """Restore all traces of the kept tenant, and print what that took."""
+def restore_and_print() -> None:
+    """Read all traces of the kept tenant, and print the memory that this took."""
     print(orjson.dumps(asyncio.run(_restore())).decode())
 
 
@@ -55,14 +55,14 @@ async def _restore() -> dict[str, float]:
     async with open_storage() as storage:
         await storage.is_healthy()
         idle, count = _mebibytes("VmRSS"), 0
-        _forget_peak()
+        _reset_peak()
         async for _ in storage.for_tenant(rows.KEPT).iter_traces():
             count += 1
         return {"rows": count, "idle": idle, "above": _mebibytes("VmHWM") - idle}
 
 
-def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")  # that of starting up
+def _reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of starting up
 
 
 def _mebibytes(name: str) -> float:
@@ -72,7 +72,7 @@ def _mebibytes(name: str) -> float:
 
 
 def main() -> None:
-    """Read the command line, and print."""
+    """Read the command line, measure, and print the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     try:

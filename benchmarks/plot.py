@@ -1,4 +1,4 @@
-"""The plot: the speed of the main works as a ratio to the raw driver's, one panel for each database.
+"""The plot: the speed of the main workloads as a ratio to the raw driver's, one panel for each database.
 
 It is drawn from the tables of the report, so ``python -m benchmarks.plot FOLDER`` can draw it again without a new run.
 """
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 Ratios = dict[str, dict[str, float]]
-"""By work and contender."""
+"""The ratios by workload and contender."""
 
 _COLOURS = {
     "axon": "#0b6e4f",
@@ -23,7 +23,7 @@ _COLOURS = {
     "openai-agents": "#9b72b0",
 }
 _LABELS = {"axon": "axon_storage", "core": "SQLAlchemy Core"}
-_WORKS = (
+_WORKLOADS = (
     "append_event, 1 task",
     "append_event, 64 tasks",
     "append_event, 256 tasks",
@@ -33,7 +33,7 @@ _WORKS = (
     "load_traces(1000)",
     "save_many(10,000)",
 )
-"""The others are in the report's tables: more would be too small to read at the width of a page."""
+"""The workloads of the plot. More would be too small to read; the tables of the report have all."""
 _TITLES = {"postgresql": "PostgreSQL", "mariadb": "MariaDB", "mysql": "MySQL", "sqlite": "SQLite"}
 _TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _COLUMNS = 2
@@ -73,23 +73,23 @@ def _table(text: str) -> Ratios:
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if "|" in line
     ]
     return {
-        work: {name: float(cell.split()[0]) for name, cell in zip(heads[2:], cells, strict=True) if cell}
-        for work, _raw, *cells in rows
+        workload: {name: float(cell.split()[0]) for name, cell in zip(heads[2:], cells, strict=True) if cell}
+        for workload, _raw, *cells in rows
     }
 
 
 def _draw_panel(axis: Any, database: str, ratios: Ratios) -> None:
-    works = [work for work in _WORKS if work in ratios]
-    for y, work in enumerate(works):
-        names = [name for name in _COLOURS if name in ratios[work]]
+    workloads = [workload for workload in _WORKLOADS if workload in ratios]
+    for y, workload in enumerate(workloads):
+        names = [name for name in _COLOURS if name in ratios[workload]]
         height = 0.8 / max(2, len(names))
         for position, name in enumerate(names):
             place = y + (position - len(names) / 2 + 0.5) * height
-            axis.barh(place, ratios[work][name] - 1, left=1, height=height, color=_COLOURS[name])
+            axis.barh(place, ratios[workload][name] - 1, left=1, height=height, color=_COLOURS[name])
     axis.axvline(1, color="black", linewidth=0.8)
-    axis.set(xscale="log", title=_TITLES[database], yticks=range(len(works)), yticklabels=works)
+    axis.set(xscale="log", title=_TITLES[database], yticks=range(len(workloads)), yticklabels=workloads)
     axis.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
-    axis.set_ylim(len(works) - 0.4, -0.6)
+    axis.set_ylim(len(workloads) - 0.4, -0.6)
     axis.minorticks_off()
     axis.tick_params(axis="x", labelbottom=True)
     axis.grid(axis="x", alpha=0.3)

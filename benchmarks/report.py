@@ -1,23 +1,23 @@
-"""The report: what was to be reached, a table for each database, growth and memory."""
+"""The report: targets, a table for each database, growth and memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import plot
 from benchmarks.contenders import CONNECTIONS, CONTENDERS
-from benchmarks.reach import SLOWEST, reaches
 from benchmarks.results import Growth, Results
+from benchmarks.targets import SLOWEST, targets
 from benchmarks.timing import Times
 
 _INTRODUCTION = """# Benchmarks
 
-Written by `make bench`, or by the command below. Every ratio is of speeds (rows a second) within this one run, to the
-raw driver's on the same work: the same rows, the same effect in SQL, as durable. The contenders take turns in each
-round, in an order that rotates; a ratio is the median of those of {rounds} rounds. Each contender has a database of
-its own and at most {connections} connections, on one server with default durable settings. Before anything is timed,
-all contenders are found to leave and read the same rows. The rate beside a ratio is that of the contender's median
-round. A work "of n tasks" is n tasks that each make one call after another. The plot has the main works; the tables
-have all of them.
+Written by `make bench`, or by the command below. Each ratio is a speed (rows per second) relative to that of the raw
+driver on the same workload: the same rows, the same effect in SQL, the same durability. The contenders take turns in
+each round, in an order that rotates; a ratio is the median of the ratios of {rounds} rounds. Each contender has a
+database of its own and at most {connections} connections, on one server with default durable settings. Before anything
+is timed, a check compares the rows that the contenders store and read. The rate beside a ratio is that of the
+contender's median round. In a workload "of n tasks", n tasks make one call after another. The plot has the main
+workloads; the tables have all of them.
 
 ![Ratios to the raw driver](benchmarks.svg)
 """
@@ -30,14 +30,14 @@ def write(results: Results, folder: Path) -> None:
 
 
 def line(name: str, times: Times) -> str:
-    """One work's figures, for whoever watches the run."""
+    """Format the results of a workload in one line, for the progress output."""
     first = next(iter(times.calls))
     ratios = ", ".join(f"{other} {times.ratio(other, first):.2f}" for other in times.calls if other != first)
     return f"{name}: {first} {times.rate(first):,.0f}/s; {ratios}"
 
 
 def growth_line(name: str, times: Times) -> str:
-    """One call's figures at each size, for whoever watches the run."""
+    """Format the results of a call at each size in one line, for the progress output."""
     return f"{name}: " + ", ".join(f"{size} {ratio:.2f}" for size, ratio in _slowdowns(times).items())
 
 
@@ -49,37 +49,37 @@ def _lines(results: Results) -> Iterator[str]:
         ["name", "what it is"], [[_entry_name(entry.name, entry.databases), entry.what] for entry in CONTENDERS]
     )
     for name, reason in results.missing.items():
-        yield f"\n**{name} took no part**: {reason}."
-    yield from ("", "## Reach", "", "On PostgreSQL.", "")
+        yield f"\n**{name} was not measured**: {reason}."
+    yield from ("", "## Targets", "", "On PostgreSQL.", "")
     rows = [
-        [reach.what, reach.wanted, reach.found, "reached" if reach.reached else "**not reached**"]
-        for reach in reaches(results)
+        [target.what, target.wanted, target.found, "reached" if target.reached else "**not reached**"]
+        for target in targets(results)
     ]
-    yield from _table(["what", "wanted", "found", ""], rows)
-    for database, works in results.times.items():
+    yield from _table(["what", "target", "measured", ""], rows)
+    for database, workloads in results.times.items():
         yield from ("", f"## {database}", "")
-        yield from _ratios(works)
+        yield from _ratios(workloads)
     for database, growth in results.growth.items():
         yield from ("", f"## Growth on {database}", "")
-        yield "How many times as long a call takes as on the smallest table; ! marks more than " + f"{SLOWEST}.\n"
+        yield "The time of a call relative to that on the smallest table; ! marks more than " + f"{SLOWEST}.\n"
         yield from growth_table(growth)
 
 
-def _ratios(works: dict[str, Times]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for times in works.values() for name in times.calls))
+def _ratios(workloads: dict[str, Times]) -> Iterator[str]:
+    names = list(dict.fromkeys(name for times in workloads.values() for name in times.calls))
     rows = []
-    for work, times in works.items():
+    for workload, times in workloads.items():
         first = next(iter(times.calls))
         cells = [f"{times.rate(first):,.0f}/s"]
         for name in names[1:]:
             found = name in times.calls
             cells.append(f"{times.ratio(name, first):.2f} ({times.rate(name):,.0f}/s)" if found else "")
-        rows.append([work, *cells])
+        rows.append([workload, *cells])
     yield from _table(["", *names], rows)
 
 
 def growth_table(growth: Growth) -> Iterator[str]:
-    """Each call's times at the larger sizes, as ratios to that at the smallest."""
+    """Format a table of the times of each call at the larger sizes, relative to the smallest."""
     sizes = [f"{size:,}" for size in growth.sizes]
     rows = []
     for call, times in growth.calls.items():

@@ -1,4 +1,4 @@
-"""What a run found, before it is written down."""
+"""The results of a run."""
 
 from dataclasses import dataclass, field
 
@@ -7,34 +7,34 @@ from benchmarks.timing import Times
 
 @dataclass(frozen=True)
 class Memory:
-    """What restoring took."""
+    """The memory of reading many rows."""
 
     rows: int
     idle: float
-    """MiB of the process before."""
+    """MiB of the process before the rows are read."""
     above: float
-    """MiB more at its peak."""
+    """MiB above that at the peak."""
 
 
 @dataclass
 class Growth:
-    """A call's seconds at each size, round by round."""
+    """The times of calls on tables of several sizes."""
 
     sizes: tuple[int, ...]
     calls: dict[str, Times] = field(default_factory=dict)
-    """The sizes take the contenders' place."""
+    """The times by call; each has the sizes in place of contenders."""
 
 
 @dataclass
 class Results:
-    """Everything of one run."""
+    """All results of one run."""
 
     machine: dict[str, str]
     rounds: int
     versions: dict[str, str] = field(default_factory=dict)
     times: dict[str, dict[str, Times]] = field(default_factory=dict)
-    """By database and work."""
+    """The times by database and workload."""
     growth: dict[str, Growth] = field(default_factory=dict)
     memory: Memory | None = None
     missing: dict[str, str] = field(default_factory=dict)
-    """What took no part, and why."""
+    """Databases and contenders that were not measured, each with the reason."""

@@ -1,19 +1,19 @@
-"""The sample rows: as many as are asked for, the same for every contender."""
+"""The sample rows, which are the same for every contender."""
 
 from axon_storage import EventRow, SessionRow, TraceRow
 
 TENANT = "acme"
-"""Whose rows the timed saves and appends are."""
+"""The tenant of the timed saves and appends."""
 
 KEPT = "globex"
-"""Whose traces were there before: they are listed, restored and deleted."""
+"""The tenant whose traces are stored in advance, to be listed, read and deleted."""
 
 TOPICS = 100
-_SCOPES, _KEYS = 16, 4096  # more keys than tasks, so that no two tasks save the same one at once
+_SCOPES, _KEYS = 16, 4096  # more keys than tasks, so that no two tasks save the same key at once
 
 
 def trace(number: int, tenant: str = TENANT) -> TraceRow:
-    """A flow's execution with two documents, about a kilobyte together."""
+    """Make a trace with two documents of about a kilobyte together."""
     steps = [
         {"step": step, "tool": "search", "ms": 12.5 * step, "text": f"found {number + step} of the passages asked for"}
         for step in range(8)
@@ -42,13 +42,13 @@ def trace(number: int, tenant: str = TENANT) -> TraceRow:
 
 
 def event(number: int, tenant: str = TENANT) -> EventRow:
-    """A published event with a small document."""
+    """Make an event with a small document."""
     payload = {"text": f"message {number}", "tokens": 42, "model": "small", "final": True, "cost": 0.0015}
     return EventRow(tenant_id=tenant, topic=f"topic-{number % TOPICS}", source="api", payload=payload)
 
 
 def session(number: int, tenant: str = TENANT) -> SessionRow:
-    """A remembered value of 200 characters, under a key that later ones take again."""
+    """Make a session entry with a value of 200 characters; keys repeat."""
     key = number % _KEYS
     value = f"{number:08d}" * 25
     return SessionRow(

@@ -1,4 +1,4 @@
-"""The raw drivers' SQL, on the very tables and columns of the migrated schema, and the values for it."""
+"""The SQL statements and values of the raw drivers, on the tables of the migrated schema."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Spelling:
-    """What tells one database's SQL and values from another's."""
+    """The differences between the databases in SQL and values."""
 
     mark: Callable[[int], str]
-    """The placeholder of the parameter of a number, from one."""
+    """The placeholder of a parameter, by its number from 1."""
     quote: str
     conflict: Callable[[type[Row], list[str]], str]
-    """What an INSERT does about a row that is there: set columns, or none."""
+    """The clause of an INSERT for a row that exists: update these columns, or none."""
     id: Callable[[UUID], Any]
     moment: Callable[[datetime], Any]
 
     def name(self, column: str) -> str:
-        """A column's name; ``key`` is a word of SQL in MySQL."""
+        """Return the name of a column, quoted if needed: ``key`` is reserved in MySQL."""
         return f"{self.quote}{column}{self.quote}"
 
     def columns(self, row_type: type[Row]) -> str:
-        """The columns of a row that the package gives back, in its order."""
+        """Return the columns of a row that this package reads, in its order."""
         return ", ".join(self.name(column) for column in read_columns(row_type))
 
     def insert(self, row_type: type[Row]) -> str:
-        """Store a row: by its key the last one wins, of appends the first."""
+        """Return an upsert; the first of two appends with the same id is kept."""
         table = TABLES[row_type]
         names = table.columns.keys()
         replaced = [c.name for c in table.columns if not (c.primary_key or c.info.get(WRITTEN_ONCE))]
@@ -47,23 +47,23 @@ class Spelling:
         )
 
     def get_trace(self) -> str:
-        """One trace by tenant and id."""
+        """Return a query for one trace, by tenant and id."""
         key = f"tenant_id = {self.mark(1)} AND trace_id = {self.mark(2)}"
         return f"SELECT {self.columns(TraceRow)} FROM traces WHERE {key}"
 
     def newest_traces(self) -> str:
-        """A tenant's newest traces."""
+        """Return a query for the newest traces of a tenant."""
         return (
             f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.mark(1)} "
             f"ORDER BY created_id DESC LIMIT {self.mark(2)}"
         )
 
     def all_traces(self) -> str:
-        """A tenant's traces, in their order."""
+        """Return a query for all traces of a tenant, in order."""
         return f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.mark(1)} ORDER BY created_id"
 
     def trace(self, row: TraceRow) -> Values:
-        """A trace's values, in the table's order."""
+        """Return the values of a trace, in the order of the table."""
         return (
             row.tenant_id, row.trace_id, row.flow_name, row.status, row.steps_executed, row.latency_ms,
             row.tokens_input, row.tokens_output, row.anchor_checks, row.anchor_breaches, row.errors, row.retries,
@@ -72,22 +72,22 @@ class Spelling:
         )  # fmt: skip
 
     def event(self, row: EventRow) -> Values:
-        """An event's values, in the table's order."""
+        """Return the values of an event, in the order of the table."""
         payload = orjson.dumps(row.payload).decode()
         return (row.tenant_id, self.id(new_id()), row.topic, row.source, payload, self.moment(datetime.now(UTC)))
 
     def session(self, row: SessionRow) -> Values:
-        """A session's values, in the table's order."""
+        """Return the values of a session entry, in the order of the table."""
         return (row.tenant_id, row.scope, row.key, row.value, row.source_step)
 
 
 def read_columns(row_type: type[Row]) -> tuple[str, ...]:
-    """The names of a row's own fields: what reading a row gives back."""
+    """Return the names of the fields of a row type."""
     return tuple(field.name for field in fields_of(row_type))
 
 
 def decoded(row: Values) -> dict[str, Any]:
-    """A trace as a driver without a JSON codec reads it, its two documents decoded."""
+    """Decode the two documents of a trace that a driver without a JSON codec has read."""
     values = dict(zip(_TRACE, row, strict=True))
     values["events"], values["annotations"] = orjson.loads(values["events"]), orjson.loads(values["annotations"])
     return values
@@ -118,7 +118,7 @@ MYSQL = Spelling(
 
 
 def row_alias(statement: str) -> str:
-    """MySQL's newer words for the same, without which each statement earns a warning, fetched by a further round trip.
+    """Return the statement in MySQL's newer syntax. The older one causes a warning, which takes another round trip.
 
     aiomysql joins the rows of an ``executemany`` in the older words only.
     """

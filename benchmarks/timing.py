@@ -8,58 +8,64 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.contenders import Contender
-from benchmarks.works import Arguments, Work
+from benchmarks.workloads import Arguments, Workload
 
 
 @dataclass
 class Times:
-    """How many calls of a work each contender did in a second, round by round."""
+    """The calls per second of each contender on a workload, in each round."""
 
     rows: int
-    """The rows of one call."""
+    """The number of rows of one call."""
     calls: dict[str, list[float]] = field(default_factory=dict)
 
     def ratio(self, name: str, to: str) -> float:
-        """How many times as fast as another: the median of the rounds' own ratios."""
+        """Return the speed of a contender relative to another: the median of the ratios of the rounds."""
         return median(own / other for own, other in zip(self.calls[name], self.calls[to], strict=True))
 
     def rate(self, name: str) -> float:
-        """Rows a second, of the median round."""
+        """Return the rows per second of the median round."""
         return self.rows * median(self.calls[name])
 
 
 async def interleaved(
-    work: Work, contenders: dict[str, Contender], rounds: int, limit: float, after: Callable[[str], Awaitable[None]]
+    workload: Workload,
+    contenders: dict[str, Contender],
+    rounds: int,
+    limit: float,
+    after: Callable[[str], Awaitable[None]],
 ) -> Times:
-    """Time a work on each contender in each round, for at most ``limit`` seconds; ``after`` is awaited after each."""
-    names = [name for name, contender in contenders.items() if contender.offers(work.call)]
-    times = Times(work.rows, {name: [] for name in names})
+    """Time a workload on each contender in each round, for at most ``limit`` seconds, and await ``after`` each time."""
+    names = [name for name, contender in contenders.items() if contender.offers(workload.call)]
+    times = Times(workload.rows, {name: [] for name in names})
     for number in range(rounds + 1):
-        arguments = work.arguments(number)
+        arguments = workload.arguments(number)
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            rate = await _calls_a_second(work, contenders[name], arguments, limit)
+            rate = await _calls_per_second(workload, contenders[name], arguments, limit)
             await after(name)
-            if number > 0:  # the first warms up
+            if number > 0:  # the first round warms up
                 times.calls[name].append(rate)
     return times
 
 
-async def _calls_a_second(work: Work, contender: Contender, arguments: Sequence[Arguments], limit: float) -> float:
-    call, remaining, done = getattr(contender, work.call), iter(arguments), 0
+async def _calls_per_second(
+    workload: Workload, contender: Contender, arguments: Sequence[Arguments], limit: float
+) -> float:
+    call, remaining, done = getattr(contender, workload.call), iter(arguments), 0
 
-    async def one_after_another() -> None:
+    async def call_repeatedly() -> None:
         nonlocal done
         for parameters in remaining:
             await call(*parameters)
             done += 1
-            if time.perf_counter() > end:  # the slow do less of the same
+            if time.perf_counter() > end:  # slow contenders make fewer of the calls
                 break
 
-    gc.collect()  # what others left is not this one's
+    gc.collect()  # collect the garbage of the previous contender
     start = time.perf_counter()
     end = start + limit
     async with asyncio.TaskGroup() as group:
-        for _ in range(work.tasks):
-            group.create_task(one_after_another())
+        for _ in range(workload.tasks):
+            group.create_task(call_repeatedly())
     return done / (time.perf_counter() - start)

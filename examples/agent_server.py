@@ -1,8 +1,8 @@
-"""A small write-through agent server: its state is in memory, and every change goes through to the storage.
+"""A small write-through agent server: its state is in memory, and every change is written to the storage.
 
-``python agent_server.py WORKLOAD RUN`` opens ``DATABASE_URL``, restores every tenant of the run, goes on with the
-workload where the storage says it stopped, and tells on standard output, one JSON object a line, what it restored,
-each line that is stored, and what it holds at the end. It may be killed at any moment.
+``python agent_server.py WORKLOAD RUN`` opens ``DATABASE_URL``, restores every tenant of the run, and continues the
+workload at the stored position. It reports on standard output, as one JSON object per line, what it has restored,
+each stored row, and its state at the end. It may be killed at any moment.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ TenantState = dict[type[Row], list[Row]]
 
 
 class State:
-    """What the server holds in memory: for each tenant and row type the rows, in the order the storage lists them."""
+    """The state in memory: the rows of each tenant and row type, in the order of the storage's lists."""
 
     def __init__(self) -> None:
         self.tenants: dict[str, TenantState] = {}
 
     def apply(self, row: Row) -> None:
-        """Take in one written row: replace the row of its key, or add it."""
+        """Apply a written row: replace the row with the same key, or add it."""
         rows = self.tenants.setdefault(row.tenant_id, {}).setdefault(type(row), [])
         for position, other in enumerate(rows):
             if row.KEY and _key(other) == _key(row):
@@ -41,7 +41,7 @@ class State:
             rows.sort(key=_key)
 
     def summary(self) -> dict[str, Any]:
-        """For each table how many rows there are, and a digest of all that is in them."""
+        """Return the number of rows of each table, and a digest of them."""
         found = {}
         for table, row_type in ROW_TYPE.items():
             rows = [row for tenant in sorted(self.tenants) for row in self.tenants[tenant].get(row_type, [])]
@@ -78,7 +78,7 @@ async def _restore_tenant(storage: StorageBackend) -> TenantState:
 
 
 async def position(storage: StorageBackend, run: str) -> int:
-    """How many lines of the workload are stored: kept in the same transaction as the rows themselves."""
+    """Return how many rows of the workload are stored; the position is saved in the same transaction as its row."""
     entry = await storage.for_tenant(_server(run)).get_session("workload", "position")
     return 0 if entry is None else int(entry.value)
 
@@ -93,7 +93,7 @@ async def write_through(storage: StorageBackend, run: str, number: int, row: Row
 
 
 def read_workload(path: Path, run: str) -> Iterator[Row]:
-    """Give the recorded rows, as tenants of this run."""
+    """Yield the recorded rows, as rows of the tenants of this run."""
     for line in path.read_text(encoding="utf-8").splitlines():
         recorded = json.loads(line)
         row = ROW_TYPE[recorded["table"]].from_json(json.dumps(recorded["row"]))
@@ -101,17 +101,17 @@ def read_workload(path: Path, run: str) -> Iterator[Row]:
 
 
 async def serve(path: Path, run: str) -> None:
-    """Restore, go on, finish."""
+    """Restore the state, and write the rest of the workload."""
     async with open_storage(migrate=True) as storage:
         state = await restore(storage, run)
         done = await position(storage, run)
-        _tell(restored=state.summary(), position=done)
+        _report(restored=state.summary(), position=done)
         for number, row in enumerate(read_workload(path, run), start=1):
             if number > done:
                 await write_through(storage, run, number, row)
                 state.apply(row)
-                _tell(stored=number)
-        _tell(held=state.summary(), stored=(await restore(storage, run)).summary())
+                _report(stored=number)
+        _report(held=state.summary(), stored=(await restore(storage, run)).summary())
 
 
 def _server(run: str) -> str:
@@ -122,7 +122,7 @@ def _key(row: Row) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in row.KEY)
 
 
-def _tell(**what: object) -> None:
+def _report(**what: object) -> None:
     print(json.dumps(what), flush=True)  # noqa: T201  # the server's report
 
 
@@ -131,7 +131,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:
         return asyncio.new_event_loop()
-    return uvloop.new_event_loop()  # type: ignore[no-any-return, unused-ignore]  # untyped where it is missing
+    return uvloop.new_event_loop()  # type: ignore[no-any-return, unused-ignore]  # untyped if it is not installed
 
 
 if __name__ == "__main__":

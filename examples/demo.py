@@ -1,7 +1,7 @@
-"""The main job: an agent server is killed half-way through its work, starts again, restores, finishes, loses nothing.
+"""The demo: an agent server is killed half-way through its workload, starts again, and has lost nothing.
 
-Runs on a new SQLite file, or on the database that ``DATABASE_URL`` names (under tenants of its own, which stay there).
-Exits with 1 on any difference.
+It runs on a new SQLite file, or on the database of ``DATABASE_URL``, where it leaves the rows of its own tenants.
+It exits with 1 on any difference.
 """
 
 import json
@@ -27,7 +27,7 @@ Summary = dict[str, dict[str, Any]]
 
 
 def main() -> int:
-    """Run the server twice and compare what it says with what the workload says."""
+    """Run the server twice, and compare its reports with the workload."""
     run = f"-{uuid4().hex[:8]}"
     rows = list(read_workload(WORKLOAD, run))
     with _database() as (environment, where):
@@ -36,7 +36,7 @@ def main() -> int:
         stored = _serve(run, environment, until=len(rows) // 2)[-1].get("stored", 0)
         console.print(f"killed with SIGKILL after row {stored}; starting again")
         first, *_, last = _serve(run, environment)
-    # of the row that was under way when the kill came, only the storage can tell
+    # only the storage knows whether the row that was being written at the kill is stored
     expected = _expected(rows[: first["position"]])
     console.print(_table(expected, first["restored"], last["held"]))
     problems = _problems(stored, first, last, expected, _expected(rows))
@@ -48,27 +48,27 @@ def main() -> int:
 
 @contextmanager
 def _database() -> Iterator[tuple[dict[str, str], str]]:
-    """The environment for the server, and what to call its database."""
+    """Yield the environment of the server, and the name of its database."""
     with tempfile.TemporaryDirectory() as directory:
         url = os.environ.get("DATABASE_URL") or f"sqlite:///{directory}/agent.db"
         yield {**os.environ, "DATABASE_URL": url}, url.partition(":")[0]
 
 
 def _serve(run: str, environment: dict[str, str], until: int | None = None) -> list[dict[str, Any]]:
-    """Run the server, to its end or until it has stored some rows; give what it told."""
+    """Run the server to its end, or kill it after ``until`` rows; return its reports."""
     command = [sys.executable, str(HERE / "agent_server.py"), str(WORKLOAD), run]
-    told = []
+    reports = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:  # noqa: S603  # ours
         assert server.stdout is not None  # noqa: S101  # it is a pipe
         for line in server.stdout:
             if not line.endswith("\n"):
-                break  # killed within a line
-            told.append(json.loads(line))
-            if until is not None and told[-1].get("stored") == until:
+                break  # killed while it wrote a line
+            reports.append(json.loads(line))
+            if until is not None and reports[-1].get("stored") == until:
                 server.send_signal(signal.SIGKILL)
     if server.returncode != (0 if until is None else -signal.SIGKILL):
         raise SystemExit(f"the server ended with {server.returncode}")
-    return told
+    return reports
 
 
 def _expected(rows: list[Any]) -> Summary:
@@ -87,9 +87,9 @@ def _problems(
         problems.append(f"{stored} rows were acknowledged, the storage has {first['position']}")
     for table in ROW_TYPE:
         if first["restored"][table] != restored[table]:
-            problems.append(f"{table}: what was restored is not what was written")
+            problems.append(f"{table}: the restored rows are not those that were written")
         if not last["held"][table] == last["stored"][table] == finished[table]:
-            problems.append(f"{table}: what is held at the end is not what was recorded")
+            problems.append(f"{table}: the rows at the end are not those of the workload")
     return problems
 
 

@@ -68,12 +68,12 @@ async def save_trace(request: Request, storage: Storage) -> None:
 
 
 async def list_traces(storage: Storage, limit: Limit = 50, offset: Annotated[int, Query(ge=0)] = 0) -> Response:
-    """Give a page of the traces, newest first."""
+    """Return a page of the traces, newest first."""
     return _json(await storage.load_traces(limit, offset))
 
 
 async def get_trace(storage: Storage, trace_id: int) -> Response:
-    """Give one trace."""
+    """Return one trace."""
     trace = await storage.get_trace(trace_id)
     if trace is None:
         raise HTTPException(404, "no such trace")
@@ -83,7 +83,7 @@ async def get_trace(storage: Storage, trace_id: int) -> Response:
 async def list_events(
     storage: Storage, topic: str | None = None, since: AwareDatetime | None = None, limit: Limit = 50
 ) -> Response:
-    """Give a page of the events, oldest first; ``next`` is the ``since`` of the next page, or null on the last one.
+    """Return a page of the events, oldest first; ``next`` is the ``since`` of the next page, or null on the last one.
 
     A page ends between two microseconds, so that no event is in two pages; where events of several processes share
     the last microsecond, it is longer than ``limit``.
@@ -97,13 +97,13 @@ async def list_events(
 
 
 async def health(request: Request) -> JSONResponse:
-    """Tell a load balancer whether the database answers and has the schema that this version needs."""
+    """Report to a load balancer whether the database works and has the schema that this version needs."""
     healthy = await request.app.state.storage.is_healthy()
     return JSONResponse({"healthy": healthy}, 200 if healthy else 503)
 
 
 async def storage_error(_: Request, error: StorageError) -> JSONResponse:
-    """Tell the client what it can mend: its row (422), its tenant (403), or nothing but to try again later (503)."""
+    """Convert an error of the storage to a response: an invalid row (422), another tenant's row (403), else 503."""
     if isinstance(error, SerializationError | TenantMismatchError):
         return JSONResponse({"detail": str(error)}, 422 if isinstance(error, SerializationError) else 403)
     log.error("%s", error)  # for the operator: the message may name hosts and tables
@@ -113,7 +113,7 @@ async def storage_error(_: Request, error: StorageError) -> JSONResponse:
 
 
 def _json(value: Any) -> Response:
-    """A response of rows: orjson writes them with 64-bit integers and the order of keys as stored."""
+    """Make a response of rows; orjson writes 64-bit integers exactly and keeps the order of keys."""
     return Response(orjson.dumps(value), media_type="application/json")
 
 

@@ -1,6 +1,6 @@
-"""Makes ``workload.jsonl``: what two tenants' agents wrote while they worked, one row a line, in order.
+"""Make ``workload.jsonl``: the rows that the agents of two tenants write, one per line, in order.
 
-Run ``python examples/record_workload.py > examples/workload.jsonl`` to record it again; it is the same every time.
+Run ``python examples/record_workload.py > examples/workload.jsonl`` to make it again; it is the same every time.
 """
 
 import json
@@ -33,7 +33,7 @@ BACKENDS = ["anthropic", "openai", "local"]
 
 
 def record() -> Iterator[Row]:
-    """Give the rows as the agents wrote them, the two tenants taking turns."""
+    """Yield the rows in the order of their writes, with the two tenants in turn."""
     chance = random.Random(42)  # noqa: S311  # repeatable, not secret
     for tenant in FLOWS:
         yield from _deploy(tenant)

@@ -1,4 +1,4 @@
-"""The demo does what it says."""
+"""The demo, and the recorded workload."""
 
 import asyncio
 import os

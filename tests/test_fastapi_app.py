@@ -72,7 +72,7 @@ async def test_events_are_listed_in_pages_by_a_cursor(client: httpx.AsyncClient,
 
 async def test_events_of_one_microsecond_share_a_page(client: httpx.AsyncClient, storage: StorageDispatcher) -> None:
     first = new_id()
-    ids = [type(first)(int=first.int & ~0xF | n) for n in range(4)]  # as four processes may make them
+    ids = [type(first)(int=first.int & ~0xF | n) for n in range(4)]  # as four processes may make ids at the same time
     for row_id in ids:
         await storage.for_tenant("acme").append_event(sample(EventRow, "acme"), id=row_id)
     page = (await client.get("/events", params={"limit": 2}, headers=ACME)).json()

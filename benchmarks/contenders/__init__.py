@@ -1,4 +1,4 @@
-"""The contenders: each a way to open one on the URL of a migrated database."""
+"""The contenders, and how to open each on the URL of a migrated database."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +16,7 @@ Open = Callable[[URL], AbstractAsyncContextManager[Contender]]
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender's name and module, and what the report says of it."""
+    """The name and module of a contender, and its description in the report."""
 
     name: str
     module: str
@@ -24,10 +24,10 @@ class Entry:
     what: str
     databases: tuple[str, ...] = ("postgresql", "mariadb", "mysql", "sqlite")
     group: str | None = None
-    """The dependency group of a peer."""
+    """The dependency group that installs a peer."""
 
     def load(self) -> Open:
-        """Import it, which fails with an ImportError where a peer is not installed."""
+        """Import the contender; raises an ImportError if a peer is not installed."""
         opener: Open = getattr(import_module(f"benchmarks.contenders.{self.module}"), self.opener)
         return opener
 
@@ -62,4 +62,4 @@ CONTENDERS = (
         "its SQLAlchemySession's `add_items`, one item a call", _PG, "bench-openai-agents",
     ),
 )  # fmt: skip
-"""In the report's order; the first on each database is what the others are told as a ratio to."""
+"""The contenders in the order of the report. Speeds are relative to the first one on each database."""

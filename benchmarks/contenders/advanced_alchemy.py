@@ -1,4 +1,4 @@
-"""advanced-alchemy's async repository, on the same table of events."""
+"""advanced-alchemy's async repository, on the events table of this package."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from benchmarks.contenders.base import CONNECTIONS, Contender
 
 
 class Event(DefaultBase):
-    """The table of events as a model."""
+    """The model of the events table."""
 
     __tablename__ = "event_history"
 
@@ -37,7 +37,7 @@ class Events(SQLAlchemyAsyncRepository[Event]):
 
 
 class AdvancedAlchemy(Contender):
-    """A session of its own for each call, as for each request of a server."""
+    """A contender with a session for each call, as a server has for each request."""
 
     def __init__(self, config: SQLAlchemyAsyncConfig) -> None:
         self._config = config
@@ -53,7 +53,7 @@ class AdvancedAlchemy(Contender):
 
 @asynccontextmanager
 async def open_peer(url: URL) -> AsyncIterator[Contender]:
-    """Its configuration of an engine, objects not expiring as its documentation has it."""
+    """Open advanced-alchemy's engine, with objects that do not expire, as in its documentation."""
     config = SQLAlchemyAsyncConfig(
         connection_string=url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False),
         engine_config=EngineConfig(pool_size=CONNECTIONS, max_overflow=0, pool_timeout=300),

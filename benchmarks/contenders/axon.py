@@ -1,4 +1,4 @@
-"""The package itself, as it comes and with each call in a transaction of its own."""
+"""axon_storage, with its defaults and without group commit."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,7 +12,7 @@ from benchmarks.rows import KEPT, TENANT
 
 
 class Axon(Contender):
-    """The package's methods, on views for the two tenants."""
+    """The methods of axon_storage, on views for the two tenants."""
 
     def __init__(self, storage: StorageDispatcher) -> None:
         self._views = {tenant: storage.for_tenant(tenant) for tenant in (TENANT, KEPT)}
@@ -47,12 +47,12 @@ class Axon(Contender):
 
 
 def open_axon(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """The package with its defaults, but for the connections."""
+    """Open this package with its defaults, except the number of connections."""
     return _open(url)
 
 
 def open_alone(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """The package without joining the commits of concurrent calls."""
+    """Open this package without group commit."""
     return _open(url, group_commit=False)
 
 

@@ -1,4 +1,4 @@
-"""SQLAlchemy Core plainly used: its own types on the same tables, one ``engine.begin()`` a call."""
+"""Plain SQLAlchemy Core: its own types on the same tables, and one ``engine.begin()`` for each call."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ _AT_ONCE = 10_000
 
 
 class Core(Contender):
-    """One transaction a call."""
+    """A contender with one transaction for each call."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -82,7 +82,7 @@ class Core(Contender):
 
 @asynccontextmanager
 async def open_core(url: URL) -> AsyncIterator[Contender]:
-    """An engine as SQLAlchemy makes it; on SQLite as durable as the package, and with one connection, as it fits."""
+    """Open a plain engine of SQLAlchemy; on SQLite with this package's durability and one connection."""
     embedded = url.drivername == "sqlite"
     size = 1 if embedded else CONNECTIONS
     driver = url.set(drivername=_DRIVERS[url.drivername])
@@ -103,7 +103,7 @@ def _make_durable(connection: Any, _record: Any) -> None:
 
 
 def _types(*, native_uuid: bool) -> dict[str, Callable[[], Any]]:
-    """SQLAlchemy's own type for each of the package's."""
+    """Return SQLAlchemy's own type for a column of this package."""
     return {
         "UInt64": BigInteger,
         "UInt32": BigInteger,

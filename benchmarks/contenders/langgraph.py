@@ -15,7 +15,7 @@ from benchmarks.contenders.base import CONNECTIONS, Contender
 
 
 class LangGraph(Contender):
-    """One write of one task a call; as many savers as connections, since each takes one call at a time."""
+    """A contender with one write in each call, and one saver for each connection: a saver runs one call at a time."""
 
     def __init__(self, savers: list[AsyncPostgresSaver]) -> None:
         self._savers = itertools.cycle(savers)
@@ -29,7 +29,7 @@ class LangGraph(Contender):
 
 @asynccontextmanager
 async def open_peer(url: URL) -> AsyncIterator[Contender]:
-    """A pool as its documentation makes one."""
+    """Open a pool as in langgraph's documentation."""
     options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
     dsn = url.render_as_string(hide_password=False)
     pool: Any = AsyncConnectionPool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs=options, open=False)

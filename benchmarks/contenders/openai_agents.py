@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from axon_storage import EventRow
 from benchmarks.contenders.base import CONNECTIONS, Contender
 
-_CONVERSATIONS = 512  # more than tasks: calls in one conversation would wait for each other
+_CONVERSATIONS = 512  # more than tasks, because calls in one conversation wait for each other
 
 
 class OpenAIAgents(Contender):
-    """One item a call, in one conversation after another."""
+    """A contender that adds one item in each call, in one conversation after another."""
 
     def __init__(self, sessions: list[SQLAlchemySession]) -> None:
         self._sessions = itertools.cycle(sessions)
@@ -28,7 +28,7 @@ class OpenAIAgents(Contender):
 
 @asynccontextmanager
 async def open_peer(url: URL) -> AsyncIterator[Contender]:
-    """An engine on asyncpg, and a session for each conversation."""
+    """Open an engine on asyncpg, and a session for each conversation."""
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"), pool_size=CONNECTIONS, max_overflow=0, pool_timeout=300
     )

@@ -18,7 +18,7 @@ _AT_ONCE = 10_000
 
 
 class Raw(Contender):
-    """A connection of the pool in autocommit, and one statement, for each call."""
+    """A contender that takes a connection of the pool and sends one statement in autocommit for each call."""
 
     def __init__(self, pool: Any, spell: Callable[[str], str]) -> None:
         self.pool = pool
@@ -73,8 +73,8 @@ class Raw(Contender):
 
 @asynccontextmanager
 async def open_raw(url: URL) -> AsyncIterator[Contender]:
-    """Open aiomysql's pool; on MySQL statements are spelled as it likes them now."""
-    warnings.filterwarnings("ignore", "'VALUES function' is deprecated")  # what executemany needs
+    """Open aiomysql's pool; on MySQL, statements use its newer syntax."""
+    warnings.filterwarnings("ignore", "'VALUES function' is deprecated")  # executemany needs it
     pool = await aiomysql.create_pool(
         host=url.host, port=url.port, user=url.username, password=url.password, db=url.database,
         minsize=CONNECTIONS, maxsize=CONNECTIONS, autocommit=True, charset="utf8mb4",

@@ -1,4 +1,4 @@
-"""asyncpg by itself: with its pool's reset, without it, and as the upstream server uses a database."""
+"""asyncpg by itself: with its pool's reset query, without it, and in the way of the upstream server."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,7 +21,7 @@ _PREFETCH = 1000
 
 
 class Raw(Contender):
-    """The pool's own methods: each takes a connection and sends one statement, which commits itself."""
+    """The methods of the pool: each takes a connection and sends one statement in autocommit."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
@@ -36,7 +36,7 @@ class Raw(Contender):
         await self.pool.execute(_SESSION, *SQL.session(row))
 
     async def save_many(self, rows: Sequence[TraceRow]) -> None:
-        await self.pool.executemany(_TRACE, [SQL.trace(row) for row in rows])  # all or none by itself
+        await self.pool.executemany(_TRACE, [SQL.trace(row) for row in rows])  # atomic by itself
 
     async def get_trace(self, tenant: str, trace_id: int) -> Any:
         return await self.pool.fetchrow(_GET, tenant, trace_id)
@@ -94,17 +94,17 @@ class Upstream(Contender):
 
 
 def open_raw(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """Open asyncpg's pool as it comes."""
+    """Open asyncpg's pool with its defaults."""
     return _open(url, Raw)
 
 
 def open_without_reset(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """Open asyncpg's pool without the query that it sends at each release."""
+    """Open asyncpg's pool without the reset query that it sends at each release."""
     return _open(url, Raw, reset=_nothing)
 
 
 def open_upstream(url: URL) -> AbstractAsyncContextManager[Contender]:
-    """The upstream shape, on a pool that like the Rust server's sends nothing at a release."""
+    """Open the upstream contender, on a pool that sends nothing at a release, as that of the Rust server."""
     return _open(url, Upstream, reset=_nothing)
 
 

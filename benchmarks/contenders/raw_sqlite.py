@@ -1,4 +1,4 @@
-"""aiosqlite by itself: one connection, whose thread takes one statement after another."""
+"""aiosqlite by itself: one connection, whose thread runs one statement after another."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +18,7 @@ _DELETE = "DELETE FROM traces WHERE tenant_id = ? AND trace_id = ?"
 
 
 class Raw(Contender):
-    """Each statement commits itself; what takes several holds the lock, as nobody may come in between."""
+    """Single statements are sent in autocommit; transactions hold a lock, because the connection is shared."""
 
     def __init__(self, connection: aiosqlite.Connection, cursor: aiosqlite.Cursor) -> None:
         self._connection, self._cursor = connection, cursor
@@ -64,7 +64,7 @@ class Raw(Contender):
 
 @asynccontextmanager
 async def open_raw(url: URL) -> AsyncIterator[Contender]:
-    """A connection with the settings that the package gives its own."""
+    """Open a connection with the settings of this package."""
     assert url.database is not None  # a file
     async with aiosqlite.connect(url.database, isolation_level=None) as connection:
         for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000"):

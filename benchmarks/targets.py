@@ -1,4 +1,4 @@
-"""What is to be reached on PostgreSQL, beside what was found."""
+"""The targets on PostgreSQL, with the measured values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from benchmarks.results import Results
 
 SLOWEST = 1.5
-"""How many times as long a call may take on a large table as on a small one."""
+"""The longest time of a call on a large table, relative to that on a small one."""
 
 _MOST_MEBIBYTES = 64
 
 _PEERS = ("core", "advanced-alchemy", "langgraph", "openai-agents")
 
-# work, contender to be faster than, and how many times
+# workload, contender, and the least speed relative to that contender
 _RATIOS = (
     ("append_event, 64 tasks", "raw", 5.0),
     ("append_event, 64 tasks", "upstream", 8.0),
@@ -29,8 +29,8 @@ _RATIOS = (
 
 
 @dataclass(frozen=True)
-class Reach:
-    """One thing to be reached."""
+class Target:
+    """A target, and the measured value."""
 
     what: str
     wanted: str
@@ -38,25 +38,27 @@ class Reach:
     reached: bool
 
 
-def reaches(results: Results) -> Iterator[Reach]:
-    """All that this run can tell of."""
-    works = results.times.get("postgresql", {})
+def targets(results: Results) -> Iterator[Target]:
+    """Yield the targets that this run has measured."""
+    workloads = results.times.get("postgresql", {})
     for start, other, wanted in _RATIOS:
-        for work, times in works.items():
-            if work.startswith(start) and {"axon", other} <= times.calls.keys():
+        for workload, times in workloads.items():
+            if workload.startswith(start) and {"axon", other} <= times.calls.keys():
                 found = times.ratio("axon", other)
-                yield Reach(f"{work}, to {other}", f"≥ {wanted}", f"{found:.2f}", found >= wanted)
+                yield Target(f"{workload}, to {other}", f"≥ {wanted}", f"{found:.2f}", found >= wanted)
     for peer in _PEERS:
-        ratios = {work: t.ratio("axon", peer) for work, t in works.items() if {"axon", peer} <= t.calls.keys()}
+        ratios = {
+            workload: t.ratio("axon", peer) for workload, t in workloads.items() if {"axon", peer} <= t.calls.keys()
+        }
         if ratios:
-            least = min(ratios, key=lambda work: ratios[work])
-            yield Reach(
-                f"all works, to {peer}", "> 1", f"{ratios[least]:.2f} at the least ({least})", ratios[least] > 1
+            least = min(ratios, key=lambda workload: ratios[workload])
+            yield Target(
+                f"all workloads, to {peer}", "> 1", f"{ratios[least]:.2f} at least ({least})", ratios[least] > 1
             )
     if results.memory is not None:
         above = results.memory.above
         what = f"memory for restoring {results.memory.rows:,} traces"
-        yield Reach(
+        yield Target(
             what, f"< {_MOST_MEBIBYTES} MiB", f"{above:.1f} MiB above the idle process", above < _MOST_MEBIBYTES
         )
     for database, growth in results.growth.items():
@@ -66,4 +68,4 @@ def reaches(results: Results) -> Iterator[Reach]:
         ]
         if slowdowns:
             most, where = max(slowdowns)
-            yield Reach(f"growth on {database}", f"≤ {SLOWEST}", f"{most:.2f} at the most ({where})", most <= SLOWEST)
+            yield Target(f"growth on {database}", f"≤ {SLOWEST}", f"{most:.2f} at most ({where})", most <= SLOWEST)

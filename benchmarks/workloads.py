@@ -1,4 +1,4 @@
-"""The works: what is called, how often, from how many tasks, and with which rows."""
+"""The workloads: the method, the number of calls and tasks, and the rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done at most."""
+    """The amounts of a run."""
 
     seconds: float
-    """A contender's turn ends after so long, or when all calls are done."""
+    """The longest time of a contender in a round; it ends earlier when all calls are made."""
     calls: dict[int, int]
-    """Calls for a number of tasks."""
+    """The number of calls, by the number of tasks."""
     many: int
-    """The rows of one ``save_many``."""
+    """The number of rows of a ``save_many``."""
     kept: int
-    """The traces that are there to list, restore and delete."""
+    """The number of traces that are stored in advance, to be listed, read and deleted."""
     page: int = 1000
-    """The traces of one list."""
+    """The number of traces of a list."""
 
 
 FULL = Scale(seconds=0.6, calls={1: 500, 16: 4000, 64: 8000, 256: 8000}, many=10_000, kept=100_000)
@@ -30,48 +30,48 @@ QUICK = Scale(seconds=0.1, calls={1: 50, 16: 400, 64: 1000, 256: 1000}, many=100
 
 
 @dataclass(frozen=True)
-class Work:
-    """One thing to time: a method of the contenders, its calls shared out among tasks."""
+class Workload:
+    """A method of the contenders to time, with calls that are divided among tasks."""
 
     name: str
     call: str
     tasks: int
     rows: int
-    """The rows of one call: rates are told in rows a second."""
+    """The number of rows of a call: speeds are rows per second."""
     arguments: Callable[[int], Sequence[Arguments]]
-    """The calls of a round, from the round's number; each contender gets the same."""
+    """Returns the arguments of the calls in a round, by its number; they are the same for each contender."""
     empties: bool = False
-    """The kept traces must be put back after it."""
+    """Whether it deletes the kept traces, which are then stored again."""
 
 
-def works(scale: Scale) -> list[Work]:
-    """All works, in the order in which they are done."""
+def workloads(scale: Scale) -> list[Workload]:
+    """Return all workloads, in the order in which they are run."""
     singles = [
-        Work(f"{call}, {tasks} task{'s' * (tasks > 1)}", call, tasks, 1, fresh(row, count))
+        Workload(f"{call}, {tasks} task{'s' * (tasks > 1)}", call, tasks, 1, fresh(row, count))
         for call, row in (("append_event", rows.event), ("save_trace", rows.trace), ("save_session", rows.session))
         for tasks, count in scale.calls.items()
     ]
     kept = range(scale.kept)
     return [
         *singles,
-        Work(
+        Workload(
             "get_trace",
             "get_trace",
             1,
             1,
             lambda _: [(rows.KEPT, n * 7919 % scale.kept) for n in range(scale.calls[1])],
         ),
-        Work(f"load_traces({scale.page})", "load_traces", 1, scale.page, lambda _: [(rows.KEPT, scale.page)] * 10),
-        Work(f"save_many({scale.many:,})", "save_many", 1, scale.many, _many(scale.many)),
-        Work(f"restore {scale.kept:,} traces", "restore", 1, scale.kept, lambda _: [(rows.KEPT,)]),
-        Work(
+        Workload(f"load_traces({scale.page})", "load_traces", 1, scale.page, lambda _: [(rows.KEPT, scale.page)] * 10),
+        Workload(f"save_many({scale.many:,})", "save_many", 1, scale.many, _many(scale.many)),
+        Workload(f"restore {scale.kept:,} traces", "restore", 1, scale.kept, lambda _: [(rows.KEPT,)]),
+        Workload(
             f"delete {scale.kept:,} traces", "delete_traces", 1, scale.kept, lambda _: [(rows.KEPT, list(kept))], True
         ),
     ]
 
 
 def fresh(row: Callable[[int], Any], count: int) -> Callable[[int], Sequence[Arguments]]:
-    """Rows that no earlier round had."""
+    """Return a function that makes new rows for each round."""
     fresh = _Numbers()
     return lambda _: [(row(number),) for number in fresh.take(count)]
 
@@ -82,7 +82,7 @@ def _many(count: int) -> Callable[[int], Sequence[Arguments]]:
 
 
 class _Numbers:
-    """Hands out numbers that no other work has."""
+    """Gives each workload numbers that no other has."""
 
     _next = 1_000_000
 
