@@ -23,11 +23,11 @@ from benchmarks.workloads import Workload, fresh
 SIZES = (10**4, 10**5, 10**6)
 QUICK_SIZES = (10**3, 10**4)
 _MOST_TRACES = 10**6
-"""The number of traces, which are ten times as large, in the larger sizes; the size itself is that of events."""
+"""The most traces, which are ten times as large as events: a larger size has only more events."""
 
 _CALLS = 100
 _PAGE = 1000
-_EPOCH_MS = 1_577_836_800_000  # 2020: the copies are older than the rows they are of, and than all that come
+_EPOCH_MS = 1_577_836_800_000  # 2020: the copies are older than their originals and than later rows
 
 
 class Growing(Axon):

@@ -17,16 +17,16 @@ Values = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Spelling:
+class Syntax:
     """The differences between the databases in SQL and values."""
 
-    mark: Callable[[int], str]
+    placeholder: Callable[[int], str]
     """The placeholder of a parameter, by its number from 1."""
     quote: str
     conflict: Callable[[type[Row], list[str]], str]
     """The clause of an INSERT for a row that exists: update these columns, or none."""
     id: Callable[[UUID], Any]
-    moment: Callable[[datetime], Any]
+    timestamp: Callable[[datetime], Any]
 
     def name(self, column: str) -> str:
         """Return the name of a column, quoted if needed: ``key`` is reserved in MySQL."""
@@ -41,26 +41,29 @@ class Spelling:
         table = TABLES[row_type]
         names = table.columns.keys()
         replaced = [c.name for c in table.columns if not (c.primary_key or c.info.get(WRITTEN_ONCE))]
-        marks = ", ".join(self.mark(number) for number in range(1, len(names) + 1))
-        return f"INSERT INTO {table.name} ({', '.join(map(self.name, names))}) VALUES ({marks}) " + self.conflict(
-            row_type, replaced if row_type.KEY else []
+        placeholders = ", ".join(self.placeholder(number) for number in range(1, len(names) + 1))
+        return (
+            f"INSERT INTO {table.name} ({', '.join(map(self.name, names))}) VALUES ({placeholders}) "
+            + self.conflict(row_type, replaced if row_type.KEY else [])
         )
 
     def get_trace(self) -> str:
         """Return a query for one trace, by tenant and id."""
-        key = f"tenant_id = {self.mark(1)} AND trace_id = {self.mark(2)}"
+        key = f"tenant_id = {self.placeholder(1)} AND trace_id = {self.placeholder(2)}"
         return f"SELECT {self.columns(TraceRow)} FROM traces WHERE {key}"
 
     def newest_traces(self) -> str:
         """Return a query for the newest traces of a tenant."""
         return (
-            f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.mark(1)} "
-            f"ORDER BY created_id DESC LIMIT {self.mark(2)}"
+            f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.placeholder(1)} "
+            f"ORDER BY created_id DESC LIMIT {self.placeholder(2)}"
         )
 
     def all_traces(self) -> str:
         """Return a query for all traces of a tenant, in order."""
-        return f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.mark(1)} ORDER BY created_id"
+        return (
+            f"SELECT {self.columns(TraceRow)} FROM traces WHERE tenant_id = {self.placeholder(1)} ORDER BY created_id"
+        )
 
     def trace(self, row: TraceRow) -> Values:
         """Return the values of a trace, in the order of the table."""
@@ -74,7 +77,7 @@ class Spelling:
     def event(self, row: EventRow) -> Values:
         """Return the values of an event, in the order of the table."""
         payload = orjson.dumps(row.payload).decode()
-        return (row.tenant_id, self.id(new_id()), row.topic, row.source, payload, self.moment(datetime.now(UTC)))
+        return (row.tenant_id, self.id(new_id()), row.topic, row.source, payload, self.timestamp(datetime.now(UTC)))
 
     def session(self, row: SessionRow) -> Values:
         """Return the values of a session entry, in the order of the table."""
@@ -108,19 +111,23 @@ def _on_duplicate_key(row_type: type[Row], replaced: list[str]) -> str:
     return "ON DUPLICATE KEY UPDATE " + ", ".join(sets)
 
 
-POSTGRESQL = Spelling(lambda number: f"${number}", '"', _on_conflict, lambda uuid: uuid, lambda moment: moment)
-SQLITE = Spelling(
-    lambda _: "?", '"', _on_conflict, lambda uuid: uuid.hex, lambda moment: moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+POSTGRESQL = Syntax(lambda number: f"${number}", '"', _on_conflict, lambda uuid: uuid, lambda timestamp: timestamp)
+SQLITE = Syntax(
+    lambda _: "?",
+    '"',
+    _on_conflict,
+    lambda uuid: uuid.hex,
+    lambda timestamp: timestamp.strftime("%Y-%m-%d %H:%M:%S.%f"),
 )
-MYSQL = Spelling(
-    lambda _: "%s", "`", _on_duplicate_key, lambda uuid: uuid.hex, lambda moment: moment.replace(tzinfo=None)
+MYSQL = Syntax(
+    lambda _: "%s", "`", _on_duplicate_key, lambda uuid: uuid.hex, lambda timestamp: timestamp.replace(tzinfo=None)
 )
 
 
 def row_alias(statement: str) -> str:
     """Return the statement in MySQL's newer syntax. The older one causes a warning, which takes another round trip.
 
-    aiomysql joins the rows of an ``executemany`` in the older words only.
+    aiomysql combines the rows of an ``executemany`` only in the older syntax.
     """
     head, update, sets = statement.partition(" ON DUPLICATE KEY UPDATE ")
     return head + " AS new" + update + sets.replace("VALUES(", "new.(").replace("new.(`", "new.`").replace("`)", "`")

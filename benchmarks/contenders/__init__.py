@@ -46,7 +46,7 @@ CONTENDERS = (
         "upstream", "raw_postgresql", "open_upstream",
         "BEGIN, set the tenant, the statement, COMMIT for each call on asyncpg, as the upstream Rust server does", _PG,
     ),
-    Entry("axon", "axon", "open_axon", "this package as it comes"),
+    Entry("axon", "axon", "open_axon", "this package with its defaults"),
     Entry("axon-alone", "axon", "open_alone", "this package with `group_commit=False`"),
     Entry("core", "core", "open_core", "SQLAlchemy Core plainly used: one `engine.begin()` a call"),
     Entry(

@@ -103,14 +103,14 @@ def _make_durable(connection: Any, _record: Any) -> None:
 
 
 def _types(*, native_uuid: bool) -> dict[str, Callable[[], Any]]:
-    """Return SQLAlchemy's own type for a column of this package."""
+    """Return SQLAlchemy's own type for each column type of this package."""
     return {
         "UInt64": BigInteger,
         "UInt32": BigInteger,
         "Identifier": String,
         "LongText": Text,
         "JsonDocument": JSON,
-        "Moment": lambda: DateTime(timezone=True),
+        "UtcTimestamp": lambda: DateTime(timezone=True),
         "RowId": lambda: Uuid(native_uuid=native_uuid),
     }
 

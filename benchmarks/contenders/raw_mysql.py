@@ -20,10 +20,12 @@ _AT_ONCE = 10_000
 class Raw(Contender):
     """A contender that takes a connection of the pool and sends one statement in autocommit for each call."""
 
-    def __init__(self, pool: Any, spell: Callable[[str], str]) -> None:
+    def __init__(self, pool: Any, rewrite: Callable[[str], str]) -> None:
         self.pool = pool
         self._many = SQL.insert(TraceRow)
-        self._trace, self._event, self._session = (spell(SQL.insert(kind)) for kind in (TraceRow, EventRow, SessionRow))
+        self._trace, self._event, self._session = (
+            rewrite(SQL.insert(kind)) for kind in (TraceRow, EventRow, SessionRow)
+        )
 
     async def _execute(self, statement: str, values: Values) -> Sequence[Values]:
         async with self.pool.acquire() as connection, connection.cursor() as cursor:

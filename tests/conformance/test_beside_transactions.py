@@ -8,20 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import (
-    CacheRow,
-    EventRow,
-    QueryError,
-    SqlRepository,
-)
-from tests.conformance.concurrent_writes import (
-    save,
-    several_writers,
-    short_lock_waits,
-    start,
-    storage_with,
-    value_of,
-)
+from axon_storage import CacheRow, EventRow, QueryError, SqlRepository
+from tests.conformance.concurrent_writes import save, several_writers, short_lock_waits, start, storage_with, value_of
 from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)

@@ -19,11 +19,7 @@ from axon_storage import (
     new_id,
     operation_timeout,
 )
-from tests.conformance.concurrent_writes import (
-    appends,
-    several_writers,
-    short_lock_waits,
-)
+from tests.conformance.concurrent_writes import appends, several_writers, short_lock_waits
 from tests.samples import sample
 
 

@@ -6,18 +6,8 @@ import gc
 import pytest
 from sqlalchemy import text
 
-from axon_storage import (
-    SqlRepository,
-    create_engine,
-    new_id,
-)
-from tests.conformance.concurrent_writes import (
-    save,
-    several_writers,
-    start,
-    storage_with,
-    value_of,
-)
+from axon_storage import SqlRepository, create_engine, new_id
+from tests.conformance.concurrent_writes import save, several_writers, start, storage_with, value_of
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -5,16 +5,7 @@ import asyncio
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import (
-    AuditRow,
-    DaemonRow,
-    EventRow,
-    QueryError,
-    SessionRow,
-    SqlRepository,
-    TraceRow,
-    new_id,
-)
+from axon_storage import AuditRow, DaemonRow, EventRow, QueryError, SessionRow, SqlRepository, TraceRow, new_id
 from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_of_statements
 from tests.samples import sample
 

@@ -5,18 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import (
-    EventRow,
-    SqlRepository,
-    StorageConnectionError,
-    create_engine,
-)
-from tests.conformance.concurrent_writes import (
-    CALLS,
-    appends,
-    sources,
-    tasks_of_statements,
-)
+from axon_storage import EventRow, SqlRepository, StorageConnectionError, create_engine
+from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_of_statements
 from tests.samples import sample
 
 

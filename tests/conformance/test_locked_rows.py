@@ -6,20 +6,8 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import (
-    SessionRow,
-    SqlRepository,
-    StorageConnectionError,
-    operation_timeout,
-)
-from tests.conformance.concurrent_writes import (
-    save,
-    several_writers,
-    short_lock_waits,
-    start,
-    storage_with,
-    value_of,
-)
+from axon_storage import SessionRow, SqlRepository, StorageConnectionError, operation_timeout
+from tests.conformance.concurrent_writes import save, several_writers, short_lock_waits, start, storage_with, value_of
 from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)

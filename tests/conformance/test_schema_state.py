@@ -5,14 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from axon_storage import (
-    StorageConnectionError,
-    StorageDispatcher,
-    TraceRow,
-    create_engine,
-    open_storage,
-    schema,
-)
+from axon_storage import StorageConnectionError, StorageDispatcher, TraceRow, create_engine, open_storage, schema
 from axon_storage.sql.tables import VERSION_TABLE
 from tests.databases import Databases
 from tests.samples import sample

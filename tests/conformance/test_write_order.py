@@ -6,17 +6,8 @@ import random
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import (
-    SessionRow,
-    SqlRepository,
-    StorageConnectionError,
-    operation_timeout,
-)
-from tests.conformance.concurrent_writes import (
-    save,
-    start,
-    value_of,
-)
+from axon_storage import SessionRow, SqlRepository, StorageConnectionError, operation_timeout
+from tests.conformance.concurrent_writes import save, start, value_of
 from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)

@@ -73,7 +73,7 @@ def _kind(target: str, directory: Path) -> Kind:
 
 
 @pytest.fixture
-def met() -> Iterator[Counter[str]]:
+def error_codes() -> Iterator[Counter[str]]:
     """The codes of all errors that the servers have reported."""
     codes: Counter[str] = Counter()
 
@@ -137,7 +137,7 @@ async def _status(storage: StorageBackend) -> str:
 
 
 async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
-    cluster: Cluster, target: str, met: Counter[str]
+    cluster: Cluster, target: str, error_codes: Counter[str]
 ) -> None:
     appended: list[str] = []
 
@@ -150,7 +150,7 @@ async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
             appended.append(str(row_id))
 
     async with opened(cluster) as storages:
-        met.clear()
+        error_codes.clear()
         tasks = [(storage, node, task) for node, storage in enumerate(storages) for task in range(TASKS)]
         await asyncio.gather(*(save(*task) for task in tasks))
         cluster.catch_up()
@@ -160,7 +160,7 @@ async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
     duplicated = stored.total() - len(stored)
     operations = 3 * len(appended)
     print(  # noqa: T201  # shown with -rP
-        f"{target}: {operations} operations on {HOT} rows, faults {dict(met)}, {operations} acknowledged, "
+        f"{target}: {operations} operations on {HOT} rows, faults {dict(error_codes)}, {operations} acknowledged, "
         f"lost {lost}, duplicated {duplicated}"
     )
     assert (lost, duplicated, len(stored)) == (0, 0, len(appended))
@@ -170,8 +170,8 @@ async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
         for key, value in held[0].items():
             _, task, turn = map(int, value.split())
             assert (task % HOT, turn) == (key, ROUNDS - 1)  # the last save of one of the tasks that saved it
-    assert met
-    assert set(met) <= MySQL.transient_codes.keys()
+    assert error_codes
+    assert set(error_codes) <= MySQL.transient_codes.keys()
 
 
 async def _held(storage: StorageBackend) -> tuple[dict[int, str], dict[int, str], Counter[str]]:
@@ -181,13 +181,13 @@ async def _held(storage: StorageBackend) -> tuple[dict[int, str], dict[int, str]
 
 
 async def test_after_a_node_is_killed_under_load_the_others_go_on_and_nothing_is_lost(
-    cluster: Cluster, target: str, met: Counter[str]
+    cluster: Cluster, target: str, error_codes: Counter[str]
 ) -> None:
     if target == "group-replication" and not FULL:
         pytest.skip("part of the full load: until the dead node is expelled, commits may wait for 45 s")
     ledger, victim = Ledger(), cluster.nodes[-1]
     async with opened(cluster) as storages, open_storage(victim.url, migrate=False, retry_attempts=1) as doomed:
-        met.clear()
+        error_codes.clear()
         load = asyncio.gather(
             *(
                 run(storage, ledger, tasks=TASKS, operations=OPERATIONS // SIZE, seed=9, first=number * TASKS)
@@ -203,13 +203,13 @@ async def test_after_a_node_is_killed_under_load_the_others_go_on_and_nothing_is
         audits = [await audit(storage, ledger) for storage in storages]
     lost, duplicated = map(sum, zip(*audits, strict=True))
     print(  # noqa: T201  # shown with -rP
-        f"{target}: {OPERATIONS} operations, 1 node killed, faults {dict(met)}, {dict(ledger.outcomes)}, "
+        f"{target}: {OPERATIONS} operations, 1 node killed, faults {dict(error_codes)}, {dict(ledger.outcomes)}, "
         f"lost {lost}, duplicated {duplicated}"
     )
     assert (lost, duplicated) == (0, 0), ledger.problems
     assert ledger.problems == []
     assert ledger.outcomes["acknowledged"] >= OPERATIONS * 2 // 3
-    assert set(met) <= MySQL.transient_codes.keys()
+    assert set(error_codes) <= MySQL.transient_codes.keys()
 
 
 async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(cluster: Cluster, target: str) -> None:
@@ -227,11 +227,11 @@ async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(clust
 
 @pytest.mark.skipif(not FULL, reason="part of the full load: clusters take many seconds to notice")
 async def test_a_node_that_lost_the_majority_is_a_transient_error_until_it_is_back(
-    cluster: Cluster, target: str, met: Counter[str]
+    cluster: Cluster, target: str, error_codes: Counter[str]
 ) -> None:
     lonely, *others = cluster.nodes
     async with opened(cluster) as (storage, *_):
-        met.clear()
+        error_codes.clear()
         cluster.signal(signal.SIGSTOP, *others)
         try:
             while OUT_OF_SERVICE[target] not in str(await _refusal(storage)):
@@ -240,8 +240,8 @@ async def test_a_node_that_lost_the_majority_is_a_transient_error_until_it_is_ba
             cluster.signal(signal.SIGCONT, *others)
         await asyncio.to_thread(cluster.join, lonely)
         await storage.save_trace(sample(TraceRow))
-    print(f"{target}: without majority, codes {dict(met)}")  # noqa: T201  # shown with -rP
-    assert set(met) <= MySQL.transient_codes.keys()
+    print(f"{target}: without majority, codes {dict(error_codes)}")  # noqa: T201  # shown with -rP
+    assert set(error_codes) <= MySQL.transient_codes.keys()
 
 
 async def _refusal(storage: StorageBackend) -> StorageConnectionError:

@@ -10,14 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from axon_storage import (
-    SessionRow,
-    SqlRepository,
-    StorageConnectionError,
-    create_engine,
-    operation_timeout,
-    schema,
-)
+from axon_storage import SessionRow, SqlRepository, StorageConnectionError, create_engine, operation_timeout, schema
 from axon_storage.engine.executor import Executor
 from tests.faults.private import server
 from tests.samples import sample

@@ -20,11 +20,11 @@ from axon_storage.engine.retry import Retry
 from tests.samples import sample
 
 
-async def _met_on_sqlite(path: Path) -> StorageError:
-    with pytest.raises(StorageError) as met:
+async def _error_of(path: Path) -> StorageError:
+    with pytest.raises(StorageError) as caught:
         async with open_storage(f"sqlite:///{path}", retry_attempts=1) as storage:
             await storage.load_traces(1)
-    return met.value
+    return caught.value
 
 
 async def test_a_damaged_or_missing_sqlite_file_is_a_permanent_connection_error(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ async def test_a_damaged_or_missing_sqlite_file_is_a_permanent_connection_error(
         pass
     damaged.write_bytes(damaged.read_bytes()[:4096] + bytes(damaged.stat().st_size - 4096))
     for path, code in ((other, "26"), (damaged, "11"), (tmp_path / "nowhere" / "agents.db", "14")):
-        error = await _met_on_sqlite(path)
+        error = await _error_of(path)
         assert f"[{code}]" in str(error)
         assert isinstance(error, StorageConnectionError)
         assert not error.transient

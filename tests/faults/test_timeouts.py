@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from axon_storage import (
-    EventRow,
-    QueryError,
-    StorageConnectionError,
-    TraceRow,
-    open_storage,
-    operation_timeout,
-)
+from axon_storage import EventRow, QueryError, StorageConnectionError, TraceRow, open_storage, operation_timeout
 from tests.faults.proxy import storage_through_proxy
 from tests.samples import sample
 

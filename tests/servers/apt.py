@@ -46,8 +46,8 @@ def apt_install(*packages: str) -> None:
 def unpack(suite: str | None, packages: tuple[str, ...], folder: Path) -> None:
     """Unpack packages of a suite (None: the host's own) with their dependencies, so that they run in place.
 
-    Nothing is installed on the host. The programs are told to use the unpacked C library and loader, since a later
-    suite's programs do not run with an earlier suite's.
+    Nothing is installed on the host. The programs are patched to use the unpacked C library and loader, because those
+    of a later suite do not run with the C library of an earlier one.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:

@@ -83,7 +83,7 @@ def oracle_grammar() -> grammar.Programs | None:
 
 
 def _home(package: ModuleType) -> Path:
-    """Return the directory of the environment for a list of packages; other versions are in another one."""
+    """Return the directory for the packages that a test package lists; it depends on their versions."""
     lists = [Path(package.__path__[0]) / name for name in ("requirements.txt", "package.json")]
     versions = b"".join(path.read_bytes() for path in lists if path.exists())
     return CACHE / f"{package.__name__.rpartition('.')[2]}-{crc32(versions):08x}"

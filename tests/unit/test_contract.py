@@ -19,16 +19,7 @@ from axon_storage.engine.group_commit.capacity import Capacity
 from axon_storage.model.checks import MAX_ROW_BYTES
 from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
-from axon_storage.model.values import (
-    Boolean,
-    Identifier,
-    Integer,
-    Json,
-    Kind,
-    Nullable,
-    Real,
-    Text,
-)
+from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ _IS_JSON = (
 
 def _run_on_postgresql_15() -> None:
     """Replace ``IS JSON``, which PostgreSQL 15 lacks, and a setting that older versions of orafce lack."""
-    helpers = postgres._HELPER_FUNCTIONS_DDL  # the version is pinned
+    helpers = postgres._HELPER_FUNCTIONS_DDL  # private, but the version is pinned
     for old, empty, text in (
         ("LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN $1 = '' THEN NULL ELSE $1 IS JSON END $$;",
          "$1 IS NULL OR $1 = ''", "$1"),
@@ -102,7 +102,7 @@ def _remember_translations() -> None:
 def _let_clients_define_empty_results() -> None:
     """Hold back the end of a result with LOBs even if it has no rows, so that the client says how it reads them.
 
-    Told at once that there are none, it never says so, and cannot read the rows of the statement's next execution.
+    A client that learns at once that there are none never says so, and cannot read the rows of the next execution.
     """
     open_query, encode = session._Cursors.open_query, session.encode_query_response
 
