@@ -1,6 +1,6 @@
 """A statement is compiled once, however often it is sent and with however many rows.
 
-With SQLAlchemy 2.1, that is: 2.0 has no cache key for what the upserts of most databases say.
+This needs SQLAlchemy 2.1: in 2.0 the upserts of most databases have no cache key.
 """
 
 from typing import Any

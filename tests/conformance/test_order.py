@@ -91,7 +91,7 @@ async def test_a_page_outside_its_range_is_a_value_error(storage: StorageBackend
             await query
 
 
-@pytest.mark.parametrize("step", [0, -1_000_000_000, 400], ids=["stands still", "steps back", "crawls"])
+@pytest.mark.parametrize("step", [0, -1_000_000_000, 400], ids=["stopped", "steps back", "slow"])
 async def test_the_order_is_that_of_the_calls_whatever_the_clock_does(engine: AsyncEngine, step: int) -> None:
     now = 1_700_000_000_000_000_000
 

@@ -147,7 +147,7 @@ async def test_a_connection_is_plain_unless_the_url_requires_tls(url: Url, drive
         ("plain", "sslmode=require"),
         ("plain", "sslmode=verify-full&sslrootcert={}/ca.pem"),
     ],
-    ids=["another name", "another name, by default", "another CA", "another CA, names left out",
+    ids=["another name", "another name, by default", "another CA", "another CA, name not checked",
          "another CA, required", "no CA of the system's", "no TLS", "no TLS, verified"],
 )  # fmt: skip
 async def test_a_connection_that_does_not_meet_the_url_is_refused(url: Url, driver: str, host: str, query: str) -> None:

@@ -12,7 +12,7 @@ from tests.samples import sample
 @pytest.mark.parametrize(
     "rest",
     ["u:secret@127.0.0.1:1/x?nonsense=1", "u:secret@127.0.0.1:99999/x", "u:secret@a..b/x"],
-    ids=["an option the driver does not know", "a port beyond the last", "a host that is none"],
+    ids=["an option the driver does not know", "a port out of range", "an invalid host name"],
 )
 async def test_the_error_of_a_url_that_the_driver_cannot_use_shows_no_password(scheme: str, rest: str) -> None:
     with pytest.raises(StorageConnectionError) as refused:

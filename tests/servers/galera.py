@@ -24,7 +24,6 @@ pc.recovery=false;gcache.size=16M;evs.keepalive_period=PT0.5S;evs.inactive_check
 evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S"
 """
 
-# How a node gets the state of another. Debian's programs for it fail as root, and come in a package that starts a
 # The program for state transfers between nodes. Debian's programs fail as root, and their package starts a service. All
 # nodes begin as copies, so they need only later changes, and from this program only their position.
 TRANSFER = """#!/bin/sh

@@ -5,7 +5,7 @@ at one moment between the start and the end of its call; if the call failed, it 
 the last write that took effect at one moment between the read's start and end. The model knows none of these moments.
 It reports a violation only if no choice of moments explains what was read:
 
-- A read shows a value that nobody wrote, that was rolled back, or whose call starts after the read has ended.
+- A read shows a value that no call wrote, that was rolled back, or whose call starts after the read has ended.
 - A read shows write A, but write B certainly comes after A and certainly was in effect when the read started.
   B was certainly in effect if its call had returned, or an earlier read had shown any row of its transaction.
   B certainly comes after A in these cases:

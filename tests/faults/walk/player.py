@@ -61,8 +61,8 @@ class Player:
         await asyncio.gather(*(self._task(steps) for steps in self._program.tasks))
         if not self._hung:
             await read_twice(self._storage, self._process, self.ledger)
-        await self._gets(_all_free(self.engine), GRACE, "not all connections have been returned to the pool")
-        await self._gets(self._owner.close(), SECONDS + GRACE, "close() has not ended")
+        await self._ends_in_time(_all_free(self.engine), GRACE, "not all connections have been returned to the pool")
+        await self._ends_in_time(self._owner.close(), SECONDS + GRACE, "close() has not ended")
 
     async def _task(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -74,52 +74,52 @@ class Player:
 
     async def _step(self, step: Step) -> None:
         call = Call(self._process, -1, step.kind, 0, refused=step.refused)
-        running = asyncio.create_task(self._read(step) if step.kind == "read" else self._recorded(step, call))
+        running = asyncio.create_task(self._read(step) if step.kind == "read" else self._record_write(step, call))
         if step.cancel is not None:
             await asyncio.wait({running}, timeout=step.cancel)
             running.cancel()
         steps = len(step.writes) + 2 if call.is_transaction or step.again else 1
         longest = (step.timeout or SECONDS) * steps + sum(step.holds) + GRACE
-        if not await self._gets(running, longest, f"{step} has not ended"):
+        if not await self._ends_in_time(running, longest, f"{step} has not ended"):
             self._hung = True
 
-    async def _gets(self, what: Awaitable[Any], seconds: float, complaint: str) -> bool:
+    async def _ends_in_time(self, what: Awaitable[Any], seconds: float, problem: str) -> bool:
         """Await something; return whether it ended in time, and record a violation if it did not."""
         task = asyncio.ensure_future(what)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
-            self._object("P6", f"{complaint} after {seconds:.0f} s")
+            self._add_violation("P6", f"{problem} after {seconds:.0f} s")
             task.cancel()
         elif not task.cancelled():
             task.result()
         return bool(done)
 
-    def _object(self, promise: str, text: str) -> None:
+    def _add_violation(self, promise: str, text: str) -> None:
         self.ledger.violations.append(Violation(promise, text))
 
     # Writes.
 
-    async def _recorded(self, step: Step, call: Call) -> None:
-        make: Callable[[Step, Call], Awaitable[None]] = getattr(self, f"_{step.kind}")
+    async def _record_write(self, step: Step, call: Call) -> None:
+        call_method: Callable[[Step, Call], Awaitable[None]] = getattr(self, f"_{step.kind}")
         try:
             with operation_timeout(step.timeout) if step.timeout else nullcontext():
-                await make(step, call)
+                await call_method(step, call)
             call.outcome = "stored"
         except asyncio.CancelledError:
             call.detail = "cancelled"
             if step.cancel is None and not self._hung:
-                self._object("P6", f"{step} was cancelled, and no caller had cancelled it")
+                self._add_violation("P6", f"{step} was cancelled, and no caller had cancelled it")
         except _OwnError:
             call.detail = "raised"
         except Exception as error:  # any error is recorded
             call.detail = f"{type(error).__name__}: {error}"[:120]
-            self._judge(step, call, error)
+            self._check_error(step, call, error)
         finally:
             call.end = time.monotonic_ns()
             if call.refused and call.number > 0:
-                self._look_at_refusal(step, call)
+                self._check_refusal(step, call)
 
-    def _look_at_refusal(self, step: Step, call: Call) -> None:
+    def _check_refusal(self, step: Step, call: Call) -> None:
         """Record a violation if a refused row was accepted; a call that failed must have stored nothing.
 
         A save in a batch may succeed: if the batch has a later write of the same row, the refused one is never sent.
@@ -130,24 +130,26 @@ class Player:
         if in_a_batch and refused is not None and refused.row.startswith("session"):
             call.writes.remove(refused)
         elif call.outcome == "stored":
-            self._object("P5", f"{step} should have been refused, and returned")
+            self._add_violation("P5", f"{step} should have been refused, and returned")
         else:
             call.outcome = "never"
 
-    def _judge(self, step: Step, call: Call, error: Exception) -> None:
+    def _check_error(self, step: Step, call: Call, error: Exception) -> None:
         """Record a violation for a permanent error, and for a wait much longer than any lock is held."""
         refused = call.refused and isinstance(error, QueryError)
         if not isinstance(error, StorageError) or not (error.transient or refused):
-            self._object("P5", f"{step}: {type(error).__name__}: {error}")
+            self._add_violation("P5", f"{step}: {type(error).__name__}: {error}")
         took = (time.monotonic_ns() - call.start) / 1e9
         # PostgreSQL takes a second to detect a deadlock, and a call may be part of several
         quick = self._program.sorted_transactions or self.engine.dialect.name != "postgresql"
         if step.timeout is None and quick and took > SECONDS * 0.95:
             self._stalled = True
-            self._object("P6", f"{step} waited for {took:.0f} s, and no transaction is held for a second: {error}")
+            self._add_violation(
+                "P6", f"{step} waited for {took:.0f} s, and no transaction is held for a second: {error}"
+            )
 
     @contextmanager
-    def _begun(self, call: Call) -> Iterator[str]:
+    def _begin_call(self, call: Call) -> Iterator[str]:
         """Number a call, and yield the value that it writes. Its coroutine must start inside, without a wait before."""
         self._calls += 1
         call.number, call.start = self._calls, time.monotonic_ns()
@@ -155,13 +157,13 @@ class Player:
         yield f"{call.process}.{call.number}"
 
     async def _save(self, step: Step, call: Call) -> None:
-        with self._begun(call) as value:
+        with self._begin_call(call) as value:
             row = step.writes[0][1]
             call.writes.append(Write(row, value, call.start))
-            await self._storing(self._storage, self._row(row, value, refused=step.refused))
+            await self._save_row(self._storage, self._row(row, value, refused=step.refused))
 
     async def _append(self, step: Step, call: Call) -> None:
-        with self._begun(call) as value:
+        with self._begin_call(call) as value:
             call.writes.append(Write(f"event/{value}", value, call.start))
             known, event = new_id(), self._row("event", value, refused=step.refused)
             if step.again:
@@ -169,23 +171,23 @@ class Player:
             await self._storage.append_event(event, id=known)
 
     async def _append_first(self, event: EventRow, known: Any) -> None:
-        with suppress(StorageError):  # the second one is judged
+        with suppress(StorageError):  # the second append is checked
             await self._storage.append_event(event, id=known)
 
     async def _many(self, step: Step, call: Call) -> None:
-        with self._begun(call) as value:
+        with self._begin_call(call) as value:
             rows = [f"event/{value}" if row == "event" else row for _, row in step.writes]
             call.writes += [Write(row, value, call.start) for row in rows]
             refused = [row for row in rows if step.refused and row.startswith(_REFUSABLE)][:1]
             await self._storage.save_many([self._row(row, value, refused=row in refused) for row in rows])
 
     async def _delete(self, step: Step, call: Call) -> None:
-        with self._begun(call):
+        with self._begin_call(call):
             rows = [row for _, row in step.writes]
             call.writes += [Write(row, None, call.start) for row in rows]
-            await self._removing(self._storage, call, rows)
+            await self._delete_rows(self._storage, call, rows)
 
-    async def _removing(self, storage: StorageBackend, call: Call, rows: list[str]) -> None:
+    async def _delete_rows(self, storage: StorageBackend, call: Call, rows: list[str]) -> None:
         start, keys = time.monotonic_ns(), [row.partition("/")[2] for row in rows]
         match rows[0].partition("/")[0]:
             case "trace":
@@ -200,17 +202,17 @@ class Player:
     async def _transaction(self, step: Step, call: Call) -> None:
         # until its body has ended, a transaction must store nothing, however it ends
         call.outcome = "never"
-        with self._begun(call) as value:
+        with self._begin_call(call) as value:
             async with self._storage.transaction() as transaction:
                 refused = [row for verb, row in step.writes if verb == "save" and row.startswith("session")][:1]
                 for (verb, row), hold in zip(step.writes, step.holds, strict=True):
                     write = Write(row, None if verb == "delete" else value, time.monotonic_ns())
                     call.writes.append(write)
                     if verb == "delete":
-                        await self._removing(transaction, call, [row])
+                        await self._delete_rows(transaction, call, [row])
                     else:
                         bad = step.refused and row in refused
-                        await self._storing(transaction, self._row(row, value, refused=bad))
+                        await self._save_row(transaction, self._row(row, value, refused=bad))
                     write.end = time.monotonic_ns()
                     await asyncio.sleep(hold)
                 if step.raises:
@@ -231,7 +233,7 @@ class Player:
                 return sample(EventRow, self._tenant, topic=word, source=value)
 
     @staticmethod
-    def _storing(storage: StorageBackend, row: Row) -> Awaitable[None]:
+    def _save_row(storage: StorageBackend, row: Row) -> Awaitable[None]:
         match row:
             case TraceRow():
                 return storage.save_trace(row)
@@ -248,7 +250,7 @@ class Player:
             await read(self._storage, self._process, self.ledger, step.writes[0][1])
         except Exception as error:  # any error is recorded
             if not isinstance(error, StorageError) or not error.transient:
-                self._object("P5", f"{step}: {type(error).__name__}: {error}")
+                self._add_violation("P5", f"{step}: {type(error).__name__}: {error}")
 
 
 async def _all_free(engine: AsyncEngine) -> None:
