@@ -1,11 +1,11 @@
-# Two commands on a fresh machine: `make demo` and `make test`.
+# The main commands are `make demo` and `make test`; both work in a new checkout.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/ready
-# What `make bench` is told: BENCH=--quick, or see python -m benchmarks --help.
+# Options for `make bench`, such as BENCH=--quick; python -m benchmarks --help lists them.
 BENCH ?=
 
 .PHONY: demo test faults bench lint docs servers clean
@@ -16,11 +16,11 @@ demo: $(READY)
 test: $(READY) servers
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-# The full load under faults, an hour at most; a smaller one is part of `make test`.
+# The fault tests with their full load, one hour at most; `make test` runs them with a smaller load.
 faults: $(READY) servers
 	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults tests/migrations/test_schema_lock.py -rP --show-capture=stdout
 
-# Three quarters of an hour, into docs/; BENCH=--quick, a few minutes, into build/benchmarks/.
+# Takes 45 minutes and writes to docs/. With BENCH=--quick: a few minutes, writes to build/benchmarks/.
 bench: $(BENCH_READY) servers
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
@@ -34,25 +34,25 @@ lint: $(READY) docs
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(addprefix .github/ISSUE_TEMPLATE/,bug.yml feature.yml database.yml)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
-# The documentation site, into build/site/; a warning is an error.
+# Builds the documentation site into build/site/. A warning is an error.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-# The database servers the tests start; what cannot be had is said here and again at the end of the tests.
+# Prepares the database servers for the tests. Missing servers are listed here and again at the end of the tests.
 servers: $(READY)
 	@$(BIN)/python -m tests.servers
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or later is needed: make PYTHON=…"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: getting it, which needs root"; \
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: installing it, which needs root"; \
 		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq python3-venv \
 		&& $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,demo]' --group test --group lint --group docs
 	@touch $(READY)
 
-# An environment of its own, since the peers bring much.
+# A separate environment, because the compared packages have many dependencies.
 $(BENCH_READY): pyproject.toml benchmarks/constraints.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'

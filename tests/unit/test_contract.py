@@ -167,15 +167,15 @@ def test_the_numbers_are_those_of_the_code() -> None:
     engine, storage = (inspect.signature(each).parameters for each in (create_engine, SqlRepository))
     iterator = inspect.signature(StorageBackend.iter_traces).parameters
     assert dict(cells(section("Numbers"))) == {
-        "`retry_attempts`, the first one counted": f"{Retry().attempts}",
+        "`retry_attempts`, including the first attempt": f"{Retry().attempts}",
         "`retry_deadline`": f"{Retry().deadline:g} s",
         "`operation_timeout`": f"{storage['operation_timeout'].default:g} s",
-        "more time for a COMMIT under way": f"{Executor.grace_seconds:g} s",
+        "extra time for a COMMIT in progress": f"{Executor.grace_seconds:g} s",
         "`pool_size`": f"{engine['pool_size'].default}",
         "`max_overflow`": f"{engine['max_overflow'].default}",
         "queued rows": f"{Capacity().max_rows:,}",
         "queued bytes": f"{Capacity().max_bytes / 2**20:g} MiB",
         "text and JSON of one row": f"{MAX_ROW_BYTES / 2**20:g} MiB",
-        "levels of JSON": f"{MAX_JSON_DEPTH}",
+        "maximum nesting depth of JSON": f"{MAX_JSON_DEPTH}",
         "`page_size` of an iterator": f"{iterator['page_size'].default}",
     }
