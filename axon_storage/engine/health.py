@@ -1,10 +1,12 @@
 """HealthCheck: whether the database answers, accepts writes and has the schema."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage.dialects import dialect_of
@@ -12,10 +14,12 @@ from axon_storage.engine.create import engine_like
 from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.executor import Executor
-from axon_storage.engine.forks import leave_to_parent
-from axon_storage.errors import StorageConnectionError
+from axon_storage.engine.forks import keep, leave_to_parent
 
 _SECONDS = 4.5
+
+_kept: "WeakKeyDictionary[Engine, tuple[int, AsyncEngine]]" = WeakKeyDictionary()
+"""The engine that is kept for the checks of each storage's engine, with the process that made it."""
 
 
 class HealthCheck:
@@ -24,13 +28,16 @@ class HealthCheck:
     ``is_behind``: returns whether the schema is missing or too old.
 
     A check uses a connection of its own, because a busy pool is not a failure. After a check that found the database
-    healthy, the connection is kept for the next check. Checks at the same time use separate connections.
+    healthy, its connection is kept for the next check, and closed together with the storage's engine. Checks at the
+    same time use separate connections.
     """
 
     def __init__(self, executor: Executor, is_behind: Callable[[AsyncConnection], Awaitable[bool]]) -> None:
         self._executor, self._is_behind = executor, is_behind
-        self._kept: AsyncEngine | None = None
+        self._owner = executor.connections.host_engine.sync_engine
         self._checks: set[asyncio.Task[bool]] = set()
+        if not event.contains(self._owner, "engine_disposed", _dispose_of_kept):
+            event.listen(self._owner, "engine_disposed", _dispose_of_kept)
 
     async def is_healthy(self) -> bool:
         """Whether the database can be used; answer within 5 seconds, and never raise."""
@@ -47,11 +54,7 @@ class HealthCheck:
         return check.done() and not check.cancelled() and check.exception() is None and check.result()
 
     async def close(self) -> None:
-        """Close the kept connection, and wait for the checks in progress; call it when the executor is closed."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            with suppress(StorageConnectionError), Deadline(self._executor.grace_seconds):
-                await kept.dispose()
+        """Wait for the checks in progress. After the executor is closed, no connection is kept."""
         if self._checks:
             await asyncio.wait(self._checks, timeout=self._executor.grace_seconds)
 
@@ -81,14 +84,23 @@ class HealthCheck:
     def _take(self) -> AsyncEngine | None:
         if not self._executor.lifecycle.is_current:
             return None
-        kept, self._kept = self._kept, None
-        return kept
+        return _kept.pop(self._owner, (0, None))[1]
 
     def _keep(self, engine: AsyncEngine) -> bool:
-        if self._kept is not None or not self._executor.lifecycle.is_current:
+        if self._owner in _kept or not self._executor.lifecycle.is_current:
             return False
-        self._kept = engine
+        _kept[self._owner] = os.getpid(), engine
         return True
+
+
+def _dispose_of_kept(owner: Engine) -> None:
+    process, engine = _kept.pop(owner, (0, None))
+    if engine is None:
+        return
+    if process == os.getpid():
+        engine.sync_engine.dispose()
+    else:
+        keep(engine.sync_engine.pool)
 
 
 async def _avoid_transaction(connection: AsyncConnection) -> None:

@@ -89,6 +89,21 @@ async def test_a_server_that_answers_again_is_healthy_at_once(url: str) -> None:
             assert await storage.is_healthy()
 
 
+async def test_the_kept_connection_is_closed_with_a_hosts_engine(url: str) -> None:
+    proxy = Proxy(make_url(url).port or 0)
+    async with proxy.running() as port:
+        engine = create_engine(make_url(url).set(port=port))
+        for _ in range(3):  # further storages on the engine share it
+            storage = SqlRepository(engine)
+            await storage.load_traces(1)
+            assert await storage.is_healthy()
+        assert proxy.connections == 2
+        await engine.dispose()
+        async with asyncio.timeout(20):
+            while proxy.connections:  # noqa: ASYNC110  # counts
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("target", ["sqlite", "postgresql", "mysql"])
 async def test_a_check_in_another_event_loop_leaves_the_kept_connection_alone(counted: Counted) -> None:
     assert await counted.storage.is_healthy()
