@@ -102,6 +102,20 @@ async def test_a_hosts_engine_sets_the_search_path(url: str) -> None:
     assert await _tables(url, "public") == {"traces"}
 
 
+async def test_a_url_names_the_schema(url: str) -> None:
+    await _execute(url, "CREATE SCHEMA agents")
+    target = f"{url}?search_path=agents"
+    await schema.upgrade(target)
+    assert await schema.differences(target) == []
+    async with open_storage(target, migrate=False) as storage:
+        await storage.save_trace(sample(TraceRow))
+        assert await storage.load_traces(9) == [sample(TraceRow)]
+    assert await _tables(url, "agents") == {*metadata.tables, VERSION_TABLE}
+    assert await schema.current(url) is None
+    await schema.downgrade(target, "base")
+    assert await schema.current(target) is None
+
+
 async def test_an_upgrade_in_a_schema_that_does_not_exist_fails(url: str) -> None:
     engine = _engine(url, "nowhere")
     with pytest.raises(StorageError, match=r"3F000.*no schema has been selected to create in"):
