@@ -19,7 +19,7 @@ class StorageError(Exception):
 
     ``operation`` is the public method that failed (``"save_trace"``), or None for an error built by hand.
     ``transient`` is True where the same call may succeed when tried again.
-    ``__cause__`` is the driver's own error, where there was one.
+    ``__cause__`` is the driver's own error, where there was one, without bound values.
     """
 
     prefix: ClassVar[str] = "storage error"

@@ -47,6 +47,8 @@ SELECT CONCAT('trigger ', trigger_name), 'there' FROM information_schema.trigger
 WHERE event_object_schema = DATABASE() AND event_object_table = :table
 UNION ALL SELECT CONCAT('index ', index_name, ', order'), CONCAT(column_name, ' descending')
 FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = :table AND collation = 'D'
+UNION ALL SELECT 'storage engine', engine
+FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :table AND engine <> 'InnoDB'
 """
 
 
@@ -67,7 +69,11 @@ class MySQL(Dialect):
     }
     extras = {"aiomysql": "mysql", "asyncmy": "asyncmy"}
     # the row format too, because a server may have a default whose keys are too short
-    table_options = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"}
+    table_options = {
+        f"{name}_{option}": value
+        for name in ("mysql", "mariadb")  # SQLAlchemy takes the second for a script, which has a URL of that scheme
+        for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "row_format": "DYNAMIC"}.items()
+    }
     driver_modules = frozenset({"aiomysql", "pymysql", "asyncmy"})
     collation = "utf8mb4_0900_bin"
     session_isolation = "READ COMMITTED"

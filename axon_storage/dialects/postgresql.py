@@ -66,6 +66,8 @@ WHERE indrelid = to_regclass(:table) AND NOT indisvalid
 UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
 WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
 UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclass(:table) AND relrowsecurity
+UNION ALL SELECT 'table', 'not logged, so a crash empties it' FROM pg_class
+WHERE oid = to_regclass(:table) AND relpersistence <> 'p'
 """
 
 _FILLFACTOR = """

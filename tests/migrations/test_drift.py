@@ -181,6 +181,27 @@ async def test_a_trigger_is_found(url: str, target: str) -> None:
     assert line.startswith("traces, trigger odd")
 
 
+UNSAFE = {
+    "postgresql": ("ALTER TABLE audit_log SET UNLOGGED", "audit_log, table, state: not logged, so a crash empties it"),
+    "mariadb": ("ALTER TABLE audit_log ENGINE = Aria", "audit_log, storage engine: Aria"),
+    "mysql": ("ALTER TABLE audit_log ENGINE = MyISAM", "audit_log, storage engine: MyISAM"),
+}
+"""A statement after which a table no longer keeps what was committed, and how the comparison describes it."""
+
+
+@pytest.mark.not_on("sqlite", "all its tables are stored in the same way")
+@pytest.mark.not_on("oracle", "its other kinds of tables are not compared")
+async def test_a_table_that_does_not_keep_commits_is_found(url: str, target: str) -> None:
+    await schema.upgrade(url)
+    statement, expected = UNSAFE[target]
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(statement)
+    await engine.dispose()
+    [line] = await schema.differences(url)
+    assert line.startswith(expected)
+
+
 @pytest.mark.not_on("oracle", "a descending index is an index on an expression there")
 async def test_a_descending_index_is_found(url: str) -> None:
     await schema.upgrade(url)

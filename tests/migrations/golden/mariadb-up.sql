@@ -20,7 +20,7 @@ CREATE TABLE audit_log (
     detail LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
     timestamp_utc DATETIME(6) NOT NULL, 
     CONSTRAINT pk_audit_log PRIMARY KEY (tenant_id, id)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE axon_stores (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -30,7 +30,7 @@ CREATE TABLE axon_stores (
     created_at BIGINT NOT NULL, 
     total_ops BIGINT NOT NULL, 
     CONSTRAINT pk_axon_stores PRIMARY KEY (tenant_id, name)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE cost_tracking (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -42,7 +42,7 @@ CREATE TABLE cost_tracking (
     cost_usd DOUBLE NOT NULL, 
     timestamp_utc DATETIME(6) NOT NULL, 
     CONSTRAINT pk_cost_tracking PRIMARY KEY (tenant_id, id)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE INDEX ix_cost_tracking_flow ON cost_tracking (tenant_id, flow_name, id);
 
@@ -58,7 +58,7 @@ CREATE TABLE daemons (
     output_topic VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, 
     lifecycle_events LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
     CONSTRAINT pk_daemons PRIMARY KEY (tenant_id, name)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE dataspaces (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -70,7 +70,7 @@ CREATE TABLE dataspaces (
     total_ops BIGINT NOT NULL, 
     next_id BIGINT NOT NULL, 
     CONSTRAINT pk_dataspaces PRIMARY KEY (tenant_id, name)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE event_history (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -80,7 +80,7 @@ CREATE TABLE event_history (
     payload LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
     timestamp_utc DATETIME(6) NOT NULL, 
     CONSTRAINT pk_event_history PRIMARY KEY (tenant_id, id)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE INDEX ix_event_history_topic ON event_history (tenant_id, topic, id);
 
@@ -93,7 +93,7 @@ CREATE TABLE execution_cache (
     hit_count BIGINT NOT NULL, 
     expires_at DATETIME(6), 
     CONSTRAINT pk_execution_cache PRIMARY KEY (tenant_id, flow_name, cache_key)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE INDEX ix_execution_cache_expiry ON execution_cache (tenant_id, expires_at);
 
@@ -109,7 +109,7 @@ CREATE TABLE hibernations (
     last_status_change BIGINT NOT NULL, 
     next_checkpoint_id BIGINT NOT NULL, 
     CONSTRAINT pk_hibernations PRIMARY KEY (tenant_id, id)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE schedules (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -123,7 +123,7 @@ CREATE TABLE schedules (
     run_count BIGINT NOT NULL, 
     error_count BIGINT NOT NULL, 
     CONSTRAINT pk_schedules PRIMARY KEY (tenant_id, name)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE sessions (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -132,7 +132,7 @@ CREATE TABLE sessions (
     value LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
     source_step VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
     CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, scope, `key`)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE TABLE traces (
     tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
@@ -156,7 +156,7 @@ CREATE TABLE traces (
     annotations LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
     created_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, 
     CONSTRAINT pk_traces PRIMARY KEY (tenant_id, trace_id)
-);
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 CREATE INDEX ix_traces_created ON traces (tenant_id, created_id);
 
