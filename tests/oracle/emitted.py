@@ -14,8 +14,6 @@ from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
 from tests.verbs import KEYED, delete, load, store
 
-WITHOUT_STATEMENTS = {"close", "for_tenant"}
-
 
 class Noting:
     """A storage that records which of its methods were used."""
