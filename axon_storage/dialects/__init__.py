@@ -8,10 +8,11 @@ from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.sqlite import SQLite
-from axon_storage.dialects.statements import WRITTEN_ONCE, execute
+from axon_storage.dialects.statements import FILLFACTOR, WRITTEN_ONCE, execute
 
 __all__ = [
     "DIALECTS",
+    "FILLFACTOR",
     "WRITTEN_ONCE",
     "Dialect",
     "ErrorClass",

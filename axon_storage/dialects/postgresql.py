@@ -32,7 +32,7 @@ from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
-from axon_storage.dialects.statements import take_application_name
+from axon_storage.dialects.statements import FILLFACTOR, take_application_name
 
 _DEPLOYMENT_LOCK = int.from_bytes(
     b"axonstor"
@@ -130,8 +130,8 @@ class PostgreSQL(OnConflict):
         return _Json()
 
     def expected_options(self, table: Table) -> Iterator[tuple[str, str]]:
-        for name, value in (table.dialect_options["postgresql"]["with"] or {}).items():
-            yield f"{table.name}, {name}", str(value)
+        if FILLFACTOR in table.info:
+            yield f"{table.name}, fillfactor", str(table.info[FILLFACTOR])
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_INVALID_INDEXES_TRIGGERS_AND_RLS), {"table": table}):

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects import DIALECTS, WRITTEN_ONCE
+from axon_storage.dialects import DIALECTS, FILLFACTOR, WRITTEN_ONCE
 from axon_storage.model import rows
 from axon_storage.sql.types import (
     Flag,
@@ -54,7 +54,7 @@ def _table(name: str, *items: Column[object] | Index, **options: Any) -> Table:
 
 def _updated(name: str, *items: Column[object] | Index) -> Table:
     """A table whose rows are updated, for which PostgreSQL leaves room in each page (heap-only tuples)."""
-    return _table(name, *items, postgresql_with={"fillfactor": 80})
+    return _table(name, *items, info={FILLFACTOR: 80})
 
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
