@@ -30,7 +30,7 @@ class Row:
     tenant_id: TenantId
 
     def to_json(self) -> bytes:
-        """Return the row as a JSON object with one member per field; raise a SerializationError for an invalid value."""
+        """Return the row as a JSON object with one member per field; raise a SerializationError if it is invalid."""
         checked = check_row(self)
         return orjson.dumps({name: _fragment(value, checked.values[name]) for name, value in _items(self)})
 

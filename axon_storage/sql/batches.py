@@ -32,8 +32,8 @@ def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
 def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
     """Combine several writes into one unit of work, whose result is the list of their results.
 
-    All saves run before all deletes, so a batch must not save a row after it has deleted the row. ``lock_first``: lock
-    the rows with separate statements first, which fail immediately if a row is locked.
+    All saves run before all deletes, so a batch must not contain a save of a row after a delete of it. ``lock_first``:
+    lock the rows with separate statements first, which fail immediately if a row is locked.
     """
     locks = _rows_to_lock(writes) if lock_first else {}
     saves = list(_save_statements(dialect, (row for write in writes for row in write.saves)))
@@ -59,7 +59,7 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
 
 
 def _save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
-    """Execute a save. Repeat it after an error of a concurrent save that leaves the transaction usable."""
+    """Execute a save. Repeat it if a concurrent save makes it fail but leaves the transaction usable."""
     for _ in range(_ATTEMPTS):
         try:
             connection.execute(statement, parameters)

@@ -155,7 +155,7 @@ class Reads:
     def _log_missing_index(self, table: str) -> None:
         if table not in self.tables_without_index:
             self.tables_without_index.add(table)
-            _log.warning("%s: an index is missing, so reads are slow: `axon-storage migrate check` names it", table)
+            _log.warning("%s: an index is missing, so lists are slow: `axon-storage migrate check` names it", table)
 
     def _parameters(self, request: Request[Any], row_type: type[Row], fields: Mapping[str, Any]) -> Values:
         now = {"now": current_timestamp(self.clock)} if EXPIRES_AT in TABLES[row_type].c else {}
