@@ -62,7 +62,7 @@ class Deadline:
         return self
 
     def expire(self) -> None:
-        """Cancel the block as at the timeout. Do nothing if the block has ended."""
+        """Cancel the block as if the timeout were reached. Do nothing if the block has ended."""
         if self._task is None:
             return
         self._timer.cancel()

@@ -70,7 +70,7 @@ class Lifecycle:
     def check_outside_call(self) -> None:
         """Raise a QueryError if this task is inside a transaction of the storage; ``close()`` would wait forever."""
         if asyncio.current_task() in self._tasks:
-            message = "this task is inside a transaction of the storage: close the storage after its end"
+            message = "this task is inside a transaction of the storage: close the storage after the block"
             raise QueryError(message, operation="close")
 
     @contextmanager
