@@ -45,7 +45,7 @@ def get(row_type: type[Row]) -> Select[Any]:
 
 @cached
 def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
-    """Select the rows whose key begins with ``prefix``, in key order, except those that expired at or before ``now``."""
+    """Select the rows whose key begins with ``prefix``, in key order, unless they expired at or before ``now``."""
     table = TABLES[row_type]
     order = [table.c[name] for name in row_type.KEY]
     return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)

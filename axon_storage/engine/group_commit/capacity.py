@@ -2,7 +2,7 @@
 
 Rules:
 
-1. Writes are counted in rows and bytes. A single write may exceed the limits, whatever its size.
+1. Writes are counted in rows and bytes. While the totals are below the limits, a write of any size is admitted.
 2. When a limit is reached, further callers wait, and are admitted in order of arrival.
 3. A woken caller leaves the waiting list and is counted in the same step of the event loop. Only then is the next
    caller woken.

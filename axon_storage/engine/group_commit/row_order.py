@@ -14,15 +14,14 @@ from typing import Any, Generic, Self, TypeVar
 from axon_storage.sql.writes import RowKey
 
 NO_WRITES: Mapping[RowKey, Any] = MappingProxyType({})
-"""The links of a write without neighbours. They are shared, because one dict per write would cause more garbage
-collections."""
+"""The links of a write without neighbours. One object is shared, because the garbage collector counts each dict."""
 
 
 class OrderedWrite:
     """A write with links to its neighbours in the lists of its rows.
 
-    ``row_keys``: the rows that it saves or deletes. ``before``: by row, the next earlier write. ``after``: by row, the
-    next later write.
+    ``row_keys``: the rows that other writes may also save or delete. ``before``: by row, the next earlier write.
+    ``after``: by row, the next later write.
     """
 
     __slots__ = ("after", "before", "row_keys")

@@ -21,7 +21,7 @@ _OPERATION = "group commit"
 
 
 class Sender:
-    """Sends the writes of batches. ``open_transactions``: the number of open ``transaction()`` blocks of the storage."""
+    """Sends the writes of batches. ``open_transactions``: the number of open ``transaction()`` blocks."""
 
     def __init__(self, executor: Executor, compiler: Compiler) -> None:
         self._executor, self._compiler = executor, compiler
