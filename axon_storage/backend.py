@@ -43,7 +43,7 @@ class StorageBackend(BackendBase):
         await self._save("save_trace", TraceRow, [trace])
 
     async def load_traces(self, limit: int, offset: int = 0) -> list[TraceRow]:
-        """Return up to ``limit`` traces, ordered by their first save, newest first, without the ``offset`` newest."""
+        """Return up to ``limit`` traces, ordered by their first save, newest first; skip the first ``offset``."""
         return await self._list_newest("load_traces", TraceRow, limit, offset)
 
     def iter_traces(
@@ -57,7 +57,7 @@ class StorageBackend(BackendBase):
         """Yield the traces of a flow (None: of all flows), ordered by their first save, oldest first.
 
         ``since`` (inclusive) and ``until`` (exclusive) are datetimes with a time zone. Only one page of ``page_size``
-        rows is in memory at a time. Each page is a query of its own, and nothing is locked between pages: rows stored
+        rows is in memory at a time. Each page is a separate query, and nothing is locked between pages: rows stored
         or deleted during the iteration may or may not appear.
         """
         return self._iterate("iter_traces", TraceRow, since, until, page_size, flow_name=flow)

@@ -53,7 +53,7 @@ class SerializationError(StorageError):
 
 
 class NotFoundError(StorageError):
-    """Not raised by this package, whose ``get_*`` methods return None. It is available for application code."""
+    """A requested object does not exist. For application code: this package's ``get_*`` methods return None."""
 
     prefix = "not found"
 

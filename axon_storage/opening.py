@@ -68,7 +68,7 @@ _OPTION_NAMES = OpenOptions.__required_keys__ | OpenOptions.__optional_keys__
 
 
 async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> StorageBackend:
-    """Open the backend for ``url``, or without it, for the environment variable ``DATABASE_URL``.
+    """Open the backend for ``url`` or, without it, for the environment variable ``DATABASE_URL``.
 
     If neither is set, return an :class:`InMemoryBackend` and log a warning. For ``memory://``, return an
     :class:`InMemoryBackend`. Raise a TypeError for an unknown option.

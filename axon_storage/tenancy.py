@@ -12,7 +12,7 @@ dependency in a worker thread, which has a separate context::
             yield
 
 With ``require_tenant=True``, a call without a tenant raises an error. Otherwise, a storage that was used with another
-tenant than ``"default"`` logs a warning at the first call without a tenant.
+tenant than ``"default"`` logs one warning when a call has no tenant.
 """
 
 import logging

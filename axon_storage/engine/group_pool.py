@@ -14,7 +14,7 @@ from axon_storage.engine.forks import keep
 _WAITS_BRIEFLY = "axon_storage_waits_briefly"  # a key of a connection's info
 
 _group_pools: "WeakKeyDictionary[Engine, tuple[int, Pool]]" = WeakKeyDictionary()
-"""The pool of each engine, with the id of the process that made it."""
+"""The pool of each engine, with the id of the process that created it."""
 
 
 def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connection:

@@ -19,7 +19,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """How often a call is attempted if it fails with transient errors. Pauses grow exponentially, with full jitter.
+    """The options of retries after transient errors. Pauses grow exponentially, with full jitter.
 
     ``attempts``: the maximum number of attempts, including the first. ``deadline``: seconds after which a failed call
     is not retried.

@@ -5,9 +5,9 @@ Rules:
 1. If no other write is in progress, the caller's task commits the write itself. Otherwise the write is queued, and the
    scheduler sends it in a batch.
 2. Code that holds a row lock or a connection never waits, in this process, for code that may have to wait for one. So
-   an open ``transaction()`` never waits for a batch; if both write the same rows, the database orders them. Batches,
-   except single ones, use connections that ``transaction()`` cannot take; on SQLite they acquire the write lock before
-   a connection. A queued write holds neither a lock nor a connection.
+   an open ``transaction()`` waits for a batch only in the database, which orders them if both write the same rows.
+   Batches, except single ones, use connections that ``transaction()`` cannot take; on SQLite they acquire the write
+   lock before a connection. A queued write holds neither a lock nor a connection.
 3. A write never commits after its call has returned. A cancelled or timed-out call returns when its write was removed
    from the queue, was rolled back, has committed, or its connection was closed before the COMMIT was sent. If the
    answer to a COMMIT is lost, the server may still execute it. The server holds the row locks until then, so that the

@@ -5,8 +5,8 @@ Rules:
 1. The timeout of the transaction is the latest deadline of its callers plus ``grace_seconds``. When an earlier deadline
    passes, the scheduler cancels the batch.
 2. The transaction waits for a lock only for the dialect's short lock timeout, because it holds locks on the rows of
-   other callers. If the database has no such timeout, the transaction locks its rows first, with NOWAIT. A single
-   batch waits for a lock until its caller times out.
+   other callers. If the dialect's ``locks_rows_first()`` returns True, because this timeout is missing or too long, the
+   transaction locks its rows first, with NOWAIT. A single batch waits for a lock until its caller times out.
 """
 
 import asyncio
