@@ -19,7 +19,7 @@ from axon_storage.engine.forks import keep, leave_to_parent
 _SECONDS = 4.5
 
 _kept: "WeakKeyDictionary[Engine, tuple[int, AsyncEngine]]" = WeakKeyDictionary()
-"""The engine that is kept for the checks of each storage's engine, with the process that made it."""
+"""By the engine of a storage: the engine kept for its health checks, with the id of the process that created it."""
 
 
 class HealthCheck:
