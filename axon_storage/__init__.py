@@ -1,4 +1,4 @@
-"""The persistence layer for AI-agent servers: the same behaviour on every database."""
+"""A persistence layer for AI-agent servers, with the same behaviour on every database."""
 
 from importlib.metadata import version as _version
 

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command, or say what to install for it."""
+    """Run the command. If a module is missing, exit with a message that says what to install."""
     try:
         from axon_storage.cli import app  # noqa: PLC0415  # it imports packages that may not be installed
     except ModuleNotFoundError as missing:

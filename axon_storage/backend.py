@@ -25,25 +25,25 @@ from axon_storage.model.rows import (
 )
 
 PAGE_SIZE = 500
-"""How many rows an iterator reads at a time, by default."""
+"""The default number of rows that an iterator reads at a time."""
 
 
 class StorageBackend(BackendBase):
-    """Stores the rows of an agent server, and returns them after a restart.
+    """The interface of every storage: methods that save, append, read and delete the rows of an agent server.
 
-    A call that returns has committed. A save replaces the whole row. Values that a database could not store exactly
-    are a :class:`SerializationError`, and a row of another tenant is a :class:`TenantMismatchError`; both are raised
-    before anything is sent. Failures of the database are a :class:`StorageConnectionError` or a :class:`QueryError`.
+    A write is committed before its call returns. A save replaces the whole row. A value that not every database can
+    store exactly raises a :class:`SerializationError`, and a row of another tenant a :class:`TenantMismatchError`,
+    before anything is sent. Failures of the database raise a :class:`StorageConnectionError` or a :class:`QueryError`.
     """
 
     # Traces.
 
     async def save_trace(self, trace: TraceRow) -> None:
-        """Store a trace, or replace the one with the same ``trace_id``, which keeps its place in the order."""
+        """Store a trace, or replace the one with the same ``trace_id``; its position in the order does not change."""
         await self._save("save_trace", TraceRow, [trace])
 
     async def load_traces(self, limit: int, offset: int = 0) -> list[TraceRow]:
-        """Return up to ``limit`` traces, newest first by their first save; skip the ``offset`` newest."""
+        """Return up to ``limit`` traces, ordered by their first save, newest first; skip the first ``offset``."""
         return await self._list_newest("load_traces", TraceRow, limit, offset)
 
     def iter_traces(
@@ -54,10 +54,10 @@ class StorageBackend(BackendBase):
         until: datetime | None = None,
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[TraceRow]]:
-        """Yield each trace of one flow, or of all flows with None, oldest first by first save.
+        """Yield the traces of a flow (None: of all flows), ordered by their first save, oldest first.
 
         ``since`` (inclusive) and ``until`` (exclusive) are datetimes with a time zone. Only one page of ``page_size``
-        rows is in memory at a time. Each page is a query of its own, and nothing is locked between pages: rows stored
+        rows is in memory at a time. Each page is a separate query, and nothing is locked between pages: rows stored
         or deleted during the iteration may or may not appear.
         """
         return self._iterate("iter_traces", TraceRow, since, until, page_size, flow_name=flow)
@@ -67,7 +67,7 @@ class StorageBackend(BackendBase):
         return await self._get("get_trace", TraceRow, trace_id)
 
     async def delete_traces(self, ids: Iterable[int]) -> int:
-        """Delete any number of traces in one transaction; return how many existed."""
+        """Delete traces by id in one transaction, and return the number of deleted traces."""
         return await self._delete("delete_traces", TraceRow, last=ids)
 
     # Sessions.
@@ -85,11 +85,11 @@ class StorageBackend(BackendBase):
         return await self._get("get_session", SessionRow, scope, key)
 
     async def delete_session(self, scope: str, key: str) -> bool:
-        """Delete one entry; return False if there was none."""
+        """Delete an entry, and return whether it existed."""
         return await self._delete("delete_session", SessionRow, scope, last=[key]) > 0
 
     async def session_scopes(self) -> list[str]:
-        """Return the scopes that have entries, in order. The time depends on the number of scopes, not of entries."""
+        """Return the scopes that have entries, sorted. The time depends on the number of scopes, not of entries."""
         return await self.execute(
             ListScopes(operation="session_scopes", tenant=self.current_tenant(), row_type=SessionRow)
         )
@@ -105,13 +105,13 @@ class StorageBackend(BackendBase):
         return await self._list_by_key("load_daemons", DaemonRow)
 
     async def delete_daemon(self, name: str) -> bool:
-        """Delete one daemon; return False if there was none."""
+        """Delete a daemon, and return whether it existed."""
         return await self._delete("delete_daemon", DaemonRow, last=[name]) > 0
 
     # The audit log.
 
     async def append_audit(self, entry: AuditRow, id: UUID | None = None) -> UUID:  # noqa: A002  # the contract's name
-        """Append an entry and return its id; if ``id`` is already stored, store nothing."""
+        """Append an entry, and return its id. If an entry with this ``id`` exists, store nothing."""
         return await self._append("append_audit", entry, AuditRow, id)
 
     async def query_audit(self, limit: int) -> list[AuditRow]:
@@ -121,13 +121,13 @@ class StorageBackend(BackendBase):
     def iter_audit(
         self, *, since: datetime | None = None, until: datetime | None = None, page_size: int = PAGE_SIZE
     ) -> AsyncGenerator[Recorded[AuditRow]]:
-        """Yield each entry, oldest first; the options are those of :meth:`iter_traces`."""
+        """Yield the entries, oldest first. The options are those of :meth:`iter_traces`."""
         return self._iterate("iter_audit", AuditRow, since, until, page_size)
 
     # Stores.
 
     async def save_axon_store(self, store: AxonStoreRow) -> None:
-        """Store a store, or replace the one with the same name."""
+        """Save a store, or replace the one with the same name."""
         await self._save("save_axon_store", AxonStoreRow, [store])
 
     async def load_axon_stores(self) -> list[AxonStoreRow]:
@@ -135,7 +135,7 @@ class StorageBackend(BackendBase):
         return await self._list_by_key("load_axon_stores", AxonStoreRow)
 
     async def delete_axon_store(self, name: str) -> bool:
-        """Delete one store; return False if there was none."""
+        """Delete a store, and return whether it existed."""
         return await self._delete("delete_axon_store", AxonStoreRow, last=[name]) > 0
 
     # Dataspaces.
@@ -149,7 +149,7 @@ class StorageBackend(BackendBase):
         return await self._list_by_key("load_dataspaces", DataspaceRow)
 
     async def delete_dataspace(self, name: str) -> bool:
-        """Delete one dataspace; return False if there was none."""
+        """Delete a dataspace, and return whether it existed."""
         return await self._delete("delete_dataspace", DataspaceRow, last=[name]) > 0
 
     # Hibernated agents.
@@ -163,17 +163,17 @@ class StorageBackend(BackendBase):
         return await self._list_by_key("load_hibernations", HibernationRow)
 
     async def delete_hibernation(self, id: str) -> bool:  # noqa: A002  # the contract's name
-        """Delete one hibernated agent; return False if there was none."""
+        """Delete a hibernated agent, and return whether it existed."""
         return await self._delete("delete_hibernation", HibernationRow, last=[id]) > 0
 
     # Events.
 
     async def append_event(self, event: EventRow, id: UUID | None = None) -> UUID:  # noqa: A002  # the contract's name
-        """Append an event and return its id; if ``id`` is already stored, store nothing."""
+        """Append an event, and return its id. If an event with this ``id`` exists, store nothing."""
         return await self._append("append_event", event, EventRow, id)
 
     async def query_events(self, topic: str | None, limit: int) -> list[EventRow]:
-        """Return up to ``limit`` events of a topic, or of all topics with None, newest first."""
+        """Return up to ``limit`` events of a topic (None: of all topics), newest first."""
         return await self._list_newest("query_events", EventRow, limit, topic=topic)
 
     def iter_events(
@@ -184,7 +184,7 @@ class StorageBackend(BackendBase):
         until: datetime | None = None,
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[EventRow]]:
-        """Yield each event of a topic, or of all topics with None, oldest first, as :meth:`iter_traces` does."""
+        """Yield the events of a topic (None: of all topics), oldest first, as :meth:`iter_traces` does."""
         return self._iterate("iter_events", EventRow, since, until, page_size, topic=topic)
 
     # The cache.
@@ -202,11 +202,11 @@ class StorageBackend(BackendBase):
         return await self._get("get_cache_entry", CacheRow, flow_name, cache_key)
 
     async def delete_cache_entry(self, flow_name: str, cache_key: str) -> bool:
-        """Delete one result, expired or not; return False if there was none."""
+        """Delete a result, expired or not, and return whether it existed."""
         return await self._delete("delete_cache_entry", CacheRow, flow_name, last=[cache_key]) > 0
 
     async def evict_expired_cache(self) -> int:
-        """Delete the results that have expired; return how many."""
+        """Delete the expired results, and return their number."""
         return await self.execute(
             EvictExpired(operation="evict_expired_cache", tenant=self.current_tenant(), row_type=CacheRow)
         )
@@ -214,11 +214,11 @@ class StorageBackend(BackendBase):
     # Costs.
 
     async def record_cost(self, cost: CostRow, id: UUID | None = None) -> UUID:  # noqa: A002  # the contract's name
-        """Append a cost and return its id; if ``id`` is already stored, store nothing."""
+        """Append a cost, and return its id. If a cost with this ``id`` exists, store nothing."""
         return await self._append("record_cost", cost, CostRow, id)
 
     async def query_costs(self, flow: str | None, limit: int) -> list[CostRow]:
-        """Return up to ``limit`` costs of a flow, or of all flows with None, newest first."""
+        """Return up to ``limit`` costs of a flow (None: of all flows), newest first."""
         return await self._list_newest("query_costs", CostRow, limit, flow_name=flow)
 
     def iter_costs(
@@ -229,7 +229,7 @@ class StorageBackend(BackendBase):
         until: datetime | None = None,
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[CostRow]]:
-        """Yield each cost of a flow, or of all flows with None, oldest first, as :meth:`iter_traces` does."""
+        """Yield the costs of a flow (None: of all flows), oldest first, as :meth:`iter_traces` does."""
         return self._iterate("iter_costs", CostRow, since, until, page_size, flow_name=flow)
 
     # Schedules.
@@ -243,22 +243,22 @@ class StorageBackend(BackendBase):
         return await self._list_by_key("load_schedules", ScheduleRow)
 
     async def delete_schedule(self, name: str) -> bool:
-        """Delete one schedule; return False if there was none."""
+        """Delete a schedule, and return whether it existed."""
         return await self._delete("delete_schedule", ScheduleRow, last=[name]) > 0
 
-    # Several rows, tenants, health.
+    # Writes of several rows, transactions, tenants, health.
 
     async def save_many(self, rows: Iterable[Row]) -> None:
-        """Store rows of any types, in order, in one transaction; of rows with the same key the last one is kept."""
+        """Store rows of any types in one transaction. If several rows have the same key, the last one is stored."""
         await self._save("save_many", Row, rows)
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager["StorageBackend"]:
-        """Open a transaction: an object with these same methods, whose writes all commit at the end of the block.
+        """Open a transaction: an object with the same methods, whose writes are all committed at the end of the block.
 
-        If the block raises, nothing is stored. The block is never run again: after an error with ``error.transient``
-        set, the caller may run it again. In the block, write through the object, since a write of the same task
-        through the storage itself is a :class:`QueryError`::
+        If the block raises, nothing is stored. The storage does not retry the block: after an error with
+        ``error.transient`` set, the caller may run it again. Inside the block, write only through the object. A write
+        by the same task through the storage raises a :class:`QueryError`::
 
             async with storage.transaction() as transaction:
                 await transaction.save_session(entry)
@@ -266,13 +266,13 @@ class StorageBackend(BackendBase):
         """
 
     async def tenant_ids(self) -> list[str]:
-        """Return the tenants that have rows, in order. The time depends on the number of tenants, not of rows."""
+        """Return the tenants that have rows, sorted. The time depends on the number of tenants, not of rows."""
         return await self.execute(ListTenants(operation="tenant_ids", tenant=""))
 
     @abstractmethod
     async def is_healthy(self) -> bool:
-        """Whether the database answers and accepts writes, and its schema is not behind this package.
+        """Return whether the database answers and accepts writes, and its schema is not older than this package's.
 
-        It answers within 5 seconds, and never raises. A read-only server, such as a standby, is not healthy. The check
-        uses a connection of its own, which is kept for the next check.
+        It returns within 5 seconds, and never raises. A read-only server, such as a standby, is not healthy. The check
+        uses a separate connection, which is kept for the next check.
         """

@@ -1,4 +1,4 @@
-"""BackendBase: from the arguments of a public method to a request, for the tenant of the call."""
+"""BackendBase: converts the arguments of public methods into requests."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable
@@ -21,11 +21,12 @@ R = TypeVar("R", bound=Row)
 
 
 class BackendBase(ABC):
-    """Turns method arguments into checked requests, and executes them.
+    """Converts method arguments into validated requests, and executes them.
 
-    A subclass implements :meth:`execute`, :meth:`transaction`, :meth:`is_healthy` and ``_close``. ``require_tenant``
-    refuses calls that name no tenant. ``tenant`` makes the object a view: all its calls are that tenant's. A
-    transaction shares the ``fallback`` of its storage.
+    A subclass implements :meth:`execute`, :meth:`transaction`, :meth:`is_healthy` and ``_close``.
+
+    ``require_tenant``: raise an error for calls without a tenant. ``tenant``: makes the object a view, whose calls all
+    use this tenant. ``fallback``: determines the tenant of calls without a view; a transaction uses its storage's.
     """
 
     def __init__(
@@ -34,11 +35,11 @@ class BackendBase(ABC):
         self._tenant = tenant
         self._fallback = fallback or TenantFallback(required=require_tenant)
 
-    # What a backend implements.
+    # Methods that a backend implements.
 
     @abstractmethod
     async def execute(self, request: Request[T]) -> T:
-        """Execute one checked request and return its result; the other methods build the request."""
+        """Execute a validated request, and return its result. The other methods create the requests."""
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager["BackendBase"]:
@@ -46,18 +47,18 @@ class BackendBase(ABC):
 
     @abstractmethod
     async def is_healthy(self) -> bool:
-        """Whether the database answers and accepts writes; never raise."""
+        """Return whether the database answers and accepts writes; never raise."""
 
     @abstractmethod
     async def _close(self) -> None:
-        """Release what the backend holds."""
+        """Close the connections and other resources."""
 
     def _describe(self) -> list[str]:
-        """Return what ``repr`` shows between the class and the tenant of a view; never a password."""
+        """Return the parts that ``repr`` shows after the class name. They must not contain a password."""
         return []
 
     def _iteration_backend(self) -> "BackendBase":
-        """Return the backend that serves all pages of an iterator that is made now."""
+        """Return the backend that reads all pages of an iterator created now."""
         return self
 
     # Tenants and life cycle.
@@ -65,20 +66,20 @@ class BackendBase(ABC):
     def current_tenant(self) -> str:
         """Return the tenant of a call that is made now.
 
-        That is the tenant of the view, else that of the enclosing :func:`axon_storage.tenant_scope`, else
-        ``"default"``. With ``require_tenant`` there is no default: a :class:`TenantMismatchError`.
+        That is the tenant of the view, otherwise that of the enclosing :func:`axon_storage.tenant_scope`, otherwise
+        ``"default"``. With ``require_tenant``, raise a :class:`TenantMismatchError` instead of using the default.
         """
         return self._tenant or self._fallback.current_tenant()
 
     @property
     def tenant_fallback(self) -> TenantFallback:
-        """What chooses the tenant of a call that is made on no view."""
+        """The object that determines the tenant of calls without a view."""
         return self._fallback
 
     def for_tenant(self, tenant: str) -> Self:
-        """Return a view of this storage in which every call is ``tenant``'s (1 to 64 characters).
+        """Return a view of this storage whose calls all use ``tenant`` (1 to 64 characters).
 
-        A view is cheap to make, and shares the connections. Closing it does nothing.
+        Creating a view takes little time. It shares the connections of the storage. Closing a view does nothing.
         """
         view = copy(self)
         view._tenant = check_tenant(tenant)

@@ -1,4 +1,4 @@
-"""StorageDispatcher, whose backend can be replaced while it is in use; and open_storage."""
+"""StorageDispatcher, which forwards calls to a replaceable backend, and open_storage."""
 
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ class _Current:
 
 
 class StorageDispatcher(StorageBackend):
-    """Passes every call on to a backend, which :meth:`switch_to` replaces."""
+    """Forwards every call to a backend, which :meth:`switch_to` can replace."""
 
     def __init__(self, backend: StorageBackend) -> None:
         super().__init__()
@@ -38,23 +38,23 @@ class StorageDispatcher(StorageBackend):
 
     @classmethod
     def sql(cls, engine: AsyncEngine) -> Self:
-        """Return a dispatcher with a :class:`SqlRepository` on ``engine``; the schema is not checked."""
+        """Return a dispatcher with a :class:`SqlRepository` for ``engine``. The schema is not checked."""
         return cls(SqlRepository(engine))
 
     @classmethod
     async def from_url(cls, url: str | None = None, **options: Unpack[OpenOptions]) -> Self:
-        """Open the backend that a URL names; the options are those of :func:`open_storage`."""
+        """Return a dispatcher with the backend for a URL. The options are those of :func:`open_storage`."""
         return cls(await open_backend(url, **options))
 
     @property
     def backend(self) -> StorageBackend:
-        """The backend that executes the calls made now."""
+        """The current backend."""
         return self._current.backend
 
     def switch_to(self, backend: StorageBackend) -> StorageBackend:
-        """Send all later calls to ``backend``, and return the previous one, for the caller to close.
+        """Send all later calls to ``backend``, and return the previous backend, which the caller closes.
 
-        Calls in progress end on the previous backend.
+        Calls in progress finish on the previous backend.
         """
         previous, self._current.backend = self._current.backend, backend
         if previous.tenant_fallback.named:
@@ -91,11 +91,11 @@ class StorageDispatcher(StorageBackend):
 
 @asynccontextmanager
 async def open_storage(url: str | None = None, **options: Unpack[OpenOptions]) -> AsyncIterator[StorageDispatcher]:
-    """Open the storage that ``url``, else the environment variable ``DATABASE_URL``, names, for a block.
+    """Open a storage for a block. Without ``url``, use the environment variable ``DATABASE_URL``.
 
-    Without either, or with ``memory://``, nothing is stored; without either, a warning is logged. A schema that is
-    missing, behind or ahead is a :class:`StorageConnectionError` that says how to fix it. The options, with their
-    defaults, are those of :class:`axon_storage.opening.OpenOptions`::
+    If neither is set, nothing is stored, and a warning is logged. With ``memory://``, nothing is stored. If the schema
+    is missing, older or newer than this package's, raise a :class:`StorageConnectionError` that says how to fix it.
+    The options, with their defaults, are those of :class:`axon_storage.opening.OpenOptions`::
 
         async with open_storage("postgresql://ada@db.example/agents", require_tenant=True) as storage:
             await storage.for_tenant("acme").load_traces(10)

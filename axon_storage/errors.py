@@ -1,25 +1,25 @@
-"""Every error a storage raises, as one tree.
+"""The exception classes of this package.
 
 ::
 
     StorageError
-    ├── StorageConnectionError   connection error: the database could not be reached, or was lost
-    ├── QueryError               query error: the database refused a statement
-    ├── SerializationError       serialization error: a value outside the domain, refused before anything was sent
-    ├── NotFoundError            not found: what the caller asked for is not there
-    ├── TenantMismatchError      tenant mismatch: a row of one tenant given to another, or no tenant at all
-    └── InvalidArgumentError     invalid argument: an argument out of its range; also a ValueError
+    ├── StorageConnectionError   connection error: the database could not be reached, or the connection was lost
+    ├── QueryError               query error: the database refused a statement, or the call is not allowed
+    ├── SerializationError       serialization error: a value that not every database can store exactly
+    ├── NotFoundError            not found: not raised by this package; for application code
+    ├── TenantMismatchError      tenant mismatch: a row of another tenant, or a missing tenant
+    └── InvalidArgumentError     invalid argument: an argument is invalid; also a ValueError
 """
 
 from typing import ClassVar
 
 
 class StorageError(Exception):
-    """The base of all errors here; ``str(error)`` begins with the kind's prefix.
+    """The base class of all errors of this package. ``str(error)`` begins with the ``prefix`` of its class.
 
-    ``operation`` is the public method that failed (``"save_trace"``), or None for an error built by hand.
-    ``transient`` is True where the same call may succeed when tried again.
-    ``__cause__`` is the driver's own error, where there was one, without bound values.
+    ``operation``: the public method that failed (``"save_trace"``), or None if no method raised the error.
+    ``transient``: whether the same call may succeed if it is repeated.
+    ``__cause__``: the driver's exception without bound values, if there was one.
     """
 
     prefix: ClassVar[str] = "storage error"
@@ -35,36 +35,36 @@ class StorageError(Exception):
 
 
 class StorageConnectionError(StorageError):
-    """The database could not be reached, refused the login, is not fit for use, or the connection was lost."""
+    """The database cannot be used: it is unreachable or unsuitable, the connection was lost, or the call timed out."""
 
     prefix = "connection error"
 
 
 class QueryError(StorageError):
-    """The database refused or failed a statement."""
+    """The database returned an error for a statement, or the call is not allowed in the current state."""
 
     prefix = "query error"
 
 
 class SerializationError(StorageError):
-    """A value outside the portable domain; nothing was sent."""
+    """A value that not every database can store exactly. Nothing was sent."""
 
     prefix = "serialization error"
 
 
 class NotFoundError(StorageError):
-    """Something asked for by name is not there: for callers to raise, since here ``get_*`` gives None."""
+    """A requested object does not exist. For application code: this package's ``get_*`` methods return None."""
 
     prefix = "not found"
 
 
 class TenantMismatchError(StorageError):
-    """A row that belongs to another tenant than the call, or a call without the tenant it must have."""
+    """A row belongs to another tenant than the call, or the call has no tenant although one is required."""
 
     prefix = "tenant mismatch"
 
 
 class InvalidArgumentError(StorageError, ValueError):
-    """An argument that is not a value of a row, such as a limit or an id, is out of its range; nothing was sent."""
+    """An argument that is not a value of a row, such as a limit or an id, is invalid. Nothing was sent."""
 
     prefix = "invalid argument"

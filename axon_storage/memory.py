@@ -1,4 +1,4 @@
-"""InMemoryBackend: keeps nothing, for a server whose own memory is enough."""
+"""InMemoryBackend: validates rows and stores nothing, for servers that need no persistence."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class InMemoryBackend(StorageBackend):
     """Stores nothing: writes succeed, lists are empty, deletes find no row.
 
-    Rows are checked as by a real backend, so that a test against this one finds values that a database would refuse.
+    Rows are validated as by other backends, so that a test with this backend finds values that they would refuse.
     """
 
     def __init__(self, *, require_tenant: bool = False) -> None:
@@ -38,7 +38,7 @@ class InMemoryBackend(StorageBackend):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
         if self._in_transaction:
-            raise QueryError("a transaction inside a transaction", operation="transaction")
+            raise QueryError("transactions cannot be nested", operation="transaction")
         inner = copy(self)
         inner._in_transaction = True
         yield inner
@@ -65,4 +65,4 @@ class InMemoryBackend(StorageBackend):
         return ["transaction"] if self._in_transaction else []
 
     async def _close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""

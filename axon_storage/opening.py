@@ -1,4 +1,4 @@
-"""Opening a storage: its options, and the backend that a URL names."""
+"""Opening a storage: the options, and the backend for a URL."""
 
 import logging
 import os
@@ -37,28 +37,28 @@ class OpenOptions(PoolOptions, total=False):
     """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
 
     migrate: bool | None
-    """Upgrade the schema before the storage is used. Default: None, which means True on SQLite alone."""
+    """Upgrade the schema when the storage is opened. Default: None, which means True on SQLite, else False."""
 
     allow_ahead: bool
-    """Accept a schema that is newer than this package, as during a rolling deployment. Default: False."""
+    """Accept a schema that is newer than this package's, as during a rolling deployment. Default: False."""
 
     require_tenant: bool
-    """Refuse calls that name no tenant, instead of using ``"default"``. Default: False."""
+    """Refuse calls without a tenant, instead of using ``"default"``. Default: False."""
 
     retry_attempts: int
-    """How often a call that meets a transient failure is made in all. Default: 8."""
+    """The maximum number of attempts of a call that fails with transient errors, including the first. Default: 8."""
 
     retry_deadline: float
-    """Seconds after which a failed call is not made again. Default: 30."""
+    """Seconds after which a failed call is not retried. Default: 30."""
 
     operation_timeout: float
-    """Seconds that a call may take, all attempts together. Default: 60.
+    """Seconds that a call may take, including retries. Default: 60.
 
     :func:`axon_storage.operation_timeout` sets another value for a block.
     """
 
     group_commit: bool
-    """Let writes that wait at the same time share one transaction. Default: True."""
+    """Commit writes that are waiting at the same time in one transaction. Default: True."""
 
     clock: Clock | None
     """Function that returns nanoseconds since 1970, for ids and expiry times. Default: ``time.time_ns``."""
@@ -68,10 +68,10 @@ _OPTION_NAMES = OpenOptions.__required_keys__ | OpenOptions.__optional_keys__
 
 
 async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> StorageBackend:
-    """Open the backend that ``url``, else the environment variable ``DATABASE_URL``, names.
+    """Open the backend for ``url`` or, without it, for the environment variable ``DATABASE_URL``.
 
-    Without either, or with ``memory://``, that is an :class:`InMemoryBackend`; without either, a warning is logged. An
-    unknown option is a TypeError.
+    If neither is set, return an :class:`InMemoryBackend` and log a warning. For ``memory://``, return an
+    :class:`InMemoryBackend`. Raise a TypeError for an unknown option.
     """
     for name in options.keys() - _OPTION_NAMES:  # Python does not check the names of Unpack
         raise TypeError(f"open_storage() has no option {name!r}; its options are {', '.join(sorted(_OPTION_NAMES))}")
@@ -82,7 +82,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     require_tenant = options.get("require_tenant", False)
     url = url or os.environ.get("DATABASE_URL")
     if not url:
-        _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be kept")
+        _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
     if not url or url.startswith("memory://"):
         return InMemoryBackend(require_tenant=require_tenant)
     pool: PoolOptions = {name: options[name] for name in PoolOptions.__annotations__ if name in options}  # type: ignore[literal-required,assignment]  # a subset by name

@@ -1,4 +1,4 @@
-"""SqlRepository: the backend for every SQL database."""
+"""SqlRepository: the backend for SQL databases."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,15 +26,15 @@ from axon_storage.transaction import Transaction
 T = TypeVar("T")
 
 _SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
-"""The options of a URL that ``repr`` shows, since they name the database; any other may hold a secret."""
+"""The URL parameters that ``repr`` shows, because they identify the database. Others may contain secrets."""
 
 
 class SqlRepository(StorageBackend):
     """Stores rows in SQLite, PostgreSQL, MySQL, MariaDB or Oracle.
 
     ``engine``: any engine of a supported async driver. The repository adds event listeners to it that set up each
-    connection, and disposes of it in :meth:`close`. The other options are those of
-    :class:`axon_storage.opening.OpenOptions`; ``retry`` is :class:`Retry`'s two options in one object.
+    connection, and disposes of it in :meth:`close`. ``retry``: the options ``retry_attempts`` and ``retry_deadline`` in
+    one object. The other options are those of :class:`axon_storage.opening.OpenOptions`.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class SqlRepository(StorageBackend):
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine that the repository was given."""
+        """The engine that was passed to the constructor."""
         return self._executor.connections.host_engine
 
     @property
     def group_commit(self) -> Scheduler:
-        """The state of group commit: the queue with its limits, and the batches in flight."""
+        """The scheduler of group commit, which has the queue and the batches in flight."""
         return self._writes.scheduler
 
     @asynccontextmanager
@@ -99,12 +99,13 @@ class SqlRepository(StorageBackend):
                 return await self._executor.run(request.operation, unit)
 
     def _refuse_outer_write(self, operation: str) -> None:
-        """Refuse a write through this storage by a task that is inside one of its ``transaction()`` blocks.
+        """Raise a QueryError if this task is inside one of this storage's ``transaction()`` blocks.
 
-        On SQLite the write would wait for the end of the block, which waits for the write. So every database refuses.
+        On SQLite a write would wait for the end of the block, and the block for the write. So it is refused on every
+        database.
         """
         if self._tasks_in_transaction and asyncio.current_task() in self._tasks_in_transaction:
-            message = "this task is inside a transaction() of this storage: use the transaction's own methods"
+            message = "this task is inside a transaction() of this storage: use the methods of the transaction object"
             raise QueryError(message, operation=operation)
 
     def _describe(self) -> list[str]:
@@ -112,7 +113,7 @@ class SqlRepository(StorageBackend):
 
     async def _close(self) -> None:
         self._executor.lifecycle.check_outside_call()
-        if self._executor.lifecycle.is_forked:  # the writes in progress are the parent process's
+        if self._executor.lifecycle.is_forked:  # the writes in progress belong to the parent process
             await self._executor.close()
             return
         await self._writes.close()

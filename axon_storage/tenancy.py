@@ -1,18 +1,18 @@
-"""The tenant of a call: the view's, else that of the enclosing ``tenant_scope``, else ``"default"``.
+"""The tenant of a call: that of the view, otherwise that of the enclosing ``tenant_scope``, otherwise ``"default"``.
 
 In a web framework use :meth:`for_tenant <axon_storage.StorageBackend.for_tenant>`: one view of the storage for each
 request. A ``tenant_scope`` in a dependency may not reach the request handler. FastAPI, for example, runs a synchronous
-dependency in a worker thread, with a context of its own::
+dependency in a worker thread, which has a separate context::
 
     def storage_of_request(request: Request) -> StorageBackend:
         return storage.for_tenant(request.headers["X-Tenant"])  # reaches the handler
 
     def scope_of_request(request: Request) -> Iterator[None]:
-        with tenant_scope(request.headers["X-Tenant"]):  # ends with the worker thread; the handler uses "default"
+        with tenant_scope(request.headers["X-Tenant"]):  # set in the worker thread only; the handler uses "default"
             yield
 
-With ``require_tenant=True`` a call that names no tenant is an error. Without it, a storage that has served a named
-tenant logs one warning when a call names none.
+With ``require_tenant=True``, a call without a tenant raises an error. Otherwise, a storage that was used with another
+tenant than ``"default"`` logs one warning when a call has no tenant.
 """
 
 import logging
@@ -35,21 +35,21 @@ _scope: ContextVar[str | None] = ContextVar("axon_storage_tenant", default=None)
 def tenant_scope(tenant: str) -> Iterator[str]:
     """Make ``tenant`` (1 to 64 characters) the tenant of every call inside the block, and of tasks started there.
 
-    Inside a generator use ``for_tenant`` instead: while the generator is suspended, its scope applies to its consumer
-    too, and it stays if the consumer never finishes the generator. In a dependency of a web framework use
-    ``for_tenant`` as well: a dependency that runs in a worker thread does not pass the scope on.
+    Inside a generator use ``for_tenant`` instead: while the generator is suspended, its scope also applies to its
+    consumer, and it remains set if the consumer never finishes the generator. In a dependency of a web framework use
+    ``for_tenant`` as well: a scope that is set in a worker thread does not apply to the request handler.
     """
     token = _scope.set(check_tenant(tenant))
     try:
         yield tenant
     finally:
-        # An event loop closes an unfinished async generator in another context, where the scope was never set.
+        # If the event loop closes an unfinished async generator, this runs in another context, where token is invalid.
         with suppress(ValueError):
             _scope.reset(token)
 
 
 def current_tenant(*, required: bool = False) -> str:
-    """Return the scope's tenant, or the default one; with ``required``, no scope is a TenantMismatchError."""
+    """Return the tenant of the scope, or the default. ``required``: raise a TenantMismatchError if no scope is set."""
     tenant = _scope.get()
     if tenant is None and required:
         raise TenantMismatchError("no tenant: use for_tenant() or tenant_scope()")
@@ -57,9 +57,9 @@ def current_tenant(*, required: bool = False) -> str:
 
 
 class TenantFallback:
-    """Chooses the tenant of a call that is made on no view. A storage, its views and its transactions share one.
+    """Determines the tenant of calls without a view. A storage, its views and its transactions share one instance.
 
-    ``required``: a call that names no tenant is a :class:`TenantMismatchError`.
+    ``required``: raise a :class:`TenantMismatchError` for a call without a tenant.
     """
 
     __slots__ = ("_has_warned", "_required", "named")
@@ -67,15 +67,15 @@ class TenantFallback:
     def __init__(self, *, required: bool = False) -> None:
         self._required, self._has_warned = required, False
         self.named = False
-        """Whether a tenant other than the default one has been named."""
+        """Whether another tenant than the default was used."""
 
     def note(self, tenant: str) -> None:
-        """Note that a tenant was named."""
+        """Record that a call or a view used this tenant."""
         if tenant != DEFAULT_TENANT:
             self.named = True
 
     def current_tenant(self) -> str:
-        """Return the scope's tenant, or the default one, with one warning in the log if another has been named."""
+        """Return the tenant of the scope, or the default; log one warning if another tenant was used before."""
         tenant = _scope.get()
         if tenant is not None:
             self.note(tenant)
@@ -83,7 +83,7 @@ class TenantFallback:
         if self.named and not self._has_warned and not self._required:
             self._has_warned = True
             _log.warning(
-                "a call without a tenant uses %r, though this storage has served a named tenant: "
+                "a call without a tenant uses %r, although this storage was used with another tenant before: "
                 "use for_tenant(), or open the storage with require_tenant=True",
                 DEFAULT_TENANT,
                 stack_info=True,
@@ -92,7 +92,7 @@ class TenantFallback:
 
 
 def check_tenant(tenant: str) -> str:
-    """Return a tenant's name; a name that a row could not have is a SerializationError."""
+    """Return a tenant's name; raise a SerializationError if it is invalid."""
     try:
         return TENANT.check(tenant)
     except ValueError as refused:

@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 class Transaction(StorageBackend):
-    """What ``transaction()`` of a :class:`SqlRepository` returns: its methods run in one transaction.
+    """The object that ``transaction()`` of a :class:`SqlRepository` returns. Its methods run in one transaction.
 
-    ``database`` is what ``repr`` shows of the database.
+    ``database``: the database URL that ``repr`` shows.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Transaction(StorageBackend):
         self._opened, self._compiler, self._is_healthy, self._database = opened, compiler, is_healthy, database
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
-        raise QueryError("a transaction inside a transaction", operation="transaction")
+        raise QueryError("transactions cannot be nested", operation="transaction")
 
     async def is_healthy(self) -> bool:
         return await self._is_healthy()
@@ -46,4 +46,4 @@ class Transaction(StorageBackend):
         return [self._database, "ended" if self._opened.is_over else "open"]
 
     async def _close(self) -> None:
-        """The end of the ``async with`` block closes it."""
+        """Do nothing: the end of the ``async with`` block closes the transaction."""

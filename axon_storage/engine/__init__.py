@@ -1,1 +1,1 @@
-"""Engines, transactions, retries, time-outs and group commit: how SQL is sent."""
+"""Engines, transactions, retries, timeouts and group commit."""

@@ -17,8 +17,8 @@ from axon_storage.errors import StorageConnectionError
 class Connections:
     """Takes connections from an engine, and begins and rolls back transactions on them.
 
-    ``host_engine``: the engine as it was given. ``engine``: the same without the host's execution options. The methods
-    run in a greenlet of SQLAlchemy's.
+    ``host_engine``: the engine that was passed in. ``engine``: the same without the application's execution options.
+    Call :meth:`connect`, :meth:`begin` and :meth:`roll_back` in a greenlet of SQLAlchemy.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -34,12 +34,12 @@ class Connections:
     def connect(self, deadline: Deadline, *, group: bool = False) -> Connection:
         """Take a connection from the pool, or with ``group`` from the pool of group commits.
 
-        An address or option that the driver cannot use is a StorageConnectionError.
+        Raise a StorageConnectionError if the driver cannot use the address or an option.
         """
         deadline.waiting_for = CONNECTION
-        # With one writer at a time no further connection is needed: the writers wait for the write lock before they
-        # connect. And the first connection of an engine must come from its own pool, because SQLAlchemy asks that
-        # connection for the server's version and settings.
+        # A database with one writer at a time needs no second pool, because writers acquire the write lock before they
+        # connect. The first connection must come from the engine's own pool, because SQLAlchemy reads the server's
+        # version and settings on it.
         use_group_pool = group and self._has_connected and not self.dialect.serial_writes
         engine = self.engine.sync_engine
         try:
@@ -49,7 +49,7 @@ class Connections:
                 else engine.connect()
             )
         except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError):  # such as a certificate that is not accepted
+            if isinstance(error, OSError):  # such as ssl.SSLCertVerificationError, which is also a ValueError
                 raise
             reason = str(error).partition("\n")[0][:80]
             raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
@@ -57,16 +57,16 @@ class Connections:
         return connection
 
     def begin(self, connection: Connection, *, writes: bool, group: bool = False) -> None:
-        """Begin a transaction; with ``group``, one that waits for locks only briefly."""
-        # Not as options of the engine: SQLAlchemy would set the isolation level in an event listener, and look for
-        # listeners at each step of every call.
+        """Begin a transaction. ``group``: with the short lock timeout of group commits."""
+        # The options are not set on the engine, because SQLAlchemy would then set the isolation level in an event
+        # listener, and look for listeners at each step of every call.
         connection.execution_options(**(self._write_options if writes else self._read_options))
         connection.begin()
         if group:
             begin_for_group(connection, self.dialect)
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
-        """Roll back; discard the connection if the error says it is unusable, as when its server became read-only."""
+        """Roll back; discard the connection if the error makes it unusable, as when its server became read-only."""
         cause = self.dialect.driver_error(error)
         if self.dialect.is_driver_error(cause) and self.dialect.classify_error(cause).connection:
             connection.invalidate()
@@ -74,11 +74,11 @@ class Connections:
 
 
 def commit(connection: Connection) -> None:
-    """Commit, and record that nothing is left to roll back."""
+    """Commit, and mark the connection as clean, so that its return to the pool sends no rollback."""
     connection.commit()
     mark_clean(connection)
 
 
 async def return_to_pool(connection: Connection) -> None:
-    """Return a connection to its pool. A cancellation does not interrupt the rollback that this may send."""
+    """Return a connection to its pool. This may send a rollback, which a cancellation does not interrupt."""
     await asyncio.shield(asyncio.ensure_future(greenlet_spawn(connection.close)))

@@ -12,7 +12,7 @@ from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageConnectionError
 
 _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
-"""Execution options of a host application's engine that our calls must not have, each with its default."""
+"""Execution options of the application's engine that this package's calls must not use, with their defaults."""
 
 
 def create_engine(
@@ -26,15 +26,15 @@ def create_engine(
 ) -> AsyncEngine:
     """Create an engine from a plain URL such as ``postgresql://user@host/name``.
 
-    The pool opens up to ``pool_size`` connections when they are needed, and keeps them. While those are busy, it opens
-    up to ``max_overflow`` more, which are closed after use. A call waits up to ``pool_timeout`` seconds for a
-    connection; an open ``transaction()`` holds one. Group commits open up to two more connections, except on SQLite.
+    The pool opens up to ``pool_size`` connections when they are needed, and keeps them. While those are in use, it
+    opens up to ``max_overflow`` more, which are closed after use. A call waits up to ``pool_timeout`` seconds for a
+    connection; an open ``transaction()`` holds one. Group commit opens up to two more connections, except on SQLite.
     Connecting may take ``connect_timeout`` seconds.
 
     The URL's parameters ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``
     (``ssl_cert``) and ``sslkey`` (``ssl_key``) have the same meaning for every driver. So does
     ``application_name``, the name under which a server shows the connections; its default is ``axon_storage``. On
-    PostgreSQL ``search_path`` sets the schema that holds the tables. A URL that cannot be used is a
+    PostgreSQL ``search_path`` sets the schema that contains the tables. A URL that cannot be used raises a
     :class:`StorageConnectionError`.
     """
     parsed = parse_url(url)
@@ -51,7 +51,7 @@ def create_engine(
             pool_timeout=pool_timeout,
             echo=echo,
             hide_parameters=True,
-            pool_reset_on_return=None,  # the listener below does it
+            pool_reset_on_return=None,  # the ``reset`` listener below rolls back instead
         )
     except (UnsupportedServer, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
@@ -69,12 +69,12 @@ def create_engine(
 
 
 def without_host_options(engine: AsyncEngine) -> AsyncEngine:
-    """Return the engine, or one with the same pool, without execution options that would change our calls."""
+    """Return the engine without execution options that would change this package's calls, with the same pool."""
     given = engine.sync_engine.get_execution_options()
     own = {name: value for name, value in _OWN_OPTIONS.items() if name in given}
     return engine.execution_options(**own) if own else engine
 
 
 def engine_like(engine: AsyncEngine) -> AsyncEngine:
-    """Return an engine with the same settings and a pool of its own; the caller disposes of it."""
+    """Return an engine with the same settings and a separate pool. The caller disposes of it."""
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)

@@ -1,12 +1,12 @@
-"""Deadline: cancels a block when its time is over, and says what it was waiting for.
+"""Deadline: a timeout for a block, whose error says what the block was waiting for.
 
 Rules:
 
-1. When the time is over, the block is cancelled, and again each second until it ends. ``asyncio.timeout`` cancels
-   only once, which is not enough: a driver may handle the first cancellation by waiting for the server.
-2. A COMMIT in progress gets ``grace_seconds`` more, once, since cancelling it would leave its outcome unknown.
-3. The deadline's own cancellations become a StorageConnectionError. A cancellation from anywhere else stays a
-   CancelledError.
+1. At the timeout the block is cancelled, and cancelled again every second until it ends. ``asyncio.timeout`` cancels
+   only once, which is not enough, because a driver may handle the first cancellation by waiting for the server.
+2. If a COMMIT is in progress, the timeout is extended once by ``grace_seconds``, because the outcome of a cancelled
+   COMMIT is unknown.
+3. The deadline's own cancellations become a StorageConnectionError. Other cancellations remain CancelledErrors.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from axon_storage.errors import StorageConnectionError
 T = TypeVar("T")
 
 GRACE_SECONDS = 5.0
-"""Seconds that a call may take beyond its time-out to end a COMMIT or a rollback."""
+"""Additional seconds for a COMMIT or rollback that is in progress at the timeout of a call."""
 
 _REPEAT_SECONDS = 1.0  # between two cancellations of the same block
 
 CONNECTION, DATABASE, COMMIT = "a connection", "the database", "the answer to COMMIT, which may have been carried out"
-"""What most calls wait for, in the words of the error message."""
+"""Values of ``waiting_for``, as they appear in error messages."""
 
 
 class Deadline:
-    """A context manager that ends its block after ``seconds``, with an error that names ``waiting_for``.
+    """A context manager that cancels its block after ``seconds``, and raises an error that contains ``waiting_for``.
 
-    ``own_task``: the task belongs to this block, so that only the deadline cancels it.
+    ``own_task``: the block runs in a separate task, which only the deadline cancels.
 
-    It can be entered once. Whatever runs inside keeps ``waiting_for`` and ``committing`` up to date.
+    It can be entered only once. The code in the block updates ``waiting_for`` and ``committing``.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Deadline:
         return self
 
     def expire(self) -> None:
-        """End the block as if its time were over; nothing happens where it has ended already."""
+        """Cancel the block as if the timeout were reached. Do nothing if the block has ended."""
         if self._task is None:
             return
         self._timer.cancel()
@@ -75,7 +75,7 @@ class Deadline:
         self._timer = self._loop.call_later(_REPEAT_SECONDS, self.expire)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        task, self._task = self._task, None  # kept, it would make a reference cycle with the task's exception
+        task, self._task = self._task, None  # cleared to avoid a reference cycle with the task's exception
         self._timer.cancel()
         assert task is not None  # noqa: S101  # __enter__ has set it
         for _number in range(self._cancellations):
@@ -88,11 +88,11 @@ class Deadline:
             raise asyncio.CancelledError
 
     async def shield(self, work: Awaitable[T]) -> T:
-        """Await work that must not be interrupted, such as a COMMIT.
+        """Await work that should not be cancelled, such as a COMMIT.
 
-        Unlike ``asyncio.shield`` it waits for the work after a cancellation too, for ``grace_seconds``, and the
-        deadline raises the CancelledError at the end of its block. After that time the work itself is cancelled, again
-        each second until it ends, and its outcome is unknown.
+        Unlike ``asyncio.shield``, this continues to wait after a cancellation, for up to ``grace_seconds``. The
+        deadline raises the CancelledError at the end of its block. After ``grace_seconds`` the work itself is
+        cancelled, repeatedly until it ends, and its outcome is unknown.
         """
         task = asyncio.ensure_future(work)
         while not task.done():

@@ -1,8 +1,8 @@
-"""Executor: runs each unit of work in a transaction, with a deadline and retries, and translates the driver's errors.
+"""Executor: runs units of work in transactions, with a deadline, retries and error translation.
 
 A call passes through :meth:`Executor.run` (deadline), :func:`run_with_retries`, :meth:`Executor._attempt` (errors,
-write lock) and, in one greenlet, :meth:`Executor._run_on_connection` (connection, transaction). Each further
-coroutine or greenlet would make every call slower.
+write lock) and, in one greenlet, :meth:`Executor._run_on_connection` (connection, transaction). More coroutines or
+greenlets would make every call slower.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ _OTHER_WRITERS = "this process's other writers"
 
 
 class Executor:
-    """Runs units of work on the connections of an engine, each in a transaction of its own."""
+    """Runs each unit of work in a separate transaction on a connection of an engine."""
 
     grace_seconds: float = GRACE_SECONDS
-    """Seconds that a call may take beyond its time-out to end a COMMIT or a rollback."""
+    """Additional seconds for a COMMIT or rollback that is in progress at the timeout of a call."""
 
     write_lock_seconds: float = 30.0
     """Seconds that a writer waits for the write lock."""
@@ -49,50 +49,50 @@ class Executor:
     async def run(
         self, operation: str, unit: UnitOfWork[T], *, deadline: Deadline | None = None, group: bool = False
     ) -> T:
-        """Run a unit of work in a transaction, and again from the start after each transient failure.
+        """Run a unit of work in a transaction. After a transient failure, run it again from the start.
 
-        ``deadline``: by default, that of a call made now. ``group``: use a connection of group commits. A lock that is
-        not free within their short lock time-out is a :class:`LockTimeoutError`, which is not retried.
+        ``deadline``: the default is that of a call made now. ``group``: use a connection of group commit; if a lock is
+        not free within its short lock timeout, raise a :class:`LockTimeoutError`, which is not retried.
         """
         deadline = self.deadline() if deadline is None else deadline
         with self.translate_errors(operation), deadline:
             return await self.retry(partial(self._attempt, operation, unit, deadline, group))
 
     async def with_timeout(self, operation: str, step: Awaitable[T], *, waiting_for: str) -> T:
-        """Await something for as long as a call may take."""
+        """Await ``step`` with the timeout of a call."""
         with self.translate_errors(operation), self.deadline(waiting_for=waiting_for):
             return await step
 
     def seconds_of_a_call(self) -> float:
-        """Return the seconds that a call made now may take."""
+        """Return the timeout of a call made now, in seconds."""
         return current_timeout(self._timeout)
 
     def deadline(self, seconds: float | None = None, **options: Any) -> Deadline:
-        """Make a deadline; ``seconds`` is by default the time of a call, ``options`` are those of :class:`Deadline`."""
+        """Create a :class:`Deadline` with ``options``. ``seconds``: the default is the timeout of a call."""
         seconds = self.seconds_of_a_call() if seconds is None else seconds
         return Deadline(seconds, grace_seconds=self.grace_seconds, **options)
 
     def retry(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> Coroutine[Any, Any, T]:
-        """Await attempts until one succeeds, as :func:`run_with_retries` does."""
+        """Call :func:`run_with_retries` with this executor's options."""
         return run_with_retries(self._retry, attempt, pause=pause)
 
     def translate_errors(self, operation: str, *, group: bool = False) -> translate_errors:
-        """Return a context that turns the driver's errors into errors of this package that name the operation."""
+        """Return a context manager that translates the driver's errors into errors of this package."""
         return translate_errors(self.dialect, operation, group=group)
 
     async def close(self) -> None:
-        """Refuse further calls, wait for those in progress, close the connections; in a forked child only refuse."""
+        """Refuse further calls, wait for calls in progress, close the connections; in a forked child, only refuse."""
         self.lifecycle.check_outside_call()
         await self.lifecycle.close()
         if self.lifecycle.is_forked:
             return
-        # A server that no longer answers is left without a goodbye.
+        # If the server does not answer, give up closing the connections properly.
         with suppress(StorageConnectionError), self.deadline(self.grace_seconds):
             await self.connections.host_engine.dispose()
 
     @asynccontextmanager
     async def write_lock(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Hold the write lock, which exists where the database has one writer at a time."""
+        """Hold the write lock, if the database allows one writer at a time."""
         await self._acquire_write_lock(deadline)
         try:
             yield
@@ -115,8 +115,8 @@ class Executor:
         connection = self.connections.connect(deadline, group=group)
         try:
             result = self._run_in_transaction(unit, connection, deadline, group)
-            # This sends nothing on an engine made by create_engine. On others it sends a rollback; cancelling that
-            # costs the connection.
+            # On an engine made by create_engine this sends nothing. On other engines it sends a rollback. If that is
+            # cancelled, the connection is discarded.
             connection.close()
         except BaseException:
             await_only(return_to_pool(connection))
@@ -124,7 +124,7 @@ class Executor:
         return result
 
     def _run_in_transaction(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline, group: bool) -> T:
-        """Run the unit in a transaction, or in autocommit where unit, dialect and connection allow it."""
+        """Run the unit in a transaction, or in autocommit mode if the unit, the dialect and the connection allow it."""
         try:
             if unit.can_autocommit and self.dialect.autocommit_options and allows_autocommit(connection):
                 return unit.run(connection.execution_options(**self.dialect.autocommit_options))
@@ -140,7 +140,7 @@ class Executor:
         return result
 
     def _commit(self, connection: Connection, deadline: Deadline) -> None:
-        """Commit what was written, shielded from a cancellation by the caller where the driver needs that."""
+        """Commit. If the driver needs it, shield the COMMIT from a cancellation by the caller."""
         deadline.waiting_for, deadline.committing = COMMIT, True
         try:
             if deadline.own_task or not self.dialect.commit_outlives_cancellation:
@@ -155,7 +155,7 @@ class Executor:
             return
         deadline.waiting_for = _OTHER_WRITERS
         try:
-            # Not wait_for: before Python 3.12 it loses a cancellation that arrives while the lock is handed over.
+            # Before Python 3.12, wait_for can lose a cancellation that arrives while the lock is acquired.
             async with asyncio.timeout(self.write_lock_seconds):
                 await self._write_lock.acquire()
         except TimeoutError:

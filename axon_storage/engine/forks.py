@@ -16,12 +16,12 @@ _inherited: list[Pool] = []
 
 
 def leave_to_parent(engine: Engine) -> None:
-    """Give an engine a new pool in every child that is forked from now on."""
+    """Replace the engine's pool in every child process that is forked from now on."""
     _engines.add(engine)
 
 
 def keep(pool: Pool) -> None:
-    """Keep a pool of the parent from being garbage collected in the child."""
+    """Keep a reference to a pool of the parent, so that the child does not garbage-collect it."""
     _inherited.append(pool)
 
 

@@ -14,15 +14,14 @@ from axon_storage.engine.forks import keep
 _WAITS_BRIEFLY = "axon_storage_waits_briefly"  # a key of a connection's info
 
 _group_pools: "WeakKeyDictionary[Engine, tuple[int, Pool]]" = WeakKeyDictionary()
-"""The pool of each engine, with the id of the process that made it."""
+"""The pool of each engine, with the id of the process that created it."""
 
 
 def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connection:
-    """Return a connection that only group commits use, and whose statements wait for a lock only briefly.
+    """Return a connection from the pool of group commits. If possible, set the short lock timeout for its session.
 
-    It comes from a second pool with the settings of that of ``owner``, so that open transactions cannot take all
-    connections. The pool is disposed of with ``owner``. ``engine`` is ``owner``, or ``owner`` with other execution
-    options.
+    The pool has the settings of ``owner``'s pool. It is separate, so that open transactions cannot take all
+    connections, and is disposed of with ``owner``. ``engine`` is ``owner``, or ``owner`` with other execution options.
     """
     connection = Connection(engine, _group_pool(owner).connect())
     if _WAITS_BRIEFLY not in connection.info and allows_autocommit(connection):
@@ -38,7 +37,7 @@ def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connec
 
 
 def begin_for_group(connection: Connection, dialect: Dialect) -> None:
-    """Make a transaction wait for locks only briefly, unless :func:`connect_for_group` has done so for its session."""
+    """Set the short lock timeout for a transaction, unless :func:`connect_for_group` has set it for the session."""
     if _WAITS_BRIEFLY not in connection.info:
         for statement in dialect.brief_lock_waits_local:
             connection.exec_driver_sql(statement)

@@ -1,4 +1,4 @@
-"""HealthCheck: whether the database answers, accepts writes and has the schema."""
+"""HealthCheck: checks whether the database answers, accepts writes and has the schema."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from axon_storage.engine.forks import keep, leave_to_parent
 _SECONDS = 4.5
 
 _kept: "WeakKeyDictionary[Engine, tuple[int, AsyncEngine]]" = WeakKeyDictionary()
-"""The engine that is kept for the checks of each storage's engine, with the process that made it."""
+"""By the engine of a storage: the engine kept for its health checks, with the id of the process that created it."""
 
 
 class HealthCheck:
@@ -27,9 +27,9 @@ class HealthCheck:
 
     ``is_behind``: returns whether the schema is missing or too old.
 
-    A check uses a connection of its own, because a busy pool is not a failure. After a check that found the database
-    healthy, its connection is kept for the next check, and closed together with the storage's engine. Checks at the
-    same time use separate connections.
+    A check uses a separate connection, because a busy pool is not a failure. If the database is healthy, the connection
+    is kept for the next check, and closed when the storage's engine is disposed of. Concurrent checks use separate
+    connections.
     """
 
     def __init__(self, executor: Executor, is_behind: Callable[[AsyncConnection], Awaitable[bool]]) -> None:
@@ -40,28 +40,28 @@ class HealthCheck:
             event.listen(self._owner, "engine_disposed", _dispose_of_kept)
 
     async def is_healthy(self) -> bool:
-        """Whether the database can be used; answer within 5 seconds, and never raise."""
+        """Return whether the database can be used. This returns within 5 seconds, and never raises."""
         if self._executor.lifecycle.is_closed:
             return False
         check = asyncio.create_task(self._check())
         self._checks.add(check)
         check.add_done_callback(self._checks.discard)
         try:
-            # Waited for from outside: after a cancellation, closing the connection to a lost server takes time.
+            # In a separate task, because after a cancellation, closing a connection to a lost server takes time.
             await asyncio.wait({check}, timeout=_SECONDS)
         finally:
             check.cancel()
         return check.done() and not check.cancelled() and check.exception() is None and check.result()
 
     async def close(self) -> None:
-        """Wait for the checks in progress. After the executor is closed, no connection is kept."""
+        """Wait for checks in progress. Call it after the executor is closed; then no connection is kept."""
         if self._checks:
             await asyncio.wait(self._checks, timeout=self._executor.grace_seconds)
 
     async def _check(self) -> bool:
         with Deadline(_SECONDS):
             kept = self._take()
-            # A kept connection may be dead, or lead to a server that is no longer the one at the address.
+            # The kept connection may be dead, or its server may no longer be the one at the address.
             with suppress(Exception):
                 if kept is not None and await self._ask(kept):
                     return True
@@ -70,7 +70,7 @@ class HealthCheck:
             return await self._ask(engine)
 
     async def _ask(self, engine: AsyncEngine) -> bool:
-        """Ask on a connection of an engine, then keep the engine or dispose of it."""
+        """Check the database on a connection of an engine, then keep the engine or dispose of it."""
         healthy = False
         try:
             async with engine.connect() as connection:
@@ -104,7 +104,7 @@ def _dispose_of_kept(owner: Engine) -> None:
 
 
 async def _avoid_transaction(connection: AsyncConnection) -> None:
-    """Save the round trips of a transaction where the database allows it."""
+    """Use autocommit mode if the database allows it, to save the round trips of a transaction."""
     inner = connection.sync_connection
     if inner is not None and allows_autocommit(inner):
         await connection.execution_options(**dialect_of(connection.dialect).autocommit_options)

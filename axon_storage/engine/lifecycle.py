@@ -1,4 +1,4 @@
-"""Lifecycle: whether a storage is open, which process and event loop own it, and which tasks use it."""
+"""Lifecycle: tracks whether a storage is open, which process and event loop own it, and which tasks use it."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ CLOSED = "this storage is closed"
 
 
 class _Process:
-    """The id of this process, kept to save a system call for each use."""
+    """Caches the id of this process, because ``os.getpid()`` is a system call."""
 
     def __init__(self) -> None:
         self.id = os.getpid()
@@ -29,7 +29,7 @@ _process = _Process()
 class Lifecycle:
     """The state of one storage: open or closed, its owner, and the tasks with a call in progress.
 
-    The first use decides the owner: the process and the event loop that all later calls must come from.
+    The first call sets the owner: its process and event loop. All later calls must come from them.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class Lifecycle:
 
     @property
     def is_closed(self) -> bool:
-        """Whether calls are refused."""
+        """Whether the storage is closed."""
         return self._closed
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process was forked from the owner, to which connections and tasks still belong."""
+        """Whether this process was forked from the owner, which still owns the connections and tasks."""
         return self._owner is not None and self._owner[0] != _process.id
 
     @property
@@ -68,14 +68,14 @@ class Lifecycle:
         return loop
 
     def check_outside_call(self) -> None:
-        """Raise if this task is inside a transaction of the storage, since ``close()`` would wait for its end."""
+        """Raise a QueryError if this task is inside a transaction of the storage; ``close()`` would wait forever."""
         if asyncio.current_task() in self._tasks:
-            message = "this task is inside a transaction of the storage, whose end the closing would wait for"
+            message = "this task is inside a transaction of the storage: close the storage after the block"
             raise QueryError(message, operation="close")
 
     @contextmanager
     def call(self, operation: str | None = None) -> Iterator[None]:
-        """Count the task as one with a call in progress, which :meth:`close` waits for."""
+        """Register the current task as having a call in progress. :meth:`close` waits for its end."""
         self.check_usable(operation)
         self._tasks.append(task := asyncio.current_task())
         try:
@@ -86,7 +86,7 @@ class Lifecycle:
                 self._idle.set()
 
     async def close(self) -> None:
-        """Refuse further calls, and wait for those in progress, unless they are the parent process's."""
+        """Refuse further calls, and wait for calls in progress, except in a forked child."""
         self._closed = True
         if self._tasks and not self.is_forked:
             self._idle.clear()

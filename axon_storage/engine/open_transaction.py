@@ -2,12 +2,11 @@
 
 Rules:
 
-1. It has one connection, and runs one call at a time, in the order in which they are made.
-2. After the first failed call it refuses all further calls, and its end is a rollback.
-3. Until its first call has ended, nothing has been done in it. So its opening, and then its first call, are retried on
-   another connection after a transient failure, such as an idle connection that the server has closed. Later calls
-   are never retried.
-4. Each step (the opening, each call, COMMIT) has a deadline. The rollback has the grace time.
+1. It uses one connection, and runs calls one at a time, in order.
+2. After a failed call it refuses further calls, and is rolled back at the end.
+3. BEGIN and the first call are retried on another connection after a transient failure, for example if the server has
+   closed an idle connection, because there is no earlier work to lose. Later calls are never retried.
+4. Each step (BEGIN, each call, COMMIT) has the timeout of a call. The rollback has ``grace_seconds``.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ _EARLIER_CALLS, _LAST_CALL = "the transaction's earlier calls", "the transaction
 
 
 class OpenTransaction:
-    """A transaction that calls are run in, one at a time; :func:`open_transaction` opens and ends it."""
+    """A transaction that runs calls, one at a time. :func:`open_transaction` opens and ends it."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor, self._connections = executor, executor.connections
@@ -46,7 +45,7 @@ class OpenTransaction:
 
     @property
     def is_over(self) -> bool:
-        """Whether the transaction has been committed or rolled back, or is about to be."""
+        """Whether the transaction has ended or is ending."""
         return self._over
 
     async def run(self, operation: str, unit: UnitOfWork[T]) -> T:
@@ -73,7 +72,7 @@ class OpenTransaction:
             raise QueryError("an earlier call in this transaction failed") from self._failure
 
     async def _run_first_call(self, operation: str, unit: UnitOfWork[T], deadline: Deadline) -> T:
-        """Run a call, and again on a new connection after a transient failure."""
+        """Run a call. After a transient failure, run it again on a new connection."""
 
         async def attempt() -> T:
             with self._executor.translate_errors(operation):
@@ -89,7 +88,7 @@ class OpenTransaction:
         return result
 
     async def open(self, deadline: Deadline) -> None:
-        """Connect and begin."""
+        """Take a connection, and begin the transaction."""
 
         async def attempt() -> None:
             with self._executor.translate_errors(OPERATION):
@@ -98,13 +97,13 @@ class OpenTransaction:
         await self._executor.retry(attempt)
 
     async def commit(self, deadline: Deadline) -> None:
-        """Wait for the last call, then commit; raise if a call has failed."""
+        """Wait for calls in progress, then commit. Raise a QueryError if a call has failed."""
         self._over = True
         deadline.waiting_for = _LAST_CALL
         async with self._call_lock:
             pass
         if self._failure is not None:
-            raise QueryError("rolled back: a call in it had failed") from self._failure
+            raise QueryError("rolled back, because one of its calls failed") from self._failure
         if self._connection is not None:
             deadline.waiting_for, deadline.committing = COMMIT, True
             await deadline.shield(greenlet_spawn(commit, self._connection))
@@ -112,7 +111,7 @@ class OpenTransaction:
             await return_to_pool(connection)
 
     async def roll_back(self, error: BaseException, deadline: Deadline) -> None:
-        """End the call in progress, then roll back because of an error."""
+        """Cancel the call in progress, then roll back because of an error."""
         self._over = True
         if self._call_deadline is not None:
             self._call_deadline.expire()
@@ -143,7 +142,7 @@ class OpenTransaction:
 
 @asynccontextmanager
 async def open_transaction(executor: Executor) -> AsyncIterator[OpenTransaction]:
-    """Open a transaction for a block: committed at the end of the block, rolled back if the block raises."""
+    """Open a transaction for a block. Commit at the end of the block, or roll back if the block raises."""
     translated = partial(executor.translate_errors, OPERATION)
     async with AsyncExitStack() as stack:
         stack.enter_context(executor.lifecycle.call(OPERATION))

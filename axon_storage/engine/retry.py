@@ -1,4 +1,4 @@
-"""Retry: how often work that meets a transient failure is run again, and the loop that runs it."""
+"""Retry: the options of retries, and the retry loop."""
 
 import asyncio
 import itertools
@@ -19,10 +19,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """How often work that meets a transient failure is run, with exponential pauses and full jitter in between.
+    """The options of retries after transient errors. Pauses grow exponentially, with full jitter.
 
-    ``attempts``: how often in all, the first attempt included. ``deadline``: the seconds after which it is not run
-    again.
+    ``attempts``: the maximum number of attempts, including the first. ``deadline``: seconds after which a failed call
+    is not retried.
     """
 
     attempts: int = 8
@@ -35,9 +35,9 @@ class Retry:
 
 
 async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
-    """Await attempts until one succeeds, or fails for good.
+    """Call ``attempt`` until it succeeds, fails with an error that is not retried, or a limit is reached.
 
-    ``pause``: seconds to wait before each further attempt, beside the exponential pause.
+    ``pause``: seconds to wait before each retry, in addition to the exponential pause.
     """
     deadline = time.monotonic() + retry.deadline
     for number in itertools.count(1):
@@ -49,4 +49,4 @@ async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *,
                 raise
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
         await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
-    raise AssertionError("a count has no end")
+    raise AssertionError("unreachable")

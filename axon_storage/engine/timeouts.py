@@ -1,4 +1,4 @@
-"""How long a call may take: the enclosing ``operation_timeout``, else the storage's own limit."""
+"""The timeout of a call: the enclosing ``operation_timeout``, otherwise the option of the storage."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from math import inf
 from axon_storage.errors import InvalidArgumentError
 
 DEFAULT_TIMEOUT = 60.0
-"""Seconds a call may take, all its attempts together."""
+"""The default timeout of a call in seconds, including retries."""
 
 _timeout: ContextVar[float | None] = ContextVar("axon_storage_operation_timeout", default=None)
 
 
 @contextmanager
 def operation_timeout(seconds: float) -> Iterator[None]:
-    """Give every call inside the block, and in tasks started there, this many seconds; 0 or less is an error."""
+    """Set the timeout of calls inside the block, and in tasks started there, in seconds (finite and more than 0)."""
     token = _timeout.set(check_timeout(seconds))
     try:
         yield
@@ -24,12 +24,12 @@ def operation_timeout(seconds: float) -> Iterator[None]:
 
 
 def current_timeout(default: float) -> float:
-    """Return the seconds that a call made now may take."""
+    """Return the timeout of a call made now, in seconds."""
     return _timeout.get() or default
 
 
 def check_timeout(seconds: float) -> float:
-    """Return a finite number of seconds above 0; anything else is an InvalidArgumentError."""
+    """Return ``seconds``; raise an InvalidArgumentError unless it is finite and more than 0."""
     if not 0 < seconds < inf:
         raise InvalidArgumentError("a timeout must be more than 0 seconds, and finite")
     return seconds

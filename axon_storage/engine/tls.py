@@ -1,4 +1,4 @@
-"""TLS: the parameters of a URL, which mean the same for every driver, and connecting as they ask for."""
+"""TLS: URL parameters with the same meaning for every driver, and a listener that connects with them."""
 
 import ssl
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _MODES = {
 
 
 def split_tls(url: URL) -> tuple[URL, Tls | None]:
-    """Return a URL without its TLS parameters, and their meaning; None if it has none."""
+    """Return a URL without its TLS parameters, and the TLS settings (None without such parameters)."""
     given: dict[str, str] = {}
     for parameter, names in _PARAMETERS.items():
         for name in names:
@@ -41,8 +41,8 @@ def split_tls(url: URL) -> tuple[URL, Tls | None]:
 def connector(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnection]:
     """Return a listener for SQLAlchemy's ``do_connect`` that connects with TLS.
 
-    If the server does not offer TLS, it connects in plain text where TLS is not required, and raises
-    :class:`UnsupportedServer` with the reason where it is.
+    If the server does not offer TLS, it raises :class:`UnsupportedServer` with the reason if TLS is ``required``, and
+    otherwise connects without TLS.
     """
 
     def do_connect(
@@ -65,8 +65,8 @@ def connector(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnect
 def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None, key: str | None = None) -> Tls | None:
     """Return the TLS settings for the parameters of a URL.
 
-    ``require`` encrypts; ``verify-ca`` also checks the certificate, ``verify-full`` the host name too. As with libpq, a
-    CA file makes ``require`` check the certificate. Without a mode, a CA file means ``verify-full``.
+    ``require`` encrypts. ``verify-ca`` also checks the certificate, and ``verify-full`` also the host name. As with
+    libpq, with a CA file ``require`` checks the certificate. Without a mode, a CA file means ``verify-full``.
     """
     if mode is None and ca is None:
         if cert is not None or key is not None:

@@ -11,17 +11,17 @@ from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 
 
 class BusyError(StorageConnectionError):
-    """A wait for other calls of this process timed out. It is transient, but the executor does not retry it."""
+    """A wait for other calls of this process timed out. It is transient, but is not retried."""
 
 
 class LockTimeoutError(QueryError):
-    """A group commit met a lock that did not become free within the short lock time-out of group commits."""
+    """A group commit could not get a lock within its short lock timeout."""
 
 
-class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
-    """A context manager that turns the driver's errors into errors of this package that name the operation.
+class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
+    """A context manager that translates the driver's errors into errors of this package, and sets ``operation``.
 
-    With ``group``, a lock time-out becomes a :class:`LockTimeoutError`.
+    With ``group``, a lock timeout becomes a :class:`LockTimeoutError`.
     """
 
     __slots__ = ("_cancellations", "_dialect", "_group", "_operation")
@@ -34,7 +34,7 @@ class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception) and _cancellations() > self._cancellations:
-            # The driver met another error while it handled a cancellation, and raised only that error.
+            # The driver raised another error while it handled a cancellation, which must not be lost.
             raise asyncio.CancelledError from self._cause_of(error)
         if isinstance(error, StorageError):
             error.operation = error.operation or self._operation
@@ -45,22 +45,22 @@ class translate_errors:  # noqa: N801  # lower case as contextlib.suppress
                 raise translated from cause
 
     def _cause_of(self, error: Exception) -> BaseException | None:
-        """Return the error itself, or the driver's own without bound values where the error contains one."""
+        """Return the driver's error without bound values if ``error`` contains one, otherwise ``error`` itself."""
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, SQLAlchemyError):
             return self._dialect.cause_without_values(cause)
         return error
 
     def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
-        """Return the error of this package for another one, or None, and the driver's error to keep as its cause."""
+        """Return the translated error and its cause, or None and None for an error that is not translated."""
         if isinstance(error, UnsupportedServer):
             return StorageConnectionError(str(error)), None
         if isinstance(error, PoolTimeoutError):
-            return BusyError("no connection of the pool came free in time", transient=True), None
+            return BusyError("no connection of the pool became free within pool_timeout", transient=True), None
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
             return self._translate_driver_error(error, cause), self._dialect.cause_without_values(cause)
-        if isinstance(error, OSError):  # refused, reset, unreachable, timed out, TLS: drivers do not wrap these
+        if isinstance(error, OSError):  # drivers do not wrap these (refused, reset, unreachable, timed out, TLS)
             reason = f"{type(error).__name__}: {error.strerror or 'no answer'}"
             return StorageConnectionError(reason, transient=True), error
         if isinstance(error, SQLAlchemyError):

@@ -1,4 +1,4 @@
-"""Database URLs: parsing them, and refusing those whose password would appear in messages."""
+"""Parsing of database URLs. A URL whose password would appear in error messages is refused."""
 
 import re
 
@@ -13,7 +13,7 @@ _CREDENTIALS = re.compile(r"^[\w+]+://([^:/]*(:[^@]*)?@)?")  # as SQLAlchemy par
 
 
 def parse_url(url: str | URL) -> URL:
-    """Return a parsed URL; raise a :class:`StorageConnectionError` for one that cannot be parsed or is ambiguous."""
+    """Parse a URL; raise a :class:`StorageConnectionError` if it cannot be parsed or is ambiguous."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -26,7 +26,7 @@ def parse_url(url: str | URL) -> URL:
 def check_at_signs(url: str | URL) -> None:
     """Refuse an unescaped '@' after the credentials.
 
-    It belongs to the password; the rest of the password would be parsed as the host, and appear in messages.
+    It belongs to the password. The rest of the password would be parsed as the host, and appear in error messages.
     """
     if isinstance(url, URL):
         parts = [url.host or ""]
@@ -42,9 +42,9 @@ def check_at_signs(url: str | URL) -> None:
 
 
 def script_url(url: str | URL) -> URL:
-    """Return the URL with which Alembic writes a migration script: it needs no driver, and connects to nothing.
+    """Return a URL with which Alembic can write a migration script without a driver and a connection.
 
-    Unlike an engine's URL it distinguishes MariaDB from MySQL.
+    Unlike the URL of an engine, it distinguishes MariaDB from MySQL.
     """
     parsed = parse_url(url)
     try:

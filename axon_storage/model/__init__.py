@@ -1,1 +1,1 @@
-"""Rows, their values and the requests that carry them: what is checked before anything is sent."""
+"""Row types, field types and requests, and their validation."""

@@ -1,4 +1,4 @@
-"""What all row types have in common: the base class, the fields of a row type, and the check of a row's values."""
+"""The base class of all row types, and functions that describe and validate rows."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,28 +21,28 @@ from axon_storage.model.values import Kind, Nullable, TenantId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The base class of all rows. Every row has a tenant; every row type has a table and, unless it is a log, a key."""
+    """The base class of all row types. A row has a tenant. A row type has a table and, unless append-only, a key."""
 
     TABLE: ClassVar[str] = "row"
     KEY: ClassVar[tuple[str, ...]] = ()
-    """The fields that with ``tenant_id`` are the primary key; empty for a log, whose rows have generated ids."""
+    """The fields of the primary key after ``tenant_id``. Empty for append-only types, whose rows have generated ids."""
 
     tenant_id: TenantId
 
     def to_json(self) -> bytes:
-        """Return the row as a JSON object with one member per field; a refused value is a SerializationError."""
+        """Return the row as a JSON object with one member per field; raise a SerializationError if it is invalid."""
         checked = check_row(self)
         return orjson.dumps({name: _fragment(value, checked.values[name]) for name, value in _items(self)})
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Self:
-        """Return the row of a JSON object. Unknown, missing or mistyped fields are a SerializationError."""
+        """Create a row from a JSON object. Raise a SerializationError for unknown, missing or invalid fields."""
         try:
             members = parse_json(data)
         except ValueError as refused:
             raise refusal(cls.TABLE, refused) from None
         if type(members) is not dict:
-            raise SerializationError(f"{cls.TABLE}: {type(members).__name__} is not an object")
+            raise SerializationError(f"{cls.TABLE}: {type(members).__name__} is not a JSON object")
         names = {field.name for field in fields_of(cls)}
         for name in [*members.keys() - names, *names - members.keys()]:
             raise SerializationError(
@@ -60,8 +60,8 @@ R = TypeVar("R", bound=Row)
 class Recorded(Generic[R]):
     """A stored row with its id and timestamp.
 
-    ``id`` is the UUIDv7 that gives the order of rows; that of a trace is from its first save. ``timestamp`` is the UTC
-    time at which the id was made.
+    ``id``: the UUIDv7 by which rows are ordered; a trace gets it at its first save. ``timestamp``: the UTC time at
+    which the id was created.
     """
 
     id: UUID
@@ -77,7 +77,7 @@ class Field(NamedTuple):
 
 
 class CheckedRow(NamedTuple):
-    """A row's values as they are stored (JSON as text), and the size of its text and JSON in bytes."""
+    """The validated values of a row in stored form (JSON as text), and the size of its text and JSON in bytes."""
 
     row_type: type[Row]
     values: dict[str, Any]
@@ -86,14 +86,14 @@ class CheckedRow(NamedTuple):
 
 @cached
 def fields_of(row_type: type[Row]) -> tuple[Field, ...]:
-    """Return a row type's fields in their order, each with its kind."""
+    """Return the fields of a row type, in order."""
     hints = get_type_hints(row_type, include_extras=True)
     return tuple(Field(field.name, _kind_of(hints[field.name])) for field in fields(row_type))
 
 
 @cached
 def maker_of(row_type: type[R]) -> Callable[[Iterable[Any]], R]:
-    """Return a function that makes a row from its fields' values, in the order of the fields.
+    """Return a function that creates a row from the values of its fields, in field order.
 
     It sets the slots directly, which takes a third of the constructor's time.
     """
@@ -109,7 +109,7 @@ def maker_of(row_type: type[R]) -> Callable[[Iterable[Any]], R]:
 
 
 def check_row(row: Row) -> CheckedRow:
-    """Return a row's values as they are stored; a refused value is a SerializationError that names its place."""
+    """Validate a row, and return its values in stored form; raise a SerializationError that names an invalid value."""
     values, size, name = {}, 0, ""
     try:
         for name, check, counts in _checks_of(type(row)):
@@ -130,14 +130,14 @@ def _checks_of(row_type: type[Row]) -> list[tuple[str, Callable[[Any], Any], boo
 
 
 def check_field(row_type: type[Row], name: str, value: Any) -> Any:
-    """Return one field's value as it is stored; a refused value is a SerializationError, as in :func:`check_row`."""
+    """Validate a value of a field, and return it in stored form; raise a SerializationError if it is invalid."""
     return check_values(row_type, name, [value])[0]
 
 
 def check_values(row_type: type[Row], name: str, values: Iterable[Any]) -> list[Any]:
-    """Return several values of one field as they are stored."""
+    """Validate several values of a field, as :func:`check_field` does."""
     check = next(field.kind.check for field in fields_of(row_type) if field.name == name)
-    given = list(values)  # outside of the try: an error of the caller's iterable is not translated
+    given = list(values)  # outside the try block, so that an error of the caller's iterable is not translated
     try:
         return [check(value) for value in given]
     except ValueError as refused:
@@ -156,5 +156,5 @@ def _items(row: Row) -> list[tuple[str, Any]]:
 
 
 def _fragment(value: Any, checked: Any) -> Any:
-    """Return what ``to_json`` encodes for a field: a JSON value as it is, any other as checked (an int as a float)."""
+    """Return the value that ``to_json`` encodes: a JSON value unchanged, any other value in stored form."""
     return value if isinstance(checked, JsonText) else checked

@@ -1,4 +1,4 @@
-"""``cached``: :func:`functools.cache` that keeps the function's type."""
+"""``cached``: like :func:`functools.cache`, but type checkers see the function's type."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,5 +9,5 @@ T = TypeVar("T")
 
 
 def cached(function: Callable[P, T]) -> Callable[P, T]:
-    """Cache a function's results, as :func:`functools.cache` does; type checkers still see its parameters."""
+    """Cache the results of a function, as :func:`functools.cache` does, and keep its type for type checkers."""
     return cast("Callable[P, T]", cache(function))

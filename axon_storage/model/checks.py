@@ -1,4 +1,4 @@
-"""Checks and error texts that the field kinds and the JSON codec share."""
+"""Checks and error messages that the field types and the JSON codec share."""
 
 from math import inf, isnan
 from typing import Any
@@ -8,28 +8,28 @@ from axon_storage.errors import SerializationError
 MAX_ROW_BYTES = 7 * 2**20
 """The limit for all text and JSON in one row, in bytes of UTF-8.
 
-Escaped, the text may take twice as many bytes, which still fits the default packet size of MySQL and MariaDB.
+Escaping can double the size, which still fits into the default ``max_allowed_packet`` of MySQL and MariaDB.
 """
 
 QUOTED_LENGTH = 40
-"""How many characters of a value, a key or a path a message quotes; a message quotes at most two of them."""
+"""The maximum length of a value, key or path that an error message quotes. A message quotes at most two."""
 
 
 class RefusedError(ValueError):
-    """A value inside a JSON document that is refused; ``path`` is its place there, such as ``[2].score``."""
+    """An invalid value inside a JSON document. ``path``: its position, such as ``[2].score``."""
 
     path = ""
 
 
 def refusal(place: str, refused: ValueError) -> SerializationError:
-    """Return the error for a refused value, naming its place, such as ``traces.events[2].score``."""
+    """Return the error for an invalid value. ``place``: the table and field, such as ``traces.events``."""
     path = refused.path if isinstance(refused, RefusedError) else ""
     clipped = path if len(path) <= QUOTED_LENGTH else f"{path[: QUOTED_LENGTH - 1]}…"
     return SerializationError(f"{place}{clipped}: {refused}")
 
 
 def check_str(value: Any) -> None:
-    """Raise a ValueError unless ``value`` is a string that every database stores: no U+0000, no lone surrogate."""
+    """Raise a ValueError unless ``value`` is a str without U+0000 and lone surrogates."""
     if type(value) is not str:
         raise ValueError(f"{describe(value)} is not a str")
     if "\0" in value:
@@ -42,7 +42,7 @@ def check_str(value: Any) -> None:
 
 
 def describe(value: Any) -> str:
-    """Return the text of a short number, True, False or None, and only the type's name of anything else.
+    """Return a description for error messages: a short number, a bool or None itself, otherwise the type's name.
 
     A message must not contain the data that the caller wanted to store.
     """
@@ -54,5 +54,5 @@ def describe(value: Any) -> str:
 
 
 def utf8_size(text: str) -> int:
-    """Return how many bytes a string takes in UTF-8."""
+    """Return the size of a string in UTF-8, in bytes."""
     return len(text) if text.isascii() else len(text.encode())

@@ -21,18 +21,18 @@ _MAX_MICROSECONDS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 
 # The random bits only keep ids distinct, so they need not be secret: os.urandom would cost a system call for each id.
-# The module's own generator is not used, since a host may seed it.
-_random = random.Random()  # noqa: S311  # as said
+# The generator of the random module is not used, because the application may seed it.
+_random = random.Random()  # noqa: S311  # not used for security
 
 
 class IdSource:
-    """Makes ids from ``clock``, each greater than the one before.
+    """Creates ids from ``clock``, each greater than the one before.
 
     Layout (RFC 9562, section 6.2, method 3): 48 bits of milliseconds, the version, 10 bits of microseconds within the
     millisecond, then random bits. If the clock stands still, each id is one microsecond ahead of the one before.
     """
 
-    _lock: ClassVar[Lock] = Lock()  # shared by all sources, so that a forked child replaces one lock
+    _lock: ClassVar[Lock] = Lock()  # shared by all sources, so that a forked child has only one to replace
 
     def __init__(self, clock: Clock = time.time_ns) -> None:
         self._clock = clock
@@ -40,7 +40,7 @@ class IdSource:
 
     def __call__(self) -> UUID:
         """Return the next id."""
-        now = self._clock() // 1000  # outside the lock, since a host's clock may take time or make ids itself
+        now = self._clock() // 1000  # outside the lock: an application's clock may take time or create ids itself
         with self._lock:
             self._last = micros_since_epoch = max(now, self._last + 1)
         millis, micros = divmod(micros_since_epoch, 1000)
@@ -50,8 +50,8 @@ class IdSource:
 
 
 def _in_forked_child() -> None:
-    """Give the child process a lock that nobody holds, and a new random seed."""
-    IdSource._lock = Lock()  # another thread of the parent may have held the old one, and does not exist here
+    """Create a new lock and a new random seed in a forked child."""
+    IdSource._lock = Lock()  # a thread that does not exist in the child may have held the old lock at the fork
     _random.seed()
 
 
@@ -60,17 +60,17 @@ if hasattr(os, "register_at_fork"):
 
 
 new_id = IdSource()
-"""Return a new UUIDv7, greater than every other id that this process has made."""
+"""Return a new UUIDv7, greater than every id that this function returned before in this process."""
 
 
 def timestamp_of(row_id: UUID) -> datetime:
-    """Return the UTC time at which an id was made, to the microsecond."""
+    """Return the UTC time at which an id was created, to the microsecond."""
     millis, micros = row_id.int >> 80, row_id.int >> 66 & 0x3FF
     return EPOCH + (millis * 1000 + min(micros, 999)) * _MICROSECOND
 
 
 def first_id(timestamp: datetime) -> UUID:
-    """Return the smallest id of a time; for a time before 1970, the smallest id of 1970."""
+    """Return the smallest id of a timestamp. Timestamps before 1970 are treated as 1970-01-01."""
     millis, micros = divmod(max(0, (timestamp - EPOCH) // _MICROSECOND), 1000)
     return UUID(int=millis << 80 | 0x7 << 76 | micros << 66)
 
@@ -81,7 +81,7 @@ def current_timestamp(clock: Clock) -> datetime:
 
 
 def check_id(row_id: UUID) -> UUID:
-    """Return a UUIDv7 up to the year 9999; anything else is an InvalidArgumentError, since ids carry the order."""
+    """Return ``row_id``; raise an InvalidArgumentError unless it is a UUIDv7 up to the year 9999."""
     if not isinstance(row_id, UUID) or row_id.version != 7:
         raise InvalidArgumentError("id: not a UUIDv7; use new_id()")
     if (row_id.int >> 80) * 1000 > _MAX_MICROSECONDS:

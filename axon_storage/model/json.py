@@ -1,4 +1,4 @@
-"""The JSON codec: encodes the JSON values that every database stores alike, and parses JSON from outside."""
+"""The JSON codec: encodes JSON values that every database can store exactly, and parses JSON from the caller."""
 
 import json
 from collections.abc import Callable
@@ -11,22 +11,22 @@ import orjson
 from axon_storage.model.checks import MAX_ROW_BYTES, QUOTED_LENGTH, RefusedError, check_str, describe
 
 MAX_JSON_DEPTH = 64
-"""How deep lists and dicts may be nested."""
+"""The maximum nesting depth of lists and dicts."""
 
 _PLAIN = frozenset({int, bool, type(None)})
 _ESCAPED_NUL = "\\u0000"
 
 
 class JsonText(str):
-    """The text of a JSON value that is already checked and encoded, so that the column does not encode it again."""
+    """JSON text that is already validated and encoded. The column type sends it unchanged."""
 
     __slots__ = ()
 
 
 def encode_json(value: Any) -> JsonText:
-    """Return a JSON value as text; raise a ValueError that says which part of it is refused, and why."""
+    """Encode a JSON value as text; raise a ValueError that names an invalid part and the reason."""
     if _is_plain(value):
-        with suppress(orjson.JSONEncodeError):  # the walk below says what is refused, and where
+        with suppress(orjson.JSONEncodeError):  # the walk below finds the invalid part
             text = orjson.dumps(value).decode()
             if _ESCAPED_NUL not in text:
                 return JsonText(text)
@@ -35,12 +35,12 @@ def encode_json(value: Any) -> JsonText:
 
 
 def json_text(value: Any) -> JsonText:
-    """Return a value as JSON text; a :class:`JsonText` is returned as it is."""
+    """Encode a value as JSON text; return a :class:`JsonText` unchanged."""
     return value if type(value) is JsonText else encode_json(value)
 
 
 decode_json: Callable[[str], Any] = orjson.loads
-"""Returns the value of a JSON text that :func:`encode_json` made."""
+"""Decodes JSON text that :func:`encode_json` returned."""
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -62,10 +62,11 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a value is JSON of bounded size and depth.
+    """Return whether a value is JSON within the limits of size and depth.
 
-    Keys that are no strings, U+0000, lone surrogates and long integers are left to the encoder and its caller. This
-    check runs for every value saved. It goes level by level, which takes a fraction of the time of :class:`_Walk`.
+    It does not check for keys that are not strings, U+0000, lone surrogates and long integers; the encoder and its
+    caller do. This function runs for every saved value. It processes the value level by level, which takes a fraction
+    of the time of :class:`_Walk`.
     """
     size, level = 0, [value]
     for left in range(MAX_JSON_DEPTH, -1, -1):
@@ -100,10 +101,10 @@ def _length_of_keys(value: dict[Any, Any]) -> int:
 
 
 class _Walk:
-    """Checks a JSON value part by part, and names the place of the part that is refused.
+    """Validates a JSON value recursively; the error contains the path of the invalid part.
 
-    ``size`` is a lower bound of the text's size in bytes. It ends the walk early where one list or dict occurs in the
-    value many times, which would make the text much larger than the value.
+    ``size``: a lower bound of the encoded size in bytes. It stops the walk early if the same list or dict occurs many
+    times in the value, because the text is then much larger than the value.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests: one class for each kind of call, with its checked arguments."""
+"""Requests: one class for each kind of call, with its validated arguments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[T]):
-    """A checked call: the name of the public method, the tenant, and the arguments; T is the type of the result."""
+    """A call: the name of the public method, the tenant, and the validated arguments. T is the type of the result."""
 
     operation: str
     tenant: str
@@ -21,19 +21,19 @@ class Request(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRequest(Request[T]):
-    """A request whose rows are known by their keys, so that it can share a transaction with others."""
+    """A write whose row keys are known in advance, so that it can share a transaction with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save(WriteRequest[None]):
-    """Store rows of any types, in order; all of them or none."""
+    """Store rows of any types, in order and atomically."""
 
     rows: Sequence[CheckedRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append(WriteRequest[UUID]):
-    """Store one row under ``id``, or under a new id with None; do nothing if the id is already stored."""
+    """Insert a row with ``id`` (None: a new id). Do nothing if a row with this id exists."""
 
     row: CheckedRow
     id: UUID | None
@@ -57,7 +57,7 @@ class ListByKey(Request[list[R]], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListNewest(Request[list[R]], Generic[R]):
-    """Return a page of the rows whose fields equal ``where``, newest first."""
+    """Return rows whose fields equal ``where``, newest first, with limit and offset."""
 
     row_type: type[R]
     where: Mapping[str, Any]
@@ -78,7 +78,7 @@ class ListPage(Request[list[Recorded[R]]], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete(WriteRequest[int]):
-    """Delete the rows whose key is ``prefix`` followed by one of ``last``; return how many existed."""
+    """Delete the rows whose key is ``prefix`` plus one of the values ``last``, and return their number."""
 
     row_type: type[Row]
     prefix: Mapping[str, Any]
@@ -87,18 +87,18 @@ class Delete(WriteRequest[int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvictExpired(Request[int]):
-    """Delete the rows that have expired; return how many."""
+    """Delete the expired rows, and return their number."""
 
     row_type: type[Row]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListScopes(Request[list[str]]):
-    """Return the distinct values of the first key field, in order."""
+    """Return the distinct values of the first key field, sorted."""
 
     row_type: type[Row]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListTenants(Request[list[str]]):
-    """Return the tenants that have rows, in order; the only request that reads the rows of all tenants."""
+    """Return the tenants that have rows, sorted. Only this request reads rows of all tenants."""

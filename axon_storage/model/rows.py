@@ -187,7 +187,7 @@ class EventRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheRow(Row):
-    """A flow's cached result. It expires ``ttl_secs`` seconds after its last save; with None it never expires."""
+    """A cached result of a flow. It expires ``ttl_secs`` seconds after its last save; None means never."""
 
     TABLE: ClassVar[str] = "execution_cache"
     KEY: ClassVar[tuple[str, ...]] = ("flow_name", "cache_key")
@@ -201,7 +201,7 @@ class CacheRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostRow(Row):
-    """The cost of one call of a model: tokens, and US dollars in ``cost_usd``."""
+    """The cost of one call of a model, in tokens and in US dollars (``cost_usd``)."""
 
     TABLE: ClassVar[str] = "cost_tracking"
 

@@ -1,4 +1,4 @@
-"""Checks of a method's arguments; each error names the argument."""
+"""Validation of method arguments. Error messages name the argument."""
 
 from datetime import datetime
 from types import TracebackType
@@ -21,7 +21,7 @@ class operation_context:  # noqa: N801  # used as a function in a with statement
         self._operation = operation
 
     def __enter__(self) -> None:
-        """Nothing to set up."""
+        """Do nothing."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, StorageError) and error.operation is None:
@@ -29,35 +29,35 @@ class operation_context:  # noqa: N801  # used as a function in a with statement
 
 
 def validate_row(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
-    """Check a row of a type (of any type with ``Row``) that a tenant stores, and return its values."""
-    # Not isinstance: a subclass has no table, and would be read back as its base class.
+    """Validate a row that a tenant saves, and return its values. ``row_type``: its type; ``Row`` allows any type."""
+    # Not isinstance, because a subclass has no table, and would be loaded as its base class.
     if type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
         raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
     checked = check_row(row)
     if row.tenant_id != tenant:
         raise TenantMismatchError(
-            f"{row.TABLE}: the row belongs to {row.tenant_id[:40]!r}, the call to {tenant[:40]!r}"
+            f"{row.TABLE}: the row belongs to tenant {row.tenant_id[:40]!r}, the call to tenant {tenant[:40]!r}"
         )
     return checked
 
 
 def validate_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
-    """Check values of fields to search for, and return them as they are stored."""
+    """Validate values of fields to search for, and return them in stored form."""
     return {name: check_field(row_type, name, value) for name, value in fields.items()}
 
 
 def validate_page(*, low: int = 0, **numbers: int) -> None:
-    """Check the numbers that bound a page; one below ``low`` or above 2^63-1 is an InvalidArgumentError."""
+    """Validate limits, offsets and page sizes; raise an InvalidArgumentError below ``low`` and above 2^63-1."""
     for name, value in numbers.items():
         if type(value) is not int or not low <= value <= _MAX_PAGE:
             raise InvalidArgumentError(f"{name} must be an integer from {low} to 2^63-1")
 
 
 def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
-    """Return two ids; the ids of rows from ``since`` (inclusive) to ``until`` (exclusive) lie strictly between them.
+    """Return the exclusive bounds of the ids of rows from ``since`` (inclusive) to ``until`` (exclusive).
 
-    Ids carry their row's time, so this range selects rows by time through the index of their ids. The column
-    ``timestamp_utc`` has no index of its own. None stands for no bound. A datetime without a time zone is an
+    Ids contain the timestamps of their rows, so that a search by time can use the index of the ids. The column
+    ``timestamp_utc`` has no index. None means no bound. A datetime without a time zone raises an
     :class:`InvalidArgumentError`.
 
     An example in hand-written SQL on PostgreSQL, where ids are of the type ``uuid``::

@@ -1,4 +1,4 @@
-"""The field kinds: which values a field of a row may have."""
+"""The field types, which define the values that a field of a row can have."""
 
 from math import inf, isfinite
 from typing import Annotated, Any
@@ -8,13 +8,13 @@ from axon_storage.model.json import JsonText, encode_json
 
 
 class Kind:
-    """The base class of field kinds. ``check`` returns the value to store, or raises a ValueError that says why not."""
+    """The base class of the field types."""
 
     counts: bool = False
     """Whether the value counts towards the limit for the text and JSON in one row."""
 
     def check(self, value: Any) -> Any:
-        """Return the value to store; raise a ValueError if it is refused."""
+        """Return the value in stored form; raise a ValueError with the reason if it is invalid."""
         raise NotImplementedError
 
 

@@ -1,1 +1,1 @@
-"""Tables, column types and statements: how a request becomes SQL."""
+"""Tables, column types, statements, and the compiler from requests to SQL."""

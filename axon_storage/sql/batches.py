@@ -19,7 +19,7 @@ _ATTEMPTS = 10
 
 
 def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
-    """Make a unit of work of one write."""
+    """Convert one write into a unit of work."""
     unit = batch(dialect, [write])
 
     def run(connection: Connection) -> T:
@@ -30,10 +30,10 @@ def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
 
 
 def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
-    """Make a unit of work of several writes; its result is the list of theirs.
+    """Combine several writes into one unit of work, whose result is the list of their results.
 
-    All saves run before all deletes, so no write may save a row that an earlier one of the batch deletes. With
-    ``lock_first`` a statement locks the rows before, and fails at once if one of them is locked.
+    All saves run before all deletes, so a batch must not contain a save of a row after a delete of it. ``lock_first``:
+    lock the rows with separate statements first, which fail immediately if a row is locked.
     """
     locks = _rows_to_lock(writes) if lock_first else {}
     saves = list(_save_statements(dialect, (row for write in writes for row in write.saves)))
@@ -51,15 +51,15 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
             results[number] = delete.run(connection)
         return results
 
-    # A replace or delete that the server runs late could overwrite newer rows. And a list of parameters may be sent
-    # as one statement for each row.
+    # A replace or delete that the server runs late could overwrite newer rows. Also, a list of parameters may be sent
+    # as one statement per row.
     only_appends = not deletes and not writes[0].saves[0].row_type.KEY
     one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
     return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement)
 
 
 def _save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
-    """Execute a save, and again if it loses a race that leaves its transaction intact."""
+    """Execute a save. Repeat it if a concurrent save makes it fail but leaves the transaction usable."""
     for _ in range(_ATTEMPTS):
         try:
             connection.execute(statement, parameters)
@@ -72,7 +72,7 @@ def _save(dialect: Dialect, connection: Connection, statement: Executable, param
 
 
 def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[tuple[Executable, Any]]:
-    """Yield statements with their parameters, in an order of tables and keys that is the same for every writer."""
+    """Yield statements with their parameters, ordered by table and key. All writers use this order."""
     by_type: dict[type[Row], dict[tuple[Any, ...], RowValues]] = {}
     for row in saves:
         by_key = by_type.setdefault(row.row_type, {})
@@ -88,17 +88,17 @@ def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[t
 
 
 def _merge(first: RowValues, last: RowValues) -> RowValues:
-    """Return what two saves of one row store: of appends the first; else the last, with the first's place in order."""
+    """Merge two saves of a row: of appends, keep the first; otherwise the last, with the first's ``created_id``."""
     if not first.row_type.KEY:
         return first
     if CREATED_ID in first.values:
-        # A copy: the last write keeps its own values, for the case that it is sent again without the first.
+        # A copy, because the last write may be sent again without the first, with its original values.
         return last._replace(values=last.values | {CREATED_ID: first.values[CREATED_ID]})
     return last
 
 
 def _rows_to_lock(writes: Sequence[PreparedWrite[Any]]) -> dict[Table, list[tuple[Any, ...]]]:
-    """Return, by table, the sorted keys of the rows that the writes replace or delete."""
+    """Return the keys of the rows that the writes replace or delete, sorted and grouped by table."""
     row_keys = sorted(set[RowKey]().union(*[write.row_keys for write in writes]))
     keys = {row_type.TABLE: list[tuple[Any, ...]]() for row_type in ROW_TYPES}
     for table, key in row_keys:

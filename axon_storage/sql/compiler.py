@@ -1,4 +1,4 @@
-"""Compiler: from a request to the body of a transaction."""
+"""Compiler: compiles requests into units of work."""
 
 import time
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Compiler:
     """Compiles requests into units of work for one dialect.
 
     A write request is compiled in two steps, so that writes can share a transaction: :meth:`prepare` for each, then
-    :meth:`batch` for several. ``clock`` gives nanoseconds since 1970.
+    :meth:`batch` for several. ``clock``: returns nanoseconds since 1970.
     """
 
     def __init__(self, dialect: Dialect, clock: Clock | None = None) -> None:
@@ -41,7 +41,7 @@ class Compiler:
         self._writes = Writes(dialect, clock or time.time_ns, new_id if clock is None else IdSource(clock))
 
     def compile(self, request: Request[T]) -> UnitOfWork[T]:
-        """Compile any request by itself."""
+        """Compile one request."""
         unit: UnitOfWork[Any]
         match request:
             case Get():
@@ -65,7 +65,7 @@ class Compiler:
         return cast("UnitOfWork[T]", unit)  # match does not narrow T
 
     def prepare(self, request: WriteRequest[T]) -> PreparedWrite[T]:
-        """Prepare a write request, to be sent alone or in a batch."""
+        """Prepare a write request. The result can be sent alone or in a batch."""
         write: PreparedWrite[Any]
         match request:
             case Append():
@@ -76,12 +76,12 @@ class Compiler:
                 write = self._writes.delete(request)
             case _:
                 raise NotImplementedError(type(request).__name__)
-        return cast("PreparedWrite[T]", write)  # as above
+        return cast("PreparedWrite[T]", write)  # match does not narrow T
 
     def single(self, write: PreparedWrite[T]) -> UnitOfWork[T]:
-        """Make a unit of work of one prepared write."""
+        """Convert one prepared write into a unit of work."""
         return batches.single(self._dialect, write)
 
     def batch(self, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
-        """Make a unit of work of several prepared writes, as :func:`axon_storage.sql.batches.batch` does."""
+        """Combine prepared writes into one unit of work, as :func:`axon_storage.sql.batches.batch` does."""
         return batches.batch(self._dialect, writes, lock_first=lock_first)

@@ -1,4 +1,4 @@
-"""Units of work for the requests that read, and for the deletion of expired rows."""
+"""Units of work for read requests, and for the deletion of expired rows."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -36,10 +36,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reads:
-    """Compiles each request that reads into a unit of work.
+    """Compiles read requests into units of work.
 
-    The statement and its parameters, the current time among them, are fixed here, so that a retry sends the same.
-    ``clock`` gives nanoseconds since 1970. ``tables_without_index``: the tables for which a missing index was logged.
+    The statement and its parameters, including the current time, are computed here, so that a retry sends the same.
+
+    ``clock``: returns nanoseconds since 1970. ``tables_without_index``: the tables for which a missing index was
+    logged.
     """
 
     dialect: Dialect
@@ -58,7 +60,7 @@ class Reads:
         return UnitOfWork(run, writes=False, can_autocommit=True)
 
     def list_by_key(self, request: ListByKey[R]) -> UnitOfWork[list[R]]:
-        """Read the rows of a key prefix, in key order."""
+        """Read the rows whose key begins with a prefix, in key order."""
         statement = statements.list_by_key(request.row_type, tuple(request.prefix))
         parameters = self._parameters(request, request.row_type, request.prefix)
         return _select(request.row_type, statement, parameters, maker_of(request.row_type))
@@ -84,7 +86,7 @@ class Reads:
         return self._select_by_index(request.row_type, statement, parameters, recorded)
 
     def evict_expired(self, request: EvictExpired) -> UnitOfWork[int]:
-        """Delete the rows that have expired, and count them."""
+        """Delete the expired rows, and return their number."""
         parameters = self._parameters(request, request.row_type, {})
         statement = statements.evict_expired(self.dialect, request.row_type)
 
@@ -95,7 +97,7 @@ class Reads:
         return UnitOfWork(run, writes=True, can_autocommit=True)
 
     def list_scopes(self, request: ListScopes) -> UnitOfWork[list[str]]:
-        """Read the distinct values of a key's first field, with one index seek each."""
+        """Read the distinct values of the first key field, with one index lookup per value."""
 
         def run(connection: Connection) -> list[str]:
             found: list[str] = []
@@ -110,7 +112,7 @@ class Reads:
         return UnitOfWork(run, writes=False, can_autocommit=True)
 
     def list_tenants(self, _request: ListTenants) -> UnitOfWork[list[str]]:
-        """Read the tenants that have rows, with one index seek in each table for each of them."""
+        """Read the tenants that have rows, with one index lookup per tenant and table."""
 
         def run(connection: Connection) -> list[str]:
             found: list[str] = []
@@ -131,9 +133,9 @@ class Reads:
         parameters: Values,
         make: Callable[[Sequence[Any]], T],
     ) -> UnitOfWork[list[T]]:
-        """Run a SELECT that names an index; where the database lacks the index, run it without the name.
+        """Run a SELECT with an index hint; if the index does not exist, run it without the hint.
 
-        ``statement`` gives the SELECT; with ``by_index=False``, one that names no index.
+        ``statement``: returns the SELECT; with ``by_index=False`` it has no index hint.
         """
         select = _select(row_type, statement(), parameters, make)
         if not self.dialect.missing_index_codes:
@@ -163,7 +165,7 @@ class Reads:
 def _select(
     row_type: type[R], statement: Executable, parameters: Values, make: Callable[[Sequence[Any]], T]
 ) -> UnitOfWork[list[T]]:
-    """Run a SELECT, and call ``make`` with the columns of each row of its result."""
+    """Run a SELECT, and convert each row of its result with ``make``."""
 
     def run(connection: Connection) -> list[T]:
         result = connection.execute(statement, parameters)

@@ -1,4 +1,4 @@
-"""The SQLAlchemy Core statements, each built once; a parameter is named after its column."""
+"""The SQLAlchemy Core statements. Each is built once and cached. Parameters have the names of their columns."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ Names = tuple[str, ...]
 
 @cached
 def save(dialect: Dialect, row_type: type[Row]) -> Executable:
-    """Store a row: replace the row with the same key; in an append-only table, keep the row with the same id."""
+    """Insert a row, or replace the row with the same key; in an append-only table, insert it unless its id exists."""
     table = TABLES[row_type]
     return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
 
@@ -38,14 +38,14 @@ def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
 
 @cached
 def get(row_type: type[Row]) -> Select[Any]:
-    """Select the row with a key, unless it has expired at ``now``."""
+    """Select a row by its key, unless it expired at or before ``now``."""
     table = TABLES[row_type]
     return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
 
 
 @cached
 def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
-    """Select the rows whose key begins with ``prefix``, in key order, without those that have expired at ``now``."""
+    """Select the rows whose key begins with ``prefix``, in key order, unless they expired at or before ``now``."""
     table = TABLES[row_type]
     order = [table.c[name] for name in row_type.KEY]
     return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
@@ -55,9 +55,9 @@ def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
 def list_newest(
     dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool, by_index: bool = True
 ) -> Select[Any]:
-    """Select ``limit`` rows whose fields equal ``where``, newest first, after the ``offset`` newest.
+    """Select rows whose fields equal ``where``, newest first, with LIMIT and OFFSET.
 
-    ``by_index``: name the index to use, on the databases that need it.
+    ``by_index``: add an index hint on the databases that need one.
     """
     table, order = TABLES[row_type], _recorded(row_type)
     statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
@@ -68,9 +68,9 @@ def list_newest(
 
 @cached
 def list_page(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: bool = True) -> Select[Any]:
-    """Select the ids and fields of the first ``limit`` rows between two ids whose fields equal ``where``.
+    """Select the first ``limit`` rows whose fields equal ``where``, with their ids, between ``after`` and ``before``.
 
-    ``by_index``: name the index to use, on the databases that need it.
+    ``by_index``: add an index hint on the databases that need one.
     """
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
@@ -81,7 +81,7 @@ def list_page(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: 
 
 @cached
 def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
-    """Delete the rows with a key prefix and a value, or any of a list of values, in the last key field."""
+    """Delete rows by key; the last key field equals ``last``, or is in the list ``last``."""
     table = TABLES[row_type]
     *prefix, name = row_type.KEY
     last = table.c[name]
@@ -98,7 +98,7 @@ def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
 
 @cached
 def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
-    """Select the smallest value of the first key field, or the smallest one above ``last``."""
+    """Select the smallest value of the first key field, or the smallest value above ``last``."""
     table = TABLES[row_type]
     column = table.c[row_type.KEY[0]]
     statement = select(func.min(column)).where(_tenant(table))
@@ -107,7 +107,7 @@ def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
 
 @cached
 def next_tenant(*, first: bool) -> Executable:
-    """Select the smallest tenant of each table, or the smallest one above ``last``."""
+    """Select the smallest tenant of each table, or the smallest tenant above ``last``."""
     seeks = []
     for table in TABLES.values():
         column = table.c["tenant_id"]
@@ -125,7 +125,7 @@ def _columns(row_type: type[Row]) -> list[ColumnElement[Any]]:
 
 
 def _recorded(row_type: type[Row]) -> ColumnElement[Any]:
-    """Return the column that orders rows by their first save."""
+    """Return the UUIDv7 column that orders rows by their first save."""
     return TABLES[row_type].c[CREATED_ID if row_type.KEY else "id"]
 
 

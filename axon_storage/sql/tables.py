@@ -1,4 +1,4 @@
-"""The eleven tables, one for each row type, with the columns that rows do not have."""
+"""The eleven tables, one for each row type, including columns that are not fields of the row."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ from axon_storage.sql.types import (
 )
 
 VERSION_TABLE = "axon_storage_version"
-"""The name of Alembic's version table; it differs from Alembic's default, which the host application may use."""
+"""The name of Alembic's version table. It differs from Alembic's default, which the application may use."""
 
 CREATED_ID = "created_id"
-"""A column of traces: the UUIDv7 of the first save, which later saves do not change. It gives the order of traces."""
+"""A column of traces: a UUIDv7 that the first save sets and later saves do not change. Traces are ordered by it."""
 
 EXPIRES_AT = "expires_at"
 """A column of cache entries: the timestamp at which the entry expires, or NULL if it never does."""
@@ -43,7 +43,7 @@ def _optional(name: str, type_: TypeEngine[object]) -> Column[object]:
 
 
 def _key(name: str, type_: TypeEngine[object]) -> Column[object]:
-    # an auto-increment column would store 1 for a saved 0
+    # With AUTO_INCREMENT, MySQL would store 1 instead of 0.
     return Column(name, type_, primary_key=True, autoincrement=False)
 
 
@@ -53,12 +53,12 @@ def _table(name: str, *items: Column[object] | Index, **options: Any) -> Table:
 
 
 def _updated(name: str, *items: Column[object] | Index) -> Table:
-    """A table whose rows are updated, for which PostgreSQL leaves room in each page (heap-only tuples)."""
+    """Create a table whose rows are updated. On PostgreSQL its fillfactor leaves room for heap-only tuples."""
     return _table(name, *items, info={FILLFACTOR: 80})
 
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
-    """Return a table that is only appended to. Its key is the tenant and a UUIDv7, which gives the order of rows."""
+    """Create an append-only table. Its primary key is the tenant and a UUIDv7, by which rows are ordered."""
     return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", UtcTimestamp()))
 
 
@@ -157,7 +157,7 @@ event_history = _log(
     Index("ix_event_history_topic", "tenant_id", "topic", "id"),
 )
 
-# without room for updates: each save changes expires_at, which is indexed, and such a row is never a heap-only tuple
+# No fillfactor: each save changes expires_at, which is indexed, and such an update never makes a heap-only tuple.
 execution_cache = _table(
     "execution_cache",
     _key("flow_name", Identifier(255)),

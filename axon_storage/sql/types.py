@@ -1,6 +1,6 @@
-"""The column types: they convert the values of fields to those of columns, and back.
+"""The column types, which convert between field values and column values.
 
-Migrations import these classes. After a release a class is never changed: a new meaning is a new class.
+Migrations import these classes. Do not change a class after its release; add a new class instead.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ class _Column(TypeDecorator[Any]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.cache_ok = True  # SQLAlchemy wants it on each class
+        cls.cache_ok = True  # SQLAlchemy requires it on each class
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
 class UInt64(_Column):
-    """0 to 2^64-1, in a signed 64-bit integer as two's complement: values above 2^63-1 are stored as negative ones."""
+    """0 to 2^64-1, stored in a signed 64-bit integer: values above 2^63-1 become negative (two's complement)."""
 
     impl = BigInteger
 
@@ -124,7 +124,7 @@ class LongText(_String):
 
 
 class JsonDocument(_Column):
-    """A JSON value, stored as text. None is stored as JSON's null, never as SQL's."""
+    """A JSON value, stored as text. None is stored as JSON null, never as SQL NULL."""
 
     impl = Text
 
@@ -137,12 +137,12 @@ class JsonDocument(_Column):
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
         inner = self.impl_instance.result_processor(dialect, coltype)
-        # without _chain, because the column has no NULL, and SQLAlchemy calls a C function directly in less time
+        # Without _chain, because the column is NOT NULL, and calling the C function without a wrapper is faster.
         return decode_json if inner is None else _chain(inner, decode_json)
 
 
 class UtcTimestamp(_Column):
-    """A UTC timestamp with microseconds, bound and read as an aware :class:`datetime`."""
+    """A UTC timestamp with microseconds. Parameters and results are aware datetimes."""
 
     impl = DateTime
 
@@ -173,7 +173,7 @@ class RowId(_Column):
 
 
 def _chain(*steps: _Processor) -> _Processor:
-    """Return a function that applies the steps one after another; None remains None."""
+    """Return a function that applies the steps in order. It returns None for None."""
     first, *rest = [step for step in steps if step is not None]
 
     def convert(value: Any) -> Any:

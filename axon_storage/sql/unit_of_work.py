@@ -1,4 +1,4 @@
-"""UnitOfWork: the body of one transaction, which can be run again from the start."""
+"""UnitOfWork: the statements of one transaction, as a function that can be repeated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +11,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UnitOfWork(Generic[T]):
-    """The body of one transaction, which can be run again from the start.
+    """The statements of one transaction, as a function that can be repeated.
 
-    ``run``: sends the statements on a connection and returns the result. It runs in a greenlet of SQLAlchemy's.
+    ``run``: sends the statements on a connection and returns the result. Call it in a greenlet of SQLAlchemy.
 
-    ``writes``: False where the body only reads.
+    ``writes``: False if ``run`` only reads.
 
-    ``can_autocommit``: the body is correct without an enclosing transaction. Each of its statements is atomic, and
-    harmless if the server runs it late: after a lost connection, a server may run a statement after the retry on
-    another connection, when newer rows have been written. A dialect with ``autocommit_options`` then sends no BEGIN
-    and no COMMIT.
+    ``can_autocommit``: ``run`` is correct without a transaction. Each of its statements is atomic, and harmless if the
+    server runs it late: after a lost connection, a server may run a statement after the retry on another connection,
+    when newer rows have been written. If the dialect has ``autocommit_options``, no BEGIN and no COMMIT are sent.
     """
 
     run: Callable[[Connection], T]

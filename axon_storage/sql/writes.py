@@ -1,4 +1,4 @@
-"""Prepared writes: what a save, an append or a delete sends, fixed when the call is made."""
+"""Prepared writes: the values that a save, an append or a delete sends, computed when the call is made."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ T = TypeVar("T")
 Values = dict[str, Any]
 
 RowKey = tuple[str, tuple[Any, ...]]
-"""A row's table and primary key; row keys sort as the database sorts the rows."""
+"""The table and primary key of a row. Row keys sort in the database's order."""
 
 STATEMENT_ROWS = 1_000
-"""How many rows one statement writes at most."""
+"""The maximum number of rows that one statement writes."""
 
 STATEMENT_BYTES = 2**20
-"""How many bytes of rows one statement writes at most, unless a single row is larger."""
+"""The maximum size of the rows that one statement writes, in bytes. A single row may be larger."""
 
 ROW_OVERHEAD = 1_000
-"""Roughly how many bytes a row takes beside its text and JSON."""
+"""The approximate size of a row without its text and JSON, in bytes."""
 
 _NO_KEYS: Set[RowKey] = frozenset()
 _WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
@@ -37,7 +37,7 @@ _WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TAB
 
 
 class RowValues(NamedTuple):
-    """The values of all columns of a row to save; ``key`` is its primary key as it sorts, ``size`` is in bytes."""
+    """The values of all columns of a row to save. ``key``: its primary key in sortable form. ``size``: in bytes."""
 
     row_type: type[Row]
     key: tuple[Any, ...]
@@ -46,7 +46,7 @@ class RowValues(NamedTuple):
 
 
 class DeletePlan(NamedTuple):
-    """A DELETE and the parameters of each of its executions; deletes of a batch run in the order of ``sort_key``."""
+    """A DELETE statement and the parameters of its executions. The deletes of a batch run in order of ``sort_key``."""
 
     sort_key: tuple[Any, ...]
     statement: DeleteStatement
@@ -61,8 +61,9 @@ class DeletePlan(NamedTuple):
 class PreparedWrite(Generic[T]):
     """The rows that one call saves or deletes, and the call's result.
 
-    ``row_keys``: the rows that other writes may touch too. ``row_count`` and ``size`` (bytes): of all its rows.
-    ``result``: what the call returns; the result of a delete is the number of deleted rows instead.
+    ``row_keys``: the keys of the rows that other writes may also save or delete. ``row_count``, ``size``: the number of
+    its rows and their size in bytes. ``result``: the return value of a save or an append. A delete returns the number
+    of deleted rows instead.
     """
 
     operation: str
@@ -76,9 +77,9 @@ class PreparedWrite(Generic[T]):
 
 @dataclass(frozen=True)
 class Writes:
-    """Prepares each request that writes.
+    """Prepares write requests.
 
-    Ids and times are fixed here, so that a retry stores the same. ``clock`` gives nanoseconds since 1970.
+    Ids and timestamps are created here, so that a retry stores the same. ``clock``: returns nanoseconds since 1970.
     """
 
     dialect: Dialect
@@ -88,7 +89,7 @@ class Writes:
     def append(self, request: Append) -> PreparedWrite[UUID]:
         """Prepare an append."""
         row = self._row_values(request.row, request.id)
-        # Only an id that the caller gave can be in another write too.
+        # Only an id that the caller passed can also occur in another write.
         row_keys = _NO_KEYS if request.id is None else {(row.row_type.TABLE, row.key)}
         return PreparedWrite(request.operation, row.values["id"], row_keys, 1, row.size, [row])
 
@@ -99,7 +100,7 @@ class Writes:
         return PreparedWrite(request.operation, None, row_keys, len(rows), sum([row.size for row in rows]), rows)
 
     def delete(self, request: Delete) -> PreparedWrite[int]:
-        """Prepare a delete; its rows are deleted in the order in which all writers lock rows."""
+        """Prepare a delete. It deletes rows in the order in which all writers lock rows."""
         by_sort_key = {sort_key(value): value for value in request.last}
         order = sorted(by_sort_key)
         values = [by_sort_key[key] for key in order]
@@ -137,12 +138,12 @@ class Writes:
     def _expiry(self, ttl_secs: int | None) -> datetime | None:
         if ttl_secs is None:
             return None
-        # An entry that never lives expires in 1970, not now: the clock may step back.
+        # With 0 or less the entry expires in 1970 and not now, because the clock may be set back.
         return current_timestamp(self.clock) + timedelta(seconds=ttl_secs) if ttl_secs > 0 else EPOCH
 
 
 def sort_key(value: Any) -> Any:
-    """Sort key of a key field in database order: integers above 2^63-1 are stored as negative ones.
+    """Return the sort key of a key field's value in database order: integers above 2^63-1 are stored as negative.
 
     All writers lock rows in this order, which prevents deadlocks between them.
     """

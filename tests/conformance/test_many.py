@@ -191,7 +191,7 @@ async def test_a_transaction_can_write_for_several_tenants(repository: SqlReposi
 
 async def test_a_transaction_cannot_be_used_after_its_end_or_nested(storage: StorageBackend, tenant: str) -> None:
     async with storage.transaction() as transaction:
-        with pytest.raises(QueryError, match="a transaction inside a transaction"):
+        with pytest.raises(QueryError, match="transactions cannot be nested"):
             transaction.transaction()
     with pytest.raises(QueryError, match="save_trace: this transaction is over"):
         await transaction.save_trace(sample(TraceRow, tenant))

@@ -91,7 +91,7 @@ async def test_without_a_url_the_storage_is_in_memory_and_a_warning_is_logged(
         assert isinstance(storage.backend, InMemoryBackend)
     [record] = [record for record in caplog.records if record.name.startswith("axon_storage")]
     assert record.levelno == logging.WARNING
-    assert "nothing will be kept" in record.getMessage()
+    assert "nothing will be stored" in record.getMessage()
 
 
 async def test_memory_in_a_url_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -104,7 +104,7 @@ async def test_memory_in_a_url_logs_no_warning(caplog: pytest.LogCaptureFixture)
 
 async def test_a_transaction_inside_a_transaction_is_refused(storage: StorageBackend) -> None:
     async with storage.transaction() as transaction:
-        with pytest.raises(QueryError, match="a transaction inside a transaction"):
+        with pytest.raises(QueryError, match="transactions cannot be nested"):
             async with transaction.transaction():
                 pass
     async with storage.transaction() as transaction:

@@ -157,7 +157,7 @@ async def test_tenant_ids_finds_a_tenant_by_any_table(repository: SqlRepository)
     assert await repository.for_tenant("tenant 03").tenant_ids() == await repository.tenant_ids()
 
 
-FELL_BACK = "a call without a tenant uses 'default', though this storage has served a named tenant"
+FELL_BACK = "a call without a tenant uses 'default', although this storage was used with another tenant before"
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -78,7 +78,7 @@ def test_json_has_one_member_for_each_field_in_order() -> None:
     ("change", "message"),
     [
         (b"{", "sessions: not JSON: Expecting property name"),
-        (b"[]", "sessions: list is not an object"),
+        (b"[]", "sessions: list is not a JSON object"),
         (b"\xff", "sessions: not UTF-8 at byte 0"),
         (b'{"a": 1, "a": 2}', "sessions: a key occurs twice"),
         (b"[" * 100_000, "sessions: more than 64 levels"),

@@ -1,15 +1,15 @@
-"""Group commit: writes that wait at the same time share one transaction.
+"""Group commit: writes that are waiting at the same time are committed in one transaction.
 
-docs/group-commit.md explains the whole. The modules, from the caller down:
+See docs/group-commit.md. The modules, from the highest layer to the lowest:
 
-- ``commit``: what a caller's task does: commit at once, or queue the write and wait
-- ``scheduler``: which writes are sent when
-- ``splitting``: a batch's outcome for each of its writes; a refused batch is split
-- ``sending``: one transaction for several writes
-- ``next_batch``: which of the queued writes form the next batch
+- ``commit``: runs in the caller's task: commits the write immediately, or queues it and waits
+- ``scheduler``: decides when writes are sent
+- ``splitting``: sets the outcome of each write of a batch; splits a refused batch
+- ``sending``: commits several writes in one transaction
+- ``next_batch``: chooses the queued writes of the next batch
 - ``queue``: the queued writes
-- ``deadlines``: time-outs of queued writes
-- ``batch``: the state of one write, and of one batch
-- ``capacity``: the room in the queue, and the callers that wait for it
-- ``row_order``: which writes wait for earlier writes of the same rows
+- ``deadlines``: the timeouts of queued writes
+- ``batch``: the state of a write, and of a batch
+- ``capacity``: limits the queue; callers wait until it has room
+- ``row_order``: tracks which writes wait for earlier writes of the same rows
 """

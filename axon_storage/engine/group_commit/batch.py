@@ -1,14 +1,14 @@
-"""QueuedWrite and Batch: the state of one write, and of the writes of one transaction in flight.
+"""QueuedWrite and Batch: the state of a write, and of a batch.
 
 Rules:
 
-1. A write is in at most one place: it counts in a ``capacity`` (it is queued), or belongs to a ``batch`` (it is being
-   sent), or neither (its caller's task commits it, or waits for room).
-2. ``ended`` is set once, when the write has committed, failed or been abandoned. Nothing sends it after that.
-3. Each caller gets an error object of its own.
-4. A batch holds at most what one statement takes (``STATEMENT_ROWS`` and ``STATEMENT_BYTES``), or one larger write.
-5. A batch with a caller that was cancelled or timed out has ``cancel_seconds`` to end by itself, which it usually
-   does. Then it is cancelled, and its other writes are queued again.
+1. A write has a ``capacity`` (it is queued), or a ``batch`` (it is being sent), or neither (its caller's task commits
+   it, or waits for room in the queue).
+2. ``ended`` is set once, when the write has committed, failed or been abandoned. The write is never sent after that.
+3. Each caller gets a separate error object.
+4. A batch has at most ``STATEMENT_ROWS`` rows and ``STATEMENT_BYTES`` bytes, or one larger write.
+5. If a caller is cancelled or times out, its batch has ``cancel_seconds`` to end, which is usually enough. After that
+   the batch is cancelled, and its other writes are requeued.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 class QueuedWrite(OrderedWrite):
     """A prepared write, its deadline, and the future that its caller awaits.
 
-    ``seconds``: the time that the call may take. ``deadline``: when that is over, in the event loop's time.
-    ``future``: resolved with the result, once the write is queued. ``wakeup``: a future that the caller awaits before
-    the write is queued. ``capacity``: where the queued write is counted. ``batch``: the batch that sends it.
-    ``expiring``: the set of writes that expire at about the same time. ``expired``: the deadline passed while the
-    write was being sent.
+    ``seconds``: the timeout of the call. ``deadline``: the event loop's time at the timeout. ``future``: the future of
+    the result, set when the write is queued. ``wakeup``: a future that the caller awaits before the write is queued.
+    ``capacity``: the capacity in which the queued write is counted. ``batch``: the batch that sends it. ``expiring``:
+    the set of writes that expire at about the same time. ``expired``: the deadline passed while the write was being
+    sent.
     """
 
     __slots__ = (
@@ -60,16 +60,16 @@ class QueuedWrite(OrderedWrite):
 
     @property
     def abandoned(self) -> bool:
-        """Whether the caller no longer waits for the result."""
+        """Whether the caller is no longer waiting for the result."""
         return self.expired or self.future is None or self.future.done()
 
     def set_result(self, result: Any) -> None:
-        """Give the caller its result."""
+        """Set the result of the call."""
         if self.future is not None and not self.future.done():
             self.future.set_result(result)
 
     def set_error(self, error: BaseException) -> None:
-        """Give the caller an error; errors of this package are copied, since several callers may get the same one."""
+        """Fail the call with an error. Errors of this package are copied, because several callers may get the same."""
         if self.future is None or self.future.done():
             return
         if isinstance(error, StorageError):
@@ -83,7 +83,7 @@ class QueuedWrite(OrderedWrite):
             self.future.cancel()
 
     def time_out(self, waiting_for: str) -> None:
-        """Give the caller the error of a call that took too long."""
+        """Fail the call with a timeout error."""
         message = f"not done within {self.seconds:g} s, waiting for {waiting_for}"
         self.set_error(StorageConnectionError(message, transient=True))
 
@@ -92,9 +92,9 @@ class QueuedWrite(OrderedWrite):
 class Batch:
     """Writes that are sent in one transaction.
 
-    ``single``: it has one write, which met a locked row and now waits for the lock. ``deadline``: that of the
-    transaction being sent. ``done``: set at the end. ``met_lock``: a row of it was locked. ``cancelled``: nothing more
-    of it is sent.
+    ``single``: it has one write, which waits in the database for a row lock. ``deadline``: that of its current
+    transaction. ``done``: set when the batch has ended. ``met_lock``: one of its rows was locked. ``cancelled``: no
+    further transaction of it is started.
     """
 
     single: bool = False
@@ -108,7 +108,7 @@ class Batch:
     _cancel_timer: asyncio.TimerHandle | None = None
 
     cancel_seconds: ClassVar[float] = 0.1
-    """Seconds between a caller's end and the cancellation of its batch."""
+    """Seconds between the cancellation or timeout of a caller and the cancellation of its batch."""
 
     def has_room(self, write: PreparedWrite[Any]) -> bool:
         """Whether a write fits."""
@@ -129,10 +129,10 @@ class Batch:
             self._cancel_timer = asyncio.get_running_loop().call_later(self.cancel_seconds, self._cancel)
 
     def end(self) -> None:
-        """Release what the batch holds, and wake those who wait for its end."""
+        """Release the writes, and wake the tasks that wait for the end of the batch."""
         if self._cancel_timer is not None:
             self._cancel_timer.cancel()
-        self.writes.clear()  # the writes refer to the batch: without this, they would form a reference cycle
+        self.writes.clear()  # breaks the reference cycle between the batch and its writes
         self.done.set()
 
     def _cancel(self) -> None:

@@ -1,11 +1,11 @@
-"""Capacity: counts queued writes, and lets callers wait for room.
+"""Capacity: limits the number and size of queued writes. Callers wait until there is room.
 
 Rules:
 
-1. Writes are counted in rows and bytes. A caller may overrun the limits with one write, however large.
-2. When a limit is reached, further callers wait, and enter in the order in which they came: nobody enters before a
-   caller that waits.
-3. A caller that is woken takes its room in the same step of the event loop, so that one room wakes one caller.
+1. Writes are counted in rows and bytes. While the totals are below the limits, a write of any size is admitted.
+2. When a limit is reached, further callers wait, and are admitted in order of arrival.
+3. A woken caller leaves the waiting list and is counted in the same step of the event loop. Only then is the next
+   caller woken.
 """
 
 from collections import deque
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Capacity:
-    """The room for queued writes.
+    """Limits the number and size of queued writes.
 
-    ``max_rows``, ``max_bytes``: when one of them is reached, further callers wait. ``rows``, ``bytes``: what is queued.
+    ``max_rows``, ``max_bytes``: if one of them is reached, further callers wait. ``rows``, ``bytes``: the totals.
     """
 
     def __init__(self, max_rows: int = 10_000, max_bytes: int = 2**24) -> None:
@@ -30,11 +30,11 @@ class Capacity:
 
     @property
     def is_full(self) -> bool:
-        """Whether a further caller must wait."""
+        """Whether another caller has to wait."""
         return self.rows >= self.max_rows or self.bytes >= self.max_bytes or bool(self._waiters)
 
     async def wait(self, waiter: "asyncio.Future[None]") -> None:
-        """Wait until there is room, which resolves ``waiter``, or somebody else resolves it."""
+        """Wait until ``waiter`` is resolved, by this object when there is room, or by other code."""
         self._waiters.append(waiter)
         try:
             await waiter
@@ -45,14 +45,14 @@ class Capacity:
         self._waiters.remove(waiter)
 
     def add(self, write: PreparedWrite[Any]) -> None:
-        """Count a write."""
+        """Add a write to the totals."""
         self.rows += write.row_count
         self.bytes += write.size
         if self._waiters:
             self._wake_first()
 
     def remove(self, write: PreparedWrite[Any]) -> None:
-        """Stop counting a write."""
+        """Subtract a write from the totals."""
         self.rows -= write.row_count
         self.bytes -= write.size
         if self._waiters:

@@ -1,16 +1,17 @@
-"""GroupCommit: commits the writes of callers. This module is what a caller's task does.
+"""GroupCommit: commits writes. The code of this module runs in the caller's task.
 
 Rules:
 
-1. A write that finds no other in progress is committed in its caller's own task. Others are queued, and the scheduler
-   sends them in batches.
-2. Whoever holds a row lock or a connection never waits in this process for somebody who may have to wait for one. So a
-   ``transaction()`` waits for no batch, and where the two meet, the database orders them as any two transactions.
-   Batches have connections that ``transaction()`` cannot take, and a queued write holds nothing.
-3. No write outlives its call. A call that is cancelled or times out returns after its write was taken out of the
-   queue, was rolled back, has committed, or its connection was closed before the COMMIT was sent. If the answer to a
-   COMMIT is lost, the server may still carry it out, but it holds the row locks until then, so that it comes before
-   every later write of those rows.
+1. If no other write is in progress, the caller's task commits the write itself. Otherwise the write is queued, and the
+   scheduler sends it in a batch.
+2. Code that holds a row lock or a connection never waits, in this process, for code that may have to wait for one. So
+   an open ``transaction()`` waits for a batch only in the database, which orders them if both write the same rows.
+   Batches, except single ones, use connections that ``transaction()`` cannot take; on SQLite they acquire the write
+   lock before a connection. A queued write holds neither a lock nor a connection.
+3. A write never commits after its call has returned. A cancelled or timed-out call returns when its write was removed
+   from the queue, was rolled back, has committed, or its connection was closed before the COMMIT was sent. If the
+   answer to a COMMIT is lost, the server may still execute it. The server holds the row locks until then, so that the
+   COMMIT precedes every later write of those rows.
 """
 
 import asyncio
@@ -33,9 +34,9 @@ _ROOM = "room in the queue"
 
 
 class GroupCommit:
-    """Commits writes: a lone one at once, concurrent ones in batches.
+    """Commits a write immediately if no other is in progress, otherwise in a batch.
 
-    ``enabled``: False gives each write a transaction of its own; writes of one row still wait for each other.
+    ``enabled``: if False, each write has a separate transaction; writes of the same row still wait for each other.
     ``scheduler``: the state of all queued writes and batches, with its limits as public fields.
     """
 
@@ -80,7 +81,7 @@ class GroupCommit:
 
     @contextmanager
     def beside_transaction(self) -> Iterator[None]:
-        """Count an open ``transaction()``, which batches must not draw into a deadlock."""
+        """Count an open ``transaction()``. Meanwhile batches may lock rows first, to avoid deadlocks with it."""
         self._sender.open_transactions += 1
         try:
             yield
@@ -92,11 +93,11 @@ class GroupCommit:
         self._closed = True
         if self._calls:
             await self._idle.wait()
-        while self.scheduler.in_flight:  # a task outlives its callers by a moment
+        while self.scheduler.in_flight:  # a batch's task ends after its callers
             await asyncio.wait(self.scheduler.in_flight)
 
     async def _commit_alone(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> Any:
-        """Commit a write in its caller's own task, after the earlier writes of its rows."""
+        """Commit a write in its caller's task, after the earlier writes of its rows."""
         operation, seconds = queued.write.operation, queued.seconds
         if queued.before:
             queued.wakeup = loop.create_future()
@@ -106,8 +107,8 @@ class GroupCommit:
         return await self._executor.run(operation, unit, deadline=self._executor.deadline(seconds))
 
     async def _end_batch_of(self, queued: QueuedWrite) -> None:
-        """After a cancellation, cancel the batch that sends the write, and wait until it has ended."""
+        """After a cancellation of the call, cancel the batch that sends the write, and wait for its end."""
         while (batch := queued.batch) is not None and not queued.ended:
             batch.cancel_soon()
-            with suppress(asyncio.CancelledError):  # the caller raises its own
+            with suppress(asyncio.CancelledError):  # write() raises the CancelledError of the call
                 await batch.done.wait()

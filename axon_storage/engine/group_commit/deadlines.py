@@ -1,7 +1,7 @@
-"""Deadlines: the time-outs of queued writes.
+"""Deadlines: the timeouts of queued writes.
 
-Writes are sorted into sets, one for each tenth of a second, and one timer looks at the sets. A timer of the event loop
-for each write would take longer than everything else that a queued write needs.
+Writes are grouped into one set per tenth of a second, and one timer checks the sets. A timer of the event loop for
+each write would take more time than all other work for a queued write.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from axon_storage.engine.group_commit.batch import QueuedWrite
 
-_TICKS = 10  # in a second
+_TICKS = 10  # per second
 
 
 class Deadlines:
@@ -21,7 +21,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> None:
-        """Watch a write."""
+        """Add a write."""
         tick = int(queued.deadline * _TICKS) + 1
         expiring = self._expiring.get(tick)
         if expiring is None:
@@ -32,7 +32,7 @@ class Deadlines:
             self._timer = loop.call_later(1 / _TICKS, self._tick, loop)
 
     def remove(self, queued: QueuedWrite) -> None:
-        """Stop watching a write."""
+        """Remove a write."""
         if queued.expiring is not None:
             queued.expiring.discard(queued)
 

@@ -3,11 +3,11 @@
 Rules:
 
 1. A queued write is ready, blocked or locked. A *ready* write can be sent. A *blocked* write waits for an earlier
-   write of one of its rows. A *locked* write met a row lock that somebody else holds, and waits until it is retried.
-2. Ready writes are sent in the order in which they were queued or became ready. A write that comes back from a batch
-   is the first again.
-3. Blocked and locked writes are counted in a capacity of their own, so that the writers of a locked row take no room
-   from others.
+   write of one of its rows. A *locked* write waits to be retried, because another transaction holds a lock on one of
+   its rows.
+2. Ready writes are sent in the order in which they were queued or became ready. A requeued write goes to the front.
+3. Blocked and locked writes have a separate capacity, so that writes of a locked row do not fill the capacity for
+   other writes.
 """
 
 from collections import OrderedDict
@@ -20,13 +20,13 @@ from axon_storage.engine.group_commit.capacity import Capacity
 class Queue:
     """The queued writes.
 
-    ``ready_capacity``: the room for ready writes. ``blocked_capacity``: the room for blocked and locked ones; a write
-    that has become ready stays there until it is sent.
+    ``ready_capacity``: counts ready writes. ``blocked_capacity``: counts blocked and locked writes. A blocked write
+    that becomes ready remains counted there until it is sent.
     """
 
     def __init__(self) -> None:
         self.ready_capacity, self.blocked_capacity = Capacity(), Capacity()
-        # Blocked writes are in no container: the write that ends before them leads to them.
+        # Blocked writes are not stored here: they are reached through ``after`` of the write that blocks them.
         self._ready: OrderedDict[QueuedWrite, None] = OrderedDict()
         self._locked: OrderedDict[QueuedWrite, None] = OrderedDict()
 
@@ -45,30 +45,30 @@ class Queue:
         return list(islice(self._ready, count))
 
     def capacity_for(self, queued: QueuedWrite) -> Capacity:
-        """Return the capacity that a write which is queued now counts in."""
+        """Return the capacity in which a write would be counted now."""
         return self.blocked_capacity if queued.before else self.ready_capacity
 
     def add(self, queued: QueuedWrite) -> None:
-        """Queue a write as ready, or as blocked where there is an earlier write of one of its rows."""
+        """Queue a write as ready, or as blocked if there is an earlier write of one of its rows."""
         queued.capacity = self.capacity_for(queued)
         queued.capacity.add(queued.write)
         if not queued.before:
             self._ready[queued] = None
 
     def add_first(self, queued: QueuedWrite) -> None:
-        """Queue a write that comes back from a batch, before the writes that came later."""
+        """Queue a write of a batch again, at the front."""
         self.add(queued)
         if not queued.before:
             self._ready.move_to_end(queued, last=False)
 
     def add_locked(self, queued: QueuedWrite) -> None:
-        """Queue a write that met a row lock."""
+        """Queue a write as locked."""
         queued.capacity = self.blocked_capacity
         queued.capacity.add(queued.write)
         self._locked[queued] = None
 
     def is_locked(self, queued: QueuedWrite) -> bool:
-        """Whether a write waits to be retried because it met a row lock."""
+        """Return whether a write is locked."""
         return queued in self._locked
 
     def unblock(self, queued: QueuedWrite) -> None:
@@ -83,7 +83,7 @@ class Queue:
             self.add(queued)
 
     def remove(self, queued: QueuedWrite) -> None:
-        """Take a write out of the queue, to send it or because its caller has abandoned it."""
+        """Remove a write, to send it or because its caller has abandoned it."""
         if queued.capacity is not None:
             queued.capacity.remove(queued.write)
             queued.capacity = None

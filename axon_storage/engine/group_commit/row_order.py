@@ -1,11 +1,10 @@
-"""RowOrder: which writes wait for earlier writes of the same rows.
+"""RowOrder: tracks which writes wait for earlier writes of the same rows.
 
 Rules:
 
-1. The writes of a row form a list, in the order of their calls. A write stays in the lists of its rows until it has
-   ended.
-2. A write is blocked while another write stands before it in one of its lists.
-3. Adding and removing a write takes time in proportion to its own rows, however many other writes there are.
+1. Each row has a linked list of its writes, in call order. A write stays in the lists of its rows until it has ended.
+2. A write is blocked while it has a predecessor in one of its lists.
+3. Adding or removing a write takes time proportional to its number of rows, independent of the number of other writes.
 """
 
 from collections.abc import Mapping, Set
@@ -15,14 +14,14 @@ from typing import Any, Generic, Self, TypeVar
 from axon_storage.sql.writes import RowKey
 
 NO_WRITES: Mapping[RowKey, Any] = MappingProxyType({})
-"""Shared by all writes without neighbours: a dict for each would be counted by the garbage collector."""
+"""The links of a write without neighbours. One object is shared, because the garbage collector counts each dict."""
 
 
 class OrderedWrite:
-    """A write in the lists of its rows.
+    """A write with links to its neighbours in the lists of its rows.
 
-    ``row_keys``: the rows that it replaces or deletes. ``before``: by row, the next earlier write. ``after``: by row,
-    the next later write.
+    ``row_keys``: the rows that other writes may also save or delete. ``before``: by row, the next earlier write.
+    ``after``: by row, the next later write.
     """
 
     __slots__ = ("after", "before", "row_keys")
@@ -36,7 +35,7 @@ W = TypeVar("W", bound=OrderedWrite)
 
 
 class RowOrder(Generic[W]):
-    """A list of writes for each row that has any; the writes themselves hold the links."""
+    """A doubly linked list of writes per row. The links are stored in the writes."""
 
     def __init__(self) -> None:
         self._last: dict[RowKey, W] = {}
@@ -74,7 +73,7 @@ class RowOrder(Generic[W]):
 
 
 def _with_link(links: Mapping[RowKey, W], row: RowKey, write: W | None) -> dict[RowKey, W]:
-    """Set a row's link, or remove it; change ``links`` in place if it is a dict, and return it or a new dict."""
+    """Set or remove the link of a row. Return ``links``, changed in place, or a new dict if it is ``NO_WRITES``."""
     linked = links if isinstance(links, dict) else {}
     if write is None:
         del linked[row]

@@ -1,19 +1,19 @@
-"""Scheduler: decides which writes are sent when.
+"""Scheduler: decides when writes are sent, and in which batch.
 
-After every change that may let a write be sent (a write is queued, unblocked or requeued, a batch ends, a pause is
-over), :meth:`Scheduler.dispatch` runs. No other function starts a batch of ready writes.
+:meth:`Scheduler.dispatch` runs after every change that can make a write ready: a write is queued, unblocked or
+requeued, a batch ends, or the retry timer fires. No other function starts a batch of ready writes.
 
 Rules:
 
-1. At most two batches are in flight, so that one is built while the server commits the other; at most one where the
-   database has one writer at a time. The second one is started only for ``min_second_batch`` writes and more. Single
-   batches, which wait for a lock, do not count.
-2. Writes of one row, outside of ``transaction()``, take effect in the order of their calls: a write is sent after the
-   earlier ones of its rows have ended, or together with them.
+1. At most two batches are in flight, so that one is built while the server commits the other. If the database has one
+   writer at a time, at most one batch is in flight. A second batch is started only if at least ``min_second_batch``
+   writes are ready. Single batches, which wait for a row lock, do not count.
+2. Writes of the same row, outside ``transaction()``, take effect in call order: a write is sent when the earlier writes
+   of its rows have ended, or in the same batch.
 3. At most ``max_single_batches`` writes of locked rows wait in the database, each on a connection of the pool. The
    others wait in the queue without a connection, and some of them are retried every ``retry_seconds``.
-4. A write that is queued, or being sent, ends when its caller does: it is taken out of the queue, or its batch is
-   cancelled and the others of the batch are queued again.
+4. When a caller is cancelled or times out, its write ends: a queued write is removed from the queue; if the write is
+   being sent, its batch is cancelled, and the other writes of the batch are requeued.
 """
 
 import asyncio
@@ -35,20 +35,20 @@ EARLIER_WRITE = "an earlier write of the same row"
 
 
 class Scheduler:
-    """Moves writes from the queue to batches, and from there to their end.
+    """Moves writes from the queue into batches, starts the batches, and ends or requeues their writes.
 
-    ``queue``: the queued writes. ``in_flight``: the batches being sent, by their tasks. ``batches_started``: how many
-    batches were started, single ones included.
+    ``queue``: the queued writes. ``in_flight``: the batches being sent, by their tasks. ``batches_started``: the number
+    of batches started, including single ones.
     """
 
     min_second_batch: int = 16
-    """The number of ready writes that are worth a second transaction beside one in flight."""
+    """The minimum number of ready writes for a second batch in flight."""
 
     max_single_batches: int = 2
-    """The number of writes that wait in the database for locked rows."""
+    """The maximum number of single batches, whose writes wait in the database for row locks."""
 
     retry_seconds: float = 0.1
-    """Seconds after which some of the other writes of locked rows are retried."""
+    """Seconds between retries of locked writes."""
 
     def __init__(self, sender: Sender, *, serial_writes: bool) -> None:
         self.queue, self.in_flight, self.batches_started = Queue(), dict[asyncio.Task[None], Batch](), 0
@@ -58,10 +58,10 @@ class Scheduler:
         self._dispatch_scheduled = False
         self._retry_timer: asyncio.TimerHandle | None = None
 
-    # From the caller.
+    # Called by GroupCommit.
 
     def register(self, queued: QueuedWrite) -> None:
-        """Put a write that replaces or deletes rows behind the earlier writes of those rows."""
+        """Add a write to the order of its rows, after their earlier writes."""
         self._order.add(queued)
 
     def enqueue(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
@@ -74,16 +74,16 @@ class Scheduler:
         return queued.future
 
     def leave(self, queued: QueuedWrite) -> None:
-        """Forget a write whose call returns."""
+        """Remove a write whose call is returning."""
         self._deadlines.remove(queued)
         if not queued.ended:
             self.finish(queued)
             self.dispatch_soon()
 
-    # From the batches.
+    # Called by batches.
 
     def finish(self, queued: QueuedWrite) -> None:
-        """End a write that has committed, failed or been abandoned, and unblock the writes that waited for it."""
+        """Mark a write as ended, and unblock the writes that waited for it."""
         if queued.ended:
             return
         queued.ended = True
@@ -94,12 +94,12 @@ class Scheduler:
                 self._unblock(later)
 
     def requeue(self, queued: QueuedWrite) -> None:
-        """Put a write of a batch back into the queue, where it was."""
+        """Put a write of a batch back at the front of the queue."""
         queued.batch = None
         self.queue.add_first(queued)
 
     def wait_for_lock(self, queued: QueuedWrite) -> None:
-        """Let a write wait for its row's lock in the database, or in the queue if enough others do so already."""
+        """Start a single batch, which waits for the row lock, or queue the write as locked if there are enough."""
         if sum([batch.single for batch in self.in_flight.values()]) < self.max_single_batches:
             batch = Batch(single=True)
             batch.add(queued)
@@ -112,13 +112,13 @@ class Scheduler:
     # Dispatch.
 
     def dispatch_soon(self) -> None:
-        """Run :meth:`dispatch` after the tasks that are ready to run, since they may write too."""
+        """Schedule :meth:`dispatch` after the tasks that are ready to run, because they may queue writes too."""
         if not self._dispatch_scheduled and self.queue.ready_count:
             self._dispatch_scheduled = True
             asyncio.get_running_loop().call_soon(self.dispatch)
 
     def dispatch(self) -> None:
-        """Start a batch of ready writes if fewer than the maximum are in flight, and another if that is worth it."""
+        """Start batches of ready writes, up to the maximum number in flight."""
         self._dispatch_scheduled = False
         in_flight = sum([not batch.single for batch in self.in_flight.values()])
         while in_flight < self._max_batches and self.queue.ready_count:
@@ -128,14 +128,14 @@ class Scheduler:
             in_flight += 1
 
     def _batch_limit(self) -> int:
-        """Half of the writes, so that the other half's batch is built while the server commits this one."""
+        """Return half of the number of writes, so that one batch is built while the server commits the other."""
         if self._max_batches == 1:
             return STATEMENT_ROWS
         in_flight = sum([len(batch.writes) for batch in self.in_flight.values()])
         return max(self.min_second_batch, (self.queue.ready_count + in_flight) // 2)
 
     def _start(self, batch: Batch) -> None:
-        # In an empty context: the operation_timeout of the caller is not that of the batch.
+        # In an empty context, so that the batch does not inherit the operation_timeout of a caller.
         work = commit_writes(batch, batch.writes, self._sender, self)
         task: asyncio.Task[None] = Context().run(_create_task, work)
         self.in_flight[task] = batch
@@ -145,14 +145,14 @@ class Scheduler:
     def _batch_ended(self, task: "asyncio.Task[None]") -> None:
         """Clean up after a batch, even one that was cancelled before it started."""
         batch = self.in_flight.pop(task)
-        for queued in reversed(batch.writes):  # so that add_first() keeps their order
+        for queued in reversed(batch.writes):  # reversed, so that requeueing at the front keeps their order
             if queued.batch is batch and not queued.ended:
                 self._settle(queued, batch, task_cancelled=task.cancelled())
         batch.end()
         self.dispatch()
 
     def _settle(self, queued: QueuedWrite, batch: Batch, *, task_cancelled: bool) -> None:
-        """End a write whose batch was cancelled, or requeue it if its caller still waits."""
+        """End a write of a cancelled batch, or requeue it if its caller is still waiting."""
         if task_cancelled:
             queued.set_error(asyncio.CancelledError())
         elif queued.expired:
@@ -163,7 +163,7 @@ class Scheduler:
             self.requeue(queued)
 
     def _unblock(self, queued: QueuedWrite) -> None:
-        """Make a write ready that no earlier one blocks any longer, or wake its caller if it is not queued."""
+        """Make a write ready that no earlier write blocks; if it is not queued, wake its caller."""
         if queued.capacity is not None:
             self.queue.unblock(queued)
             self.dispatch_soon()
@@ -181,7 +181,7 @@ class Scheduler:
         self.dispatch_soon()
 
     def _expire(self, queued: QueuedWrite) -> None:
-        """Time out a queued write, or cancel the batch that sends it."""
+        """Time out a write: fail it if it is queued, or cancel the batch that sends it."""
         if queued.batch is None:
             locked = _LOCK if self.queue.is_locked(queued) else _NEXT_BATCH
             queued.time_out(EARLIER_WRITE if queued.before else locked)

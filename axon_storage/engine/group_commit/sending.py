@@ -1,12 +1,12 @@
-"""Sending several writes in one transaction.
+"""Sender: commits several writes in one transaction.
 
 Rules:
 
-1. The transaction's time is that of the caller with the latest deadline, and the grace time more. An earlier deadline
-   cancels the batch before.
-2. The transaction waits for a lock only as long as the dialect's short lock time-out, because it holds the locks of
-   other callers' rows meanwhile. Where the database has no such time-out, a statement locks the rows first, with
-   NOWAIT. A single batch waits as long as its caller.
+1. The timeout of the transaction is the latest deadline of its callers plus ``grace_seconds``. When an earlier deadline
+   passes, the scheduler cancels the batch.
+2. The transaction waits for a lock only for the dialect's short lock timeout, because it holds locks on the rows of
+   other callers. If the dialect's ``locks_rows_first()`` returns True, because this timeout is missing or too long, the
+   transaction locks its rows first, with NOWAIT. A single batch waits for a lock until its caller times out.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ _OPERATION = "group commit"
 
 
 class Sender:
-    """Sends the writes of batches. ``open_transactions``: how many ``transaction()`` blocks of the storage are open."""
+    """Sends the writes of batches. ``open_transactions``: the number of open ``transaction()`` blocks."""
 
     def __init__(self, executor: Executor, compiler: Compiler) -> None:
         self._executor, self._compiler = executor, compiler
         self.open_transactions = 0
 
     async def send(self, batch: Batch, writes: Sequence[QueuedWrite]) -> list[Any]:
-        """Commit some or all writes of a batch in one transaction, and return the result of each."""
+        """Commit some or all writes of a batch in one transaction, and return their results."""
         seconds = max([queued.deadline for queued in writes]) - asyncio.get_running_loop().time()
         batch.deadline = self._executor.deadline(seconds + self._executor.grace_seconds, own_task=True)
         contended = self.open_transactions > 0 or batch.met_lock

@@ -1,13 +1,13 @@
-"""The outcome of a batch for each of its writes; a batch that the database refuses is split.
+"""Commits the writes of a batch, and sets the outcome of each write. A refused batch is split.
 
 Rules:
 
-1. When the database refuses a transaction, because of a row or a lock, each half of its writes is sent in a
-   transaction of its own, and so on, down to the write at fault. So a write fails only for what it did itself.
-2. A write whose row is locked does not fail: the scheduler lets it wait for the lock by itself.
+1. If the database refuses a transaction, because of a row or a lock, each half of its writes is sent in a separate
+   transaction, recursively, until the failing write is alone. So a write fails only because of its own error.
+2. A write whose row is locked does not fail: the scheduler makes it wait for the lock alone.
 3. Any other error, such as a lost connection, is the error of all writes of the transaction.
-4. A write is sent only after the earlier writes of its rows, or together with them. If one of those has left the
-   batch, the write goes back to the queue.
+4. A write is sent only after the earlier writes of its rows, or together with them. If one of those was removed from
+   the batch, the write is requeued.
 """
 
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from axon_storage.errors import QueryError
 
 
 class Outcomes(Protocol):
-    """Receives the outcome of each write; the scheduler."""
+    """Receives the outcome of each write. The scheduler implements it."""
 
     def finish(self, queued: QueuedWrite) -> None:
-        """The write has committed or failed."""
+        """Called when the write has committed or failed."""
 
     def requeue(self, queued: QueuedWrite) -> None:
-        """The write has to wait for an earlier one."""
+        """Called when the write has to wait for an earlier write."""
 
     def wait_for_lock(self, queued: QueuedWrite) -> None:
-        """A row of the write is locked."""
+        """Called when a row of the write is locked."""
 
 
 async def commit_writes(batch: Batch, writes: Sequence[QueuedWrite], sender: Sender, outcomes: Outcomes) -> None:
-    """Commit writes of a batch in one transaction; split them if it is refused."""
+    """Commit writes of a batch in one transaction. If the database refuses it, split the writes and try again."""
     if batch.cancelled:
         return
     writes = _sendable(batch, writes, outcomes)
@@ -41,7 +41,7 @@ async def commit_writes(batch: Batch, writes: Sequence[QueuedWrite], sender: Sen
         return
     try:
         results = await sender.send(batch, writes)
-    except Exception as error:  # whatever it is, every caller gets it
+    except Exception as error:  # any error is passed to all callers
         if batch.cancelled:
             return
         batch.met_lock = batch.met_lock or isinstance(error, LockTimeoutError)
@@ -60,12 +60,12 @@ async def commit_writes(batch: Batch, writes: Sequence[QueuedWrite], sender: Sen
             queued.set_result(result)
             outcomes.finish(queued)
         if len(writes) == len(batch.writes):
-            # Before the callers make new writes: fewer live objects, fewer garbage collections.
+            # Released before the callers create new writes, because fewer live objects mean fewer garbage collections.
             batch.writes.clear()
 
 
 def _sendable(batch: Batch, writes: Sequence[QueuedWrite], outcomes: Outcomes) -> list[QueuedWrite]:
-    """Return the writes that can be sent now; requeue those whose earlier write has left the batch."""
+    """Return the writes that can be sent now; requeue those that an earlier write outside the batch blocks."""
     sendable = []
     for queued in writes:
         if queued.abandoned:
