@@ -1,25 +1,25 @@
-"""Every error a storage raises, as one tree.
+"""The exception hierarchy of this package.
 
 ::
 
     StorageError
-    ├── StorageConnectionError   connection error: the database could not be reached, or was lost
+    ├── StorageConnectionError   connection error: the database is out of reach or unfit, or the connection was lost
     ├── QueryError               query error: the database refused a statement
-    ├── SerializationError       serialization error: a value outside the domain, refused before anything was sent
-    ├── NotFoundError            not found: what the caller asked for is not there
-    ├── TenantMismatchError      tenant mismatch: a row of one tenant given to another, or no tenant at all
-    └── InvalidArgumentError     invalid argument: an argument out of its range; also a ValueError
+    ├── SerializationError       serialization error: a value that cannot be stored; nothing was sent
+    ├── NotFoundError            not found: for application code; this package does not raise it
+    ├── TenantMismatchError      tenant mismatch: a row of another tenant, or a missing tenant
+    └── InvalidArgumentError     invalid argument: an invalid argument such as a limit or an id; also a ValueError
 """
 
 from typing import ClassVar
 
 
 class StorageError(Exception):
-    """The base of all errors here; ``str(error)`` begins with the kind's prefix.
+    """The base class of all errors of this package; ``str(error)`` begins with the ``prefix`` of its class.
 
-    ``operation`` is the public method that failed (``"save_trace"``), or None for an error built by hand.
-    ``transient`` is True where the same call may succeed when tried again.
-    ``__cause__`` is the driver's own error, where there was one, without bound values.
+    ``operation`` is the public method that failed (``"save_trace"``), or None.
+    ``transient`` says that the same call may succeed when it is repeated.
+    ``__cause__`` is the driver's error, without bound values, if there was one.
     """
 
     prefix: ClassVar[str] = "storage error"
@@ -35,36 +35,36 @@ class StorageError(Exception):
 
 
 class StorageConnectionError(StorageError):
-    """The database could not be reached, refused the login, is not fit for use, or the connection was lost."""
+    """The database cannot be reached, refused the login, has an unfit schema or setting, or the connection was lost."""
 
     prefix = "connection error"
 
 
 class QueryError(StorageError):
-    """The database refused or failed a statement."""
+    """The database refused a statement, or the call is not allowed in the current state."""
 
     prefix = "query error"
 
 
 class SerializationError(StorageError):
-    """A value outside the portable domain; nothing was sent."""
+    """A value that not every database can store exactly; nothing was sent."""
 
     prefix = "serialization error"
 
 
 class NotFoundError(StorageError):
-    """Something asked for by name is not there: for callers to raise, since here ``get_*`` gives None."""
+    """Something does not exist. For application code: in this package ``get_*`` returns None instead."""
 
     prefix = "not found"
 
 
 class TenantMismatchError(StorageError):
-    """A row that belongs to another tenant than the call, or a call without the tenant it must have."""
+    """A row that belongs to another tenant than the call, or a call without a required tenant."""
 
     prefix = "tenant mismatch"
 
 
 class InvalidArgumentError(StorageError, ValueError):
-    """An argument that is not a value of a row, such as a limit or an id, is out of its range; nothing was sent."""
+    """An argument, such as a limit, an id or a revision, is invalid; nothing was changed."""
 
     prefix = "invalid argument"
