@@ -1,4 +1,4 @@
-"""Creating engines."""
+"""Creates SQLAlchemy engines."""
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL
@@ -12,7 +12,7 @@ from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageConnectionError
 
 _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
-"""Execution options of a host application's engine that our calls must not have, each with its default."""
+"""Execution options of a host application's engine that are reset for this package, each with its default."""
 
 
 def create_engine(
@@ -29,13 +29,13 @@ def create_engine(
     The pool opens up to ``pool_size`` connections when they are needed, and keeps them. While those are busy, it opens
     up to ``max_overflow`` more, which are closed after use. A call waits up to ``pool_timeout`` seconds for a
     connection; an open ``transaction()`` holds one. Group commits open up to two more connections, except on SQLite.
-    Connecting may take ``connect_timeout`` seconds.
+    Connecting may take up to ``connect_timeout`` seconds.
 
     The URL's parameters ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``
     (``ssl_cert``) and ``sslkey`` (``ssl_key``) have the same meaning for every driver. So does
     ``application_name``, the name under which a server shows the connections; its default is ``axon_storage``. On
-    PostgreSQL ``search_path`` sets the schema that holds the tables. A URL that cannot be used is a
-    :class:`StorageConnectionError`.
+    PostgreSQL ``search_path`` sets the schema that contains the tables. Raise a :class:`StorageConnectionError` if the
+    URL cannot be used.
     """
     parsed = parse_url(url)
     try:
@@ -69,12 +69,12 @@ def create_engine(
 
 
 def without_host_options(engine: AsyncEngine) -> AsyncEngine:
-    """Return the engine, or one with the same pool, without execution options that would change our calls."""
+    """Return an engine with the same pool, without execution options that would change this package's calls."""
     given = engine.sync_engine.get_execution_options()
     own = {name: value for name, value in _OWN_OPTIONS.items() if name in given}
     return engine.execution_options(**own) if own else engine
 
 
 def engine_like(engine: AsyncEngine) -> AsyncEngine:
-    """Return an engine with the same settings and a pool of its own; the caller disposes of it."""
+    """Return an engine with the same settings and its own pool; the caller must dispose of it."""
     return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)

@@ -1,4 +1,4 @@
-"""Listeners for SQLAlchemy's events, which prepare the connections of an engine for this package."""
+"""Listeners for SQLAlchemy's events that prepare the connections of an engine for this package."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -25,14 +25,14 @@ _CLEAN = "axon_storage_clean"
 
 
 def attach_events(engine: AsyncEngine) -> Dialect:
-    """Prepare an engine by listeners for its events, and return its dialect.
+    """Attach event listeners to an engine, and return its dialect.
 
-    An engine that cannot be used is a :class:`StorageConnectionError`. The listeners change the engine's sessions for
-    the host application too. On MySQL, MariaDB and Oracle the sessions are at READ COMMITTED, and not in autocommit
-    mode, unless a connection is given another isolation level. On SQLite a transaction begins with its first statement.
+    Raise a :class:`StorageConnectionError` if the engine cannot be used. The listeners also affect the connections that
+    the host application uses. On MySQL, MariaDB and Oracle they are at READ COMMITTED, and not in autocommit mode,
+    unless the application sets another level for a connection. On SQLite a transaction begins with its first statement.
     """
     inner = engine.sync_engine
-    driver: Any = inner.dialect  # SQLAlchemy's own, not ours
+    driver: Any = inner.dialect  # SQLAlchemy's dialect
     check_at_signs(engine.url)
     try:
         dialect = of_driver(inner.dialect)
@@ -69,7 +69,7 @@ def mark_clean(connection: Connection) -> None:
 
 
 def reset(connection: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
-    """Roll back a transaction that may be open on a connection that returns to its pool; a listener for ``reset``."""
+    """Roll back when a connection returns to its pool, if a transaction may be open; a listener for ``reset``."""
     clean = record is not None and record.info.pop(_CLEAN, False)
     if not (clean or state.transaction_was_reset or state.terminate_only):
         connection.rollback()
@@ -90,14 +90,14 @@ def _keep_isolation(engine: Engine, level: str) -> None:
 
     By default it would reset it to the engine's default, such as REPEATABLE READ or AUTOCOMMIT.
     """
-    dialect: Any = engine.dialect  # SQLAlchemy's own, not ours
+    dialect: Any = engine.dialect  # SQLAlchemy's dialect
     kept = {"isolation_level": _SessionIsolation(level)}
     dialect.connection_characteristics = dialect.connection_characteristics.union(kept)
 
 
 @cache
 def _listeners(dialect: Dialect) -> dict[str, Any]:
-    """Return the listeners by event: one set for each dialect, so that an engine is not prepared twice."""
+    """Return the listeners by event; cached, so that an engine does not get a dialect's listeners twice."""
 
     def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, keywords: dict[str, Any]) -> None:
         record.info[_NEW] = True
@@ -106,10 +106,10 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
             record.info[_CAN_AUTOCOMMIT] = True
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        # At checkout rather than at connect: an engine that was in use before has connections already.
+        # at checkout rather than at connect, because an engine that was used before already has connections
         is_new = record.info.pop(_NEW, False)
         if dialect.is_lost(connection):
-            if is_new:  # the pool would give up, with an error that does not name the server
+            if is_new:  # the pool's own error would not name the server
                 raise StorageConnectionError("the server closed a new connection", transient=True)
             raise DisconnectionError  # the pool connects again
         dialect.on_checkout(connection)

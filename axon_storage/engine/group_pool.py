@@ -14,14 +14,14 @@ from axon_storage.engine.forks import keep
 _WAITS_BRIEFLY = "axon_storage_waits_briefly"  # a key of a connection's info
 
 _group_pools: "WeakKeyDictionary[Engine, tuple[int, Pool]]" = WeakKeyDictionary()
-"""The pool of each engine, with the id of the process that made it."""
+"""The pool of each engine, with the id of the process that created it."""
 
 
 def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connection:
-    """Return a connection that only group commits use, and whose statements wait for a lock only briefly.
+    """Return a connection for group commits, whose statements wait for a lock only briefly.
 
-    It comes from a second pool with the settings of that of ``owner``, so that open transactions cannot take all
-    connections. The pool is disposed of with ``owner``. ``engine`` is ``owner``, or ``owner`` with other execution
+    It comes from a second pool, with the settings of the pool of ``owner``, so that open transactions cannot take all
+    connections. ``owner.dispose()`` disposes of both pools. ``engine`` is ``owner``, or ``owner`` with other execution
     options.
     """
     connection = Connection(engine, _group_pool(owner).connect())

@@ -40,14 +40,14 @@ class HealthCheck:
             event.listen(self._owner, "engine_disposed", _dispose_of_kept)
 
     async def is_healthy(self) -> bool:
-        """Whether the database can be used; answer within 5 seconds, and never raise."""
+        """Return within 5 seconds whether the database can be used; never raise an error."""
         if self._executor.lifecycle.is_closed:
             return False
         check = asyncio.create_task(self._check())
         self._checks.add(check)
         check.add_done_callback(self._checks.discard)
         try:
-            # Waited for from outside: after a cancellation, closing the connection to a lost server takes time.
+            # Not awaited after the cancellation, because closing the connection to a lost server takes time.
             await asyncio.wait({check}, timeout=_SECONDS)
         finally:
             check.cancel()
@@ -61,7 +61,7 @@ class HealthCheck:
     async def _check(self) -> bool:
         with Deadline(_SECONDS):
             kept = self._take()
-            # A kept connection may be dead, or lead to a server that is no longer the one at the address.
+            # The kept connection may be lost, or its server may no longer be the one at the address.
             with suppress(Exception):
                 if kept is not None and await self._ask(kept):
                     return True
@@ -70,7 +70,7 @@ class HealthCheck:
             return await self._ask(engine)
 
     async def _ask(self, engine: AsyncEngine) -> bool:
-        """Ask on a connection of an engine, then keep the engine or dispose of it."""
+        """Check on a connection of an engine, then keep the engine or dispose of it."""
         healthy = False
         try:
             async with engine.connect() as connection:
@@ -104,7 +104,7 @@ def _dispose_of_kept(owner: Engine) -> None:
 
 
 async def _avoid_transaction(connection: AsyncConnection) -> None:
-    """Save the round trips of a transaction where the database allows it."""
+    """Run statements without a transaction if the database allows it; this saves round trips."""
     inner = connection.sync_connection
     if inner is not None and allows_autocommit(inner):
         await connection.execution_options(**dialect_of(connection.dialect).autocommit_options)

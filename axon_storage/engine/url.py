@@ -1,4 +1,4 @@
-"""Database URLs: parsing them, and refusing those whose password would appear in messages."""
+"""Parses database URLs, and refuses those whose password would appear in messages."""
 
 import re
 
@@ -24,9 +24,9 @@ def parse_url(url: str | URL) -> URL:
 
 
 def check_at_signs(url: str | URL) -> None:
-    """Refuse an unescaped '@' after the credentials.
+    """Raise a :class:`StorageConnectionError` for an unescaped '@' after the credentials.
 
-    It belongs to the password; the rest of the password would be parsed as the host, and appear in messages.
+    It is part of the password. The rest of the password would be parsed as the host, and would appear in messages.
     """
     if isinstance(url, URL):
         parts = [url.host or ""]
@@ -42,7 +42,7 @@ def check_at_signs(url: str | URL) -> None:
 
 
 def script_url(url: str | URL) -> URL:
-    """Return the URL with which Alembic writes a migration script: it needs no driver, and connects to nothing.
+    """Return the URL for writing a migration script; it needs no driver and no connection.
 
     Unlike an engine's URL it distinguishes MariaDB from MySQL.
     """
