@@ -85,8 +85,8 @@ class SQLite(OnConflict):
         execute(connection, "PRAGMA synchronous = FULL")
 
     def on_checkout(self, connection: DBAPIConnection) -> None:
-        # With an isolation level the driver begins transactions by itself, and never IMMEDIATE. New connections have one;
-        # the host application may set one.
+        # With an isolation level the driver begins transactions by itself, and never IMMEDIATE. New connections have
+        # one, and the host application may set one.
         if connection.isolation_level is not None:
             connection.isolation_level = None
 
@@ -124,6 +124,6 @@ def _pragma(connection: Connection, name: str) -> Row[Any]:
 
 
 def _connect(database: str, **options: Any) -> Any:
-    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, imported when it is used
+    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, imported when used
 
     return connect(database, **options)

@@ -28,8 +28,8 @@ def any_key(
 ) -> tuple[str, tuple[Any, ...]]:
     """Return a condition that is true for the rows with the given sorted keys, and its parameters.
 
-    ``placeholder`` returns the text of the parameter with a number, beginning with 1. The condition is text, because SQLAlchemy
-    takes longer to expand long lists than a server takes to find the rows.
+    ``placeholder`` returns the text of a parameter for its number, which begins at 1. The condition is text, because
+    SQLAlchemy takes longer to expand long lists than a server takes to find the rows.
     """
     conditions: list[str] = []
     parameters: list[Any] = []

@@ -80,7 +80,7 @@ def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findin
     metadata.create_all(connection)
     for table in TABLES.values():
         connection.exec_driver_sql(_copy(table, _columns(connection, _LEGACY + table.name)))
-        copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # ours
+        copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # fixed names
         if copied != findings.rows[table.name]:
             raise StorageConnectionError(f"{table.name}: {copied} of {findings.rows[table.name]} rows were copied")
     for table in TABLES.values():
@@ -120,7 +120,7 @@ def _rows(connection: Connection, row_type: type[Row], table: Table) -> Iterator
     """Yield the key of each row, as text, and its fields, with JSON as text."""
     found = _columns(connection, table.name)
     columns = [table.c[name] for name, _ in fields_of(row_type)]
-    query = f"SELECT {', '.join(_read(column, found) for column in columns)} FROM {table.name}"  # noqa: S608  # ours
+    query = f"SELECT {', '.join(_read(column, found) for column in columns)} FROM {table.name}"  # noqa: S608  # fixed names
     # a named cursor, because it can be closed: a table with an open cursor cannot be dropped
     connection.exec_driver_sql(f"DECLARE rows_of_{table.name} NO SCROLL CURSOR FOR {query}")
     while page := connection.exec_driver_sql(f"FETCH {_PAGE_ROWS} FROM rows_of_{table.name}").all():
@@ -141,7 +141,7 @@ def _timestamps_out_of_range(connection: Connection, table: Table) -> Iterator[s
         if kind != "timestamp with time zone":
             continue
         query = text(
-            f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # names are ours
+            f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # fixed names
             f"WHERE {name} < timestamptz 'epoch' OR {name} >= timestamptz '9999-01-01 00:00:00+00' "
             f"LIMIT {_MAX_REFUSALS}"
         )
@@ -180,7 +180,7 @@ def _copy(table: Table, found: dict[str, str]) -> str:
     legacy = f"{_LEGACY}{table.name}"
     columns = ", ".join(column.name for column in table.c)
     if "timestamp_utc" not in table.c and CREATED_ID not in table.c:
-        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {legacy}"  # noqa: S608  # names are ours
+        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {legacy}"  # noqa: S608  # fixed names
     # Rows are ordered by id here, so rows with the same microsecond get consecutive microseconds.
     return (
         f"WITH numbered AS (SELECT *, row_number() OVER (ORDER BY timestamp_utc, id) AS n, "  # noqa: S608  # as above
