@@ -3,7 +3,7 @@
 ::
 
     StorageError
-    ├── StorageConnectionError   connection error: the database is out of reach or unfit, or the connection was lost
+    ├── StorageConnectionError   connection error: the database cannot be reached or used, or the connection was lost
     ├── QueryError               query error: the database refused a statement
     ├── SerializationError       serialization error: a value that cannot be stored; nothing was sent
     ├── NotFoundError            not found: for application code; this package does not raise it
@@ -35,7 +35,7 @@ class StorageError(Exception):
 
 
 class StorageConnectionError(StorageError):
-    """The database cannot be reached, refused the login, has an unfit schema or setting, or the connection was lost."""
+    """The database cannot be reached or used, the connection was lost, or a time limit was reached."""
 
     prefix = "connection error"
 

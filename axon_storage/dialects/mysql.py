@@ -145,7 +145,7 @@ class MySQL(Dialect):
         condition, parameters = any_key(names, keys, lambda _number: "%s")
         # by the primary key, because a scan of the table would fail at the locks of other rows
         rows = f"{quote(table.name)} FORCE INDEX (PRIMARY) WHERE {condition}"
-        connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rows} FOR UPDATE NOWAIT", parameters)  # noqa: S608  # fixed names
+        connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rows} FOR UPDATE NOWAIT", parameters)  # noqa: S608  # ours
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url = url.update_query_dict({"charset": _CHARSET})

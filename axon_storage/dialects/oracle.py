@@ -109,7 +109,7 @@ class Oracle(Dialect):
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
         stored = [tuple([self._stored(value) for value in key]) for key in keys]
         condition, parameters = any_key([column.name for column in table.primary_key], stored, ":k{}".format)
-        statement = f"SELECT tenant_id FROM {table.name} WHERE {condition} FOR UPDATE NOWAIT"  # noqa: S608  # fixed names
+        statement = f"SELECT tenant_id FROM {table.name} WHERE {condition} FOR UPDATE NOWAIT"  # noqa: S608  # ours
         binds = {f"k{number}": value for number, value in enumerate(parameters, 1)}
         connection.exec_driver_sql(statement, binds).all()
 
@@ -178,10 +178,10 @@ class Oracle(Dialect):
         return False
 
     def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
-        connection.execute(text(f"UPDATE {_LOCK_TABLE} SET holder = :who WHERE id = 2"), {"who": who})  # noqa: S608  # fixed names
+        connection.execute(text(f"UPDATE {_LOCK_TABLE} SET holder = :who WHERE id = 2"), {"who": who})  # noqa: S608  # ours
 
     def schema_lock_holder(self, connection: Connection) -> str:
-        return str(connection.exec_driver_sql(f"SELECT holder FROM {_LOCK_TABLE} WHERE id = 2").scalar())  # noqa: S608  # fixed names
+        return str(connection.exec_driver_sql(f"SELECT holder FROM {_LOCK_TABLE} WHERE id = 2").scalar())  # noqa: S608  # ours
 
     def migration_settings(self, lock: float, statement: float) -> list[str]:
         del statement  # only the driver can limit a call
@@ -194,7 +194,7 @@ class Oracle(Dialect):
     def _make_lock_table(self, connection: Connection) -> None:
         """Create the lock's table, unless it exists. Its first row is the lock, its second row says who holds it."""
         columns = f"id NUMBER(1) NOT NULL, holder VARCHAR2(255 CHAR), CONSTRAINT pk_{_LOCK_TABLE} PRIMARY KEY (id)"
-        rows = [f"INSERT INTO {_LOCK_TABLE} (id, holder) VALUES ({row}, 'nobody')" for row in (1, 2)]  # noqa: S608  # fixed names
+        rows = [f"INSERT INTO {_LOCK_TABLE} (id, holder) VALUES ({row}, 'nobody')" for row in (1, 2)]  # noqa: S608  # ours
         for statement in (f"CREATE TABLE {_LOCK_TABLE} ({columns})", *rows):
             try:
                 connection.exec_driver_sql(statement)

@@ -80,7 +80,7 @@ def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findin
     metadata.create_all(connection)
     for table in TABLES.values():
         connection.exec_driver_sql(_copy(table, _columns(connection, _LEGACY + table.name)))
-        copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # fixed names
+        copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # ours
         if copied != findings.rows[table.name]:
             raise StorageConnectionError(f"{table.name}: {copied} of {findings.rows[table.name]} rows were copied")
     for table in TABLES.values():
@@ -120,7 +120,7 @@ def _rows(connection: Connection, row_type: type[Row], table: Table) -> Iterator
     """Yield the key of each row, as text, and its fields, with JSON as text."""
     found = _columns(connection, table.name)
     columns = [table.c[name] for name, _ in fields_of(row_type)]
-    query = f"SELECT {', '.join(_read(column, found) for column in columns)} FROM {table.name}"  # noqa: S608  # fixed names
+    query = f"SELECT {', '.join(_read(column, found) for column in columns)} FROM {table.name}"  # noqa: S608  # ours
     # a named cursor, because it can be closed: a table with an open cursor cannot be dropped
     connection.exec_driver_sql(f"DECLARE rows_of_{table.name} NO SCROLL CURSOR FOR {query}")
     while page := connection.exec_driver_sql(f"FETCH {_PAGE_ROWS} FROM rows_of_{table.name}").all():
