@@ -1,4 +1,4 @@
-"""MkDocs hooks: the reference of the command line, and diagrams that work without a network."""
+"""MkDocs hooks: insert the command-line reference, and make diagrams work without a network."""
 
 import re
 from importlib.resources import files as resources
@@ -19,7 +19,7 @@ MERMAID = "assets/mermaid.js"
 
 _NOISE = re.compile(
     r"^# .*\n"  # the page has a heading
-    r"|\*\*Commands\*\*:\n\n(\* .*\n)+"  # Typer cuts these sentences short, and each command follows
+    r"|\*\*Commands\*\*:\n\n(\* .*\n)+"  # Typer shortens these sentences, and each command follows in full
     r"|\* `--help`: .*\n",
     re.MULTILINE,
 )
@@ -29,12 +29,12 @@ _EMPTY_OPTIONS = re.compile(r"\*\*Options\*\*:\n\n(?!\*)")
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add mermaid.js to the site; Material would load it from a CDN."""
-    source = resources("mermaidx").joinpath("assets/mermaid.js")  # Mermaid's own file, which this package brings along
+    source = resources("mermaidx").joinpath("assets/mermaid.js")  # mermaidx contains Mermaid's own file
     files.append(File.generated(config, MERMAID, content=source.read_text(encoding="utf-8")))
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Insert the reference of the commands where a page asks for it; remove the test options of code blocks."""
+    """Insert the command-line reference at its marker; remove the test options of code blocks."""
     if COMMANDS in markdown:
         command = get_command(app)
         written = get_docs_for_click(obj=command, ctx=Context(command), name="axon-storage")
@@ -43,7 +43,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
-    """Load mermaid.js, which is large, only on pages with a diagram. Refuse resources from other hosts."""
+    """Load mermaid.js, which is large, only on pages with a diagram; refuse resources from other hosts."""
     if 'src="http' in output:
         raise PluginError(f"{page.file.src_uri}: a script or an image comes from another host")
     if "<p>```" in output:

@@ -1,4 +1,4 @@
-"""A Griffe extension: Sphinx roles in docstrings, such as :class:`StorageError`, become links of the site."""
+"""A Griffe extension that converts Sphinx roles in docstrings, such as :class:`StorageError`, to links."""
 
 import re
 from operator import attrgetter

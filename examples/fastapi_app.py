@@ -62,8 +62,8 @@ def create_app(url: str | None = None) -> FastAPI:
 
 
 async def save_trace(request: Request, storage: Storage) -> None:
-    """Store the trace in the body, or replace the one of the same ``trace_id``."""
-    # from_json, and not a model of Pydantic's: it keeps each JSON value as it is, and its errors name the field
+    """Save the trace in the request body; it replaces a trace with the same ``trace_id``."""
+    # from_json and not a Pydantic model, because it keeps JSON values exactly, and its errors name the field
     await storage.save_trace(TraceRow.from_json(await request.body()))
 
 
@@ -85,8 +85,7 @@ async def list_events(
 ) -> Response:
     """Return a page of the events, oldest first; ``next`` is the ``since`` of the next page, or null on the last one.
 
-    A page ends between two microseconds, so that no event is in two pages; where events of several processes share
-    the last microsecond, it is longer than ``limit``.
+    Events with the same timestamp are on the same page, so a page can be longer than ``limit``.
     """
     page: list[Recorded[EventRow]] = []
     async for event in storage.iter_events(topic=topic, since=since, page_size=limit + 1):
@@ -113,7 +112,7 @@ async def storage_error(_: Request, error: StorageError) -> JSONResponse:
 
 
 def _json(value: Any) -> Response:
-    """Make a response of rows; orjson writes 64-bit integers exactly and keeps the order of keys."""
+    """Return a JSON response; orjson writes 64-bit integers exactly and keeps the order of keys."""
     return Response(orjson.dumps(value), media_type="application/json")
 
 

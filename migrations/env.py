@@ -1,4 +1,4 @@
-"""Runs Alembic for one tree of revisions on every database: on a connection given from code, or on a URL."""
+"""Alembic's environment for all databases: runs the revisions on a connection passed from code, or on a URL."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from axon_storage.sql.tables import VERSION_TABLE, metadata
 
 
 def _include_name(name: str | None, kind: str, _parents: object) -> bool:
-    """Let autogenerate see this package's tables only, and not those of a host application."""
+    """Restrict autogenerate to this package's tables; a host application may have others."""
     return kind != "table" or name in metadata.tables
 
 
@@ -38,7 +38,7 @@ def _url() -> str:
     given = context.config.attributes.get("url") or context.get_x_argument(as_dictionary=True).get("url")
     url = given or os.environ.get("DATABASE_URL")
     if not url:
-        raise SystemExit("which database? Set DATABASE_URL, or give -x url=…")
+        raise SystemExit("no database URL: set DATABASE_URL, or pass -x url=…")
     return str(url)
 
 
@@ -46,7 +46,7 @@ async def _run_online() -> None:
     engine = create_engine(_url())
     try:
         if _changes_schema():
-            # without a retry, since a second run of a step such as -1 would go one revision too far
+            # no retry, because a second run of a step such as -1 would go one revision too far
             await run_with_schema_lock(engine, "migrate", _run_migrations, MigrationTimeouts(), retry=False)
         else:
             await _run_without_lock(engine)
@@ -60,7 +60,7 @@ async def _run_without_lock(engine: AsyncEngine) -> None:
 
 
 def _changes_schema() -> bool:
-    """Whether the command changes the schema; others, such as ``current``, only read it."""
+    """Return whether the command changes the schema; others, such as ``current``, only read it."""
     try:
         context.get_revision_argument()
     except KeyError:
@@ -80,7 +80,7 @@ def _write_script() -> None:
         transactional_ddl=dialect.upgrades_in_one_transaction or None,
     )
     migration = context.get_context()
-    # a script does not read what an INSERT returns, and on Oracle it would need a variable for it
+    # a script needs no RETURNING, which on Oracle would require a bind variable
     migration.dialect.insert_returning = False
     if dialect.script_begins:
         migration.impl.static_output(dialect.script_begins)

@@ -1,4 +1,4 @@
-"""The command ``axon-storage``: one module for each group of its commands."""
+"""The command ``axon-storage``: one module for each group of commands."""
 
 from typing import Annotated
 

@@ -9,6 +9,7 @@ from axon_storage import schema
 from axon_storage.cli.terminal import confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
+from axon_storage.schema.revisions import absolute_revision
 
 app = typer.Typer(no_args_is_help=True, help="Upgrade, downgrade and check a database's schema.")
 
@@ -18,11 +19,11 @@ Url = Annotated[
 ]
 Revision = Annotated[str, typer.Argument(help="A revision: a number, head, base, or a step such as +1 or -1.")]
 Down = Annotated[bool, typer.Option("--down", help="Write the downgrade from the first revision to the second.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait while another process migrates.")]
 Lock = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for a lock on a table.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before tables and columns are dropped.")]
-Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds a statement may take.")]
+Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds that a statement may take.")]
 
 _DEFAULTS = MigrationTimeouts()
 
@@ -51,21 +52,17 @@ def downgrade(
     lock: Lock = _DEFAULTS.lock,
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
-    """Ask, and downgrade the schema to a revision; what only later revisions have is dropped."""
+    """Downgrade the schema to a revision. Asks first: tables and columns of later revisions are dropped."""
     timeouts = _timeouts(wait, lock, statement)
     if not yes:
-        found = _described(run(schema.current(url)))
-        confirm(
-            f"Downgrade {_shown(url)} from {found} to {revision}? "
-            "Tables and columns that only later revisions have are dropped, with what they hold."
-        )
+        revision = _confirm_downgrade(url, revision)
     run(schema.downgrade(url, revision, timeouts=timeouts))
     _show_current(url)
 
 
 @app.command()
 def stamp(url: Url, revision: Revision) -> None:
-    """Record that the database is at a revision, and change nothing else."""
+    """Set the recorded revision of the database without changing its tables."""
     run(schema.stamp(url, revision))
     _show_current(url)
 
@@ -84,7 +81,7 @@ def history() -> None:
 
 @app.command()
 def check(url: Url) -> None:
-    """Compare the schema with this package's; end with exit code 1 where they differ."""
+    """Compare the schema with this package's; exit with status 1 if they differ."""
     found = run(schema.current(url))
     if found != schema.head():
         fail(f"{_described(found)}; this package needs {schema.head()}")
@@ -99,7 +96,7 @@ def sql(
     revisions: Annotated[str, typer.Argument(help="A revision, or two such as 0001:head.")] = "head",
     down: Down = False,
 ) -> None:
-    """Write a migration as SQL, for a DBA to read and run; nothing connects to the database."""
+    """Print a migration as SQL, for a DBA to read and run. Does not connect to the database."""
     try:
         typer.echo(schema.script(url, revisions, down=down), nl=False)
     except StorageError as error:
@@ -108,17 +105,32 @@ def sql(
 
 @app.command()
 def adopt(url: Url, dry_run: DryRun = False) -> None:
-    """Convert an AxonServer's PostgreSQL tables to this package's, with every row."""
+    """Convert an AxonServer's PostgreSQL tables to this package's, with all rows."""
     findings = run(schema.adopt(url, dry_run=dry_run))
     show_table(["table", "rows"], ((name, str(rows)) for name, rows in findings.rows.items()))
     for loss in findings.losses:
         warn(f"not kept: {loss}")
     if findings.refusals:
-        fail("\n".join(["these values do not fit:", *findings.refusals]))
+        fail("\n".join(["these values cannot be stored:", *findings.refusals]))
     if dry_run:
         show("can be adopted")
     else:
         _show_current(url)
+
+
+def _confirm_downgrade(url: str, revision: str) -> str:
+    """Ask before a downgrade to a revision, and return the number of that revision, or ``base``."""
+    found, to = run(_resolve(url, revision))
+    confirm(
+        f"Downgrade {_shown(url)} from {_described(found)} to {to}? "
+        "The tables and columns that later revisions added are dropped, with their data."
+    )
+    return to
+
+
+async def _resolve(url: str, revision: str) -> tuple[str | None, str]:
+    found = await schema.current(url)
+    return found, absolute_revision(revision, found)
 
 
 def _show_current(url: str) -> None:
@@ -133,7 +145,7 @@ def _timeouts(wait: float, lock: float, statement: float) -> MigrationTimeouts:
 
 
 def _shown(url: str) -> str:
-    """A URL without its password and options, which may be secret too."""
+    """Return the URL without its password and parameters, which may contain secrets."""
     return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 

@@ -1,4 +1,4 @@
-"""What the commands write to the terminal and ask there, and how they end on an error."""
+"""Terminal output, questions and error exits of the commands."""
 
 import asyncio
 import logging
@@ -38,20 +38,20 @@ def warn(text: str) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Write an error to the standard error, and end with exit code 1."""
+    """Write an error to the standard error, and exit with status 1."""
     _err.print(message, style="red")
     raise typer.Exit(1)
 
 
 def confirm(question: str) -> None:
-    """Ask a yes or no question; end with exit code 1 on a no, and where there is no terminal to ask on."""
+    """Ask a yes or no question; exit with status 1 if the answer is no, or without a terminal."""
     if not sys.stdin.isatty():
-        fail(f"{question} The input is not a terminal, so this cannot be asked: give --yes to go ahead.")
+        fail(f"{question} Standard input is not a terminal: use --yes to continue without this question.")
     typer.confirm(question, abort=True, err=True)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its result; a storage error ends the command."""
+    """Run a coroutine and return its result; on a StorageError print it and exit with status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return asyncio.run(work)

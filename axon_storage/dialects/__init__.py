@@ -38,9 +38,9 @@ def of_scheme(scheme: str) -> Dialect:
 
 
 def dialect_of(inner: SqlAlchemyDialect) -> Dialect:
-    """Return the dialect for one of SQLAlchemy's.
+    """Return this package's dialect for a dialect of SQLAlchemy.
 
-    Whether the server of a MySQL URL is MariaDB is known only after the first connection.
+    Before an engine's first connection, a MariaDB server is taken for MySQL.
     """
     if getattr(inner, "is_mariadb", False):
         return _MARIADB
@@ -51,7 +51,7 @@ def dialect_of(inner: SqlAlchemyDialect) -> Dialect:
 
 
 def of_driver(inner: SqlAlchemyDialect) -> Dialect:
-    """Return the dialect for one of SQLAlchemy's; raise a ValueError if its driver is not supported."""
+    """Return this package's dialect for a dialect of SQLAlchemy; raise a ValueError for an unsupported driver."""
     scheme = f"{inner.name}+{inner.driver}"
     if not any(scheme in dialect.schemes for dialect in DIALECTS):
         raise ValueError(f"the driver {scheme} is not supported")

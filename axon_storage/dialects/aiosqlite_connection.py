@@ -1,4 +1,4 @@
-"""An aiosqlite connection that runs quick operations without its thread, and interrupts cancelled ones."""
+"""An aiosqlite connection that runs quick operations outside its thread, and interrupts cancelled ones."""
 
 import asyncio
 import sqlite3
@@ -20,7 +20,7 @@ class Connection(aiosqlite.Connection):
 
     - Operations that do not block run inline instead of waking the thread: creating and closing cursors, and a rollback
       without a transaction.
-    - A cancelled operation is interrupted, also while it waits for the file's lock.
+    - A cancelled operation is interrupted, even while it waits for the file's lock.
     - Stored values do not appear in aiosqlite's log.
     """
 
@@ -33,18 +33,18 @@ class Connection(aiosqlite.Connection):
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """End the thread, which first closes the file, also where its opening was cancelled.
+        """Close the file and end the thread, even if opening the file was cancelled.
 
-        aiosqlite never learns of a connection that its thread makes after the cancellation, and does not close it.
+        aiosqlite does not close a connection that its thread opens after the cancellation.
         """
         self._tx.put_nowait((None, partial(_close, self._opened)))
         return super().stop()
 
     async def discard(self) -> None:
-        """Roll back, also after a statement was interrupted before its last row was read.
+        """Close the cursors, and roll back.
 
-        While such a statement is active, SQLite interrupts the ROLLBACK too, and keeps the file's lock after the close.
-        So the cursors are closed first.
+        A statement that was interrupted before its last row was read is active until its cursor is closed. Meanwhile
+        SQLite interrupts a ROLLBACK too, and keeps the file's lock even after the connection is closed.
         """
         await self._execute(self._end)
 
@@ -57,10 +57,10 @@ class Connection(aiosqlite.Connection):
         if not self._active and self._is_quick(fn):
             return self._noted(fn(*args, **kwargs))
         step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
-        self._active += 1  # not undone when this is cancelled: the thread is still busy
+        self._active += 1  # not decremented after a cancellation, because the thread is still busy
         try:
-            # a function without arguments, because aiosqlite logs them at DEBUG level, and they are the stored values
-            result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # as it is
+            # a function without arguments, because aiosqlite logs arguments, such as stored values, at DEBUG level
+            result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # aiosqlite
         except asyncio.CancelledError:
             self._cancelled = True
             if self._connection is not None and isinstance(getattr(fn, "__self__", None), sqlite3.Cursor):
@@ -85,13 +85,13 @@ class Connection(aiosqlite.Connection):
         return of is self._connection and (name == "cursor" or (name == "rollback" and not self.in_transaction))
 
     def _may_wait(self, step: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-        """Return whether a step may wait for the lock of the file's writers."""
+        """Return whether a step may wait for the file's write lock."""
         of, name = getattr(step, "__self__", None), getattr(step, "__name__", None)
         writes = isinstance(of, sqlite3.Cursor) and name == "execute" and not args[0].startswith(_READS)
         return writes and not self.in_transaction
 
     def _in_pieces(self, step: Callable[..., Any], *args: Any) -> Any:
-        """Run a step in the thread, and wait for the lock in short pieces: SQLite does not interrupt such a wait."""
+        """Run a step in the thread, and wait for the lock in short intervals, because a wait cannot be interrupted."""
         (whole,) = self._conn.execute("PRAGMA busy_timeout").fetchone()
         end = time.monotonic() + whole / 1000
         self._conn.execute(f"PRAGMA busy_timeout = {min(whole, _POLL_MILLISECONDS)}")

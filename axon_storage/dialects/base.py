@@ -32,14 +32,14 @@ from axon_storage.dialects.errors import DriverErrors
 
 
 class Tls(NamedTuple):
-    """The TLS settings of a URL. Without a context the URL asks for no TLS, whatever the driver's default is."""
+    """The TLS settings of a URL. Without a context TLS is not used, whatever the driver's default is."""
 
     context: SSLContext | None
     required: bool
 
 
-class UnsupportedServer(Exception):  # noqa: N818  # it never leaves the package: the executor makes a StorageConnectionError of it
-    """A server, a URL or a connection with which the contract cannot be kept."""
+class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a StorageConnectionError
+    """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
 class Dialect(DriverErrors):
@@ -55,15 +55,15 @@ class Dialect(DriverErrors):
     schemes: ClassVar[Mapping[str, str]]
     """The URL schemes of the database, each with the SQLAlchemy scheme that it becomes."""
     scheme_aliases: ClassVar[Mapping[str, str]] = {}
-    """Schemes that SQLAlchemy does not know, each with the one that it knows."""
+    """Schemes that SQLAlchemy does not know, each with the one that it does."""
     extras: ClassVar[Mapping[str, str]] = {}
     """The extra of this package that installs each driver."""
     embedded: ClassVar[bool] = False
-    """Whether opening a storage upgrades the schema by default, because there is no deployment that would."""
+    """Whether opening a storage upgrades the schema by default, because no deployment step does."""
     has_axon_servers: ClassVar[bool] = False
     """Whether an AxonServer, whose tables can be adopted, may use this database."""
 
-    # Types of columns, and what reflection does not tell of a table.
+    # Column types, and parts of a table that reflection does not report.
 
     empty_is_null: ClassVar[bool] = False
     """Whether the database stores ``''`` as NULL, so that strings are stored escaped (:meth:`escape_string`)."""
@@ -111,7 +111,7 @@ class Dialect(DriverErrors):
         return Uuid(native_uuid=self.native_uuid)
 
     def escape_string(self, value: str) -> str:
-        """Return a string as it is stored, where ``empty_is_null``: never empty, and in the same order."""
+        """Return a string as it is stored. With ``empty_is_null`` it is never empty; the order of strings is kept."""
         return value
 
     def unescape_string(self, value: str) -> str:
@@ -119,21 +119,21 @@ class Dialect(DriverErrors):
         return value
 
     def normalised_type(self, kind: str) -> str:
-        """Return one spelling for a column type that SQLAlchemy writes in one way and reads back in another."""
+        """Return the same text for a column type as SQLAlchemy writes it and as SQLAlchemy reflects it."""
         return kind
 
     def expected_options(self, table: Table) -> Iterator[tuple[str, str]]:
-        """Yield the options that a table must have, as (place, value) pairs that :meth:`extra_differences` finds."""
+        """Yield the options that a table must have, as (place, value) pairs like those of :meth:`extra_differences`."""
         del table
         yield from ()
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        """Yield differences of a table that SQLAlchemy's reflection does not see, as (place, found) pairs."""
+        """Yield options and differences of a table that reflection does not report, as (place, found) pairs."""
         del connection, table
         yield from ()
 
     def durability_problems(self, connection: Connection) -> Iterator[str]:
-        """Yield, in words, the server's settings with which a commit that has returned may be lost."""
+        """Yield a text for each server setting with which a committed transaction can be lost."""
         del connection
         yield from ()
 
@@ -144,7 +144,7 @@ class Dialect(DriverErrors):
     # Statements. Their parameters have the names of the columns.
 
     deletes_lists: ClassVar[bool] = True
-    """Whether one DELETE takes a list of keys and locks them in order; elsewhere each key has its own DELETE."""
+    """Whether one DELETE takes a list of keys and locks them in order; otherwise each key has its own DELETE."""
 
     def upsert(self, table: Table) -> Executable:
         """Return a statement that inserts a row, or replaces the :func:`replaced` columns of the row with its key."""
@@ -168,16 +168,16 @@ class Dialect(DriverErrors):
         return column.in_(bindparam(parameter, expanding=True))
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
-        """Return a list's statement such that it reads the index made for it, where the planner may choose another."""
+        """Return a SELECT that uses the index, if the planner might choose a worse plan."""
         del table, index
         return statement
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
-        """Return a DELETE of the rows that meet the conditions; it locks them in key order where that is possible."""
+        """Return a DELETE of the rows that meet the conditions; it locks them in key order if possible."""
         return delete(table).where(*conditions)
 
     def locks_rows_first(self, *, contended: bool) -> bool:
-        """Return whether a group commit locks its rows by a separate statement, which can be told not to wait.
+        """Return whether a group commit first locks its rows with a separate statement, which does not wait.
 
         ``contended``: a transaction() of the same storage is open, or the batch has met a locked row before.
         """
@@ -185,13 +185,13 @@ class Dialect(DriverErrors):
         return False
 
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
-        """Lock the rows with the given sorted keys, as far as they exist; fail at once if one is locked."""
+        """Lock the existing rows with the given sorted keys; fail at once if one is locked."""
 
     def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
-        """Change the driver's types of a statement's parameters, in place, where they depend on the values."""
+        """Change the driver's types of a statement's parameters in place, if they depend on the values."""
 
     def executemany(self, cursor: Any, statement: str, parameters: Sequence[Any]) -> bool:
-        """Run a batch in a better way than the driver does, and return True; return False to leave it to the driver."""
+        """Run a batch faster than the driver does, and return True; return False to leave it to the driver."""
         del cursor, statement, parameters
         return False
 
@@ -205,7 +205,7 @@ class Dialect(DriverErrors):
     """Execution options that the engine of a host application must not set."""
 
     def check_url(self, url: URL) -> None:
-        """Raise :class:`UnsupportedServer` for a URL with which the contract cannot be kept."""
+        """Raise :class:`UnsupportedServer` for a URL that cannot be used."""
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         """Return the URL and the driver's keyword arguments for connecting within ``timeout`` seconds."""
@@ -217,18 +217,18 @@ class Dialect(DriverErrors):
         return {}
 
     def on_connect(self, connection: DBAPIConnection) -> None:
-        """Configure a new connection; raise :class:`UnsupportedServer` if the server is not fit for use."""
+        """Configure a new connection; raise :class:`UnsupportedServer` if the server cannot be used."""
 
     def on_checkout(self, connection: DBAPIConnection) -> None:
-        """Restore, at each checkout, settings that the last user may have changed; send nothing if nothing changed."""
+        """Restore settings that the last user of a connection may have changed; send nothing if none changed."""
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
-        """Return whether the server is known to have closed a connection; send nothing to find out."""
+        """Return whether the server is known to have closed a connection; send nothing."""
         del connection
         return False
 
     def discard(self, connection: DBAPIConnection) -> None:
-        """Roll back on a connection that is about to be closed, where the close alone would not."""
+        """Roll back on a connection that is about to be closed, if closing it does not roll back."""
 
     # Transactions.
 
@@ -239,21 +239,21 @@ class Dialect(DriverErrors):
     write_options: ClassVar[Mapping[str, Any]] = {}
     """Further execution options of a transaction that writes."""
     autocommit_options: ClassVar[Mapping[str, Any]] = {}
-    """Execution options of a single statement without a transaction; empty where that saves no round trip."""
+    """Execution options of a single statement without a transaction; empty if that saves no round trip."""
     commit_outlives_cancellation: ClassVar[bool] = False
-    """Whether a cancelled COMMIT closes the connection at once, while the server may still carry it out."""
+    """Whether the server may still commit after a COMMIT was cancelled and its connection closed."""
     brief_lock_waits: ClassVar[Sequence[str]] = ()
     """Statements that make a session wait for a lock only briefly."""
     brief_lock_waits_local: ClassVar[Sequence[str]] = ()
     """The same for one transaction, for poolers that give each transaction another session."""
 
     def begin(self, connection: Connection) -> None:
-        """Begin a transaction, where the driver does not begin it by itself."""
+        """Begin a transaction, if the driver does not begin it by itself."""
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
         """Return whether a statement may run without a transaction, given the driver's arguments for connecting.
 
-        It may if each statement runs in the session of the one before, and a cancelled statement ends.
+        It may if all statements run in one session, and a cancelled statement ends.
         """
         del arguments
         return True
@@ -261,41 +261,38 @@ class Dialect(DriverErrors):
     # Migrations and the schema lock.
 
     upgrades_in_one_transaction: ClassVar[bool] = False
-    """Whether one write transaction includes the whole upgrade, and so excludes other deployers."""
+    """Whether an upgrade is one write transaction, so that no other process can upgrade at the same time."""
     deployment_lock_apart: ClassVar[bool] = False
-    """Whether the lock has its own connection, because DDL would release it, and does not say who holds it."""
+    """Whether the schema lock has its own connection, because DDL would release it, and its holder is stored."""
     online_index_outside: ClassVar[bool] = False
     """Whether an index must be built online outside of any transaction."""
     script_begins: ClassVar[str] = ""
-    """The beginning of a migration script, in the language of the client that runs it."""
+    """The first lines of a migration script, in the language of the client that runs it."""
     script_ends: ClassVar[str] = ""
     """The last statement of a migration script."""
 
     def acquire_schema_lock(self, connection: Connection) -> bool:
-        """Try to take the lock of deployers and return whether it was free. It is held until the connection closes.
-
-        Return True at once where ``upgrades_in_one_transaction``.
-        """
+        """Try to take the schema lock until the connection closes; return whether it was free or is not needed."""
         del connection
         return True
 
     def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
-        """Store who holds the lock, on another connection, where ``deployment_lock_apart``."""
+        """Store who holds the schema lock, if ``deployment_lock_apart``; this connection does not hold it."""
 
     def schema_lock_holder(self, connection: Connection) -> str:
-        """Return who holds the lock, in words."""
+        """Return a description of the holder of the schema lock."""
         raise NotImplementedError
 
     def migration_settings(self, lock: float, statement: float) -> list[str]:
-        """Return statements that limit, for a session, lock waits and statements to so many seconds each."""
+        """Return statements that limit a session's lock waits and statements; both limits are in seconds."""
         raise NotImplementedError
 
     def set_fillfactor(self, table: str, percent: int | None) -> list[str]:
-        """Return statements that set how full the new pages of a table become; None is the database's default."""
+        """Return statements that set how full the new pages of a table become; None resets it."""
         del table, percent
         return []
 
     def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
-        """Return statements that build an index while others write. ``there``: an index of this name exists."""
+        """Return statements that build an index without blocking writes. ``there``: an index of this name exists."""
         del name
         return [] if there else [create]

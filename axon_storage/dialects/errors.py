@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 from sqlalchemy.exc import DBAPIError
 
 _MESSAGE_LENGTH = 200  # long enough for two names of 64 characters each
-_VALUE = re.compile(r"""(?<![A-Za-z])'|["`(\[{:]|(?<![A-Za-z])-?\d""")  # an apostrophe inside a word begins no value
+_VALUE = re.compile(r"""(?<![A-Za-z])'|["`(\[{:]|(?<![A-Za-z])-?\d""")  # not an apostrophe inside a word
 
 _TLS_REFUSED = "the TLS that the URL asks for is not available"
 _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
@@ -17,8 +17,9 @@ _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
 class ErrorClass(NamedTuple):
     """A driver's error, classified.
 
-    ``code`` is the driver's code, ``message`` its message without bound values. ``connection`` says that the connection
-    or the server failed rather than the statement; ``transient``, that the transaction may succeed when run again.
+    ``code``: the driver's code. ``message``: the driver's message, without bound values. ``connection``: whether the
+    connection or the server failed, and not the statement. ``transient``: whether the transaction may succeed when it
+    is run again.
     """
 
     code: str
@@ -28,7 +29,7 @@ class ErrorClass(NamedTuple):
 
 
 class DriverErrors:
-    """The part of a :class:`Dialect` that understands the errors of its drivers."""
+    """The part of a :class:`Dialect` that handles the errors of its drivers."""
 
     driver_modules: ClassVar[frozenset[str]]
     """The top-level modules that define the driver's exceptions."""
@@ -38,13 +39,13 @@ class DriverErrors:
     transient_codes: ClassVar[Mapping[str, str]] = {}
     """Codes of errors after which the transaction may succeed when it is run again, with their names."""
     lock_timeout_codes: ClassVar[Mapping[str, str]] = {}
-    """Codes that say that a lock was not free in time, with their names."""
+    """Codes of errors for a lock that was not free in time, with their names."""
     missing_index_codes: ClassVar[Mapping[str, str]] = {}
-    """Codes that say that an index named by a statement does not exist, with their names."""
+    """Codes of errors for an index that a statement names but that does not exist, with their names."""
     lost_race_codes: ClassVar[Mapping[str, str]] = {}
-    """Codes after which a save's statement may be run again in the same transaction, which is still intact."""
+    """Codes of errors after which a save may be run again in the same transaction, with their names."""
     codes_without_values: ClassVar[Mapping[str, str]] = {}
-    """Codes, beside those above, of errors whose message never contains a value, with their names."""
+    """Codes of other errors whose messages never contain a value, with their names."""
 
     def code(self, error: BaseException) -> str:
         """Return the code of a driver's error, or an empty string."""
@@ -82,10 +83,10 @@ class DriverErrors:
         return message[:_MESSAGE_LENGTH] or type(error).__name__
 
     def cause_without_values(self, error: BaseException | None) -> BaseException | None:
-        """Remove the bound values from an error that is to be the cause of one of ours, and return it.
+        """Remove the bound values from an error, and return it, to be the cause of a StorageError.
 
-        A driver's error keeps its class, its code and its traceback; its message is replaced, and so are those of its
-        own causes. An OSError is kept as it is. Other exceptions are dropped: their messages may contain values.
+        A driver's error keeps its class, code and traceback; its message and the messages of its causes are replaced.
+        An OSError is kept as it is. Other errors are dropped, because their messages may contain values.
         """
         return self._without_values(error, [])
 
@@ -94,12 +95,12 @@ class DriverErrors:
         return str(error.args[-1]) if error.args else ""
 
     def redact(self, code: str, message: str) -> str:
-        """Return a message without what may be a bound value; by default, the part before the first possible one."""
+        """Return a message without bound values; if its code is unknown, the part before the first possible value."""
         known = (self.connection_codes, self.transient_codes, self.lock_timeout_codes, self.codes_without_values)
         return message if any(code in codes for codes in known) else before_values(message)
 
     def replace_message(self, error: BaseException, message: str) -> None:
-        """Replace the message of a driver's error, in place, and delete what else of it may contain values."""
+        """Replace the message of a driver's error in place, and delete attributes that may contain values."""
         error.args = (message,)
 
     def _without_values(self, error: BaseException | None, seen: Collection[BaseException]) -> BaseException | None:
@@ -115,7 +116,7 @@ class DriverErrors:
     # TLS.
 
     def tls_refusal(self, error: BaseException | None) -> str | None:
-        """Return why connecting with TLS failed, if it would fail again; None if the error does not tell."""
+        """Return why TLS is not possible, or None if connecting failed for another reason."""
         seen: list[BaseException] = []
         while error is not None and error not in seen:
             reason = getattr(error, "reason", None)

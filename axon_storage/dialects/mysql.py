@@ -21,15 +21,15 @@ _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
 _STRICT = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
 
-# With other settings of the server, lists would lose rows without an error, and COMMIT and ROLLBACK would begin
-# another transaction or end the connection.
+# Other values would truncate results without an error, or make COMMIT and ROLLBACK begin another transaction or end the
+# connection.
 _SESSION = "sql_select_limit = 18446744073709551615, completion_type = 0"
 
-# the bit of the server's greeting that says that it has TLS
+# the bit of the server's handshake that says that it supports TLS
 _TLS_CAPABILITY = 1 << 11
 _NO_TLS = "2026"
 
-# Linux has it. On other systems a lost connection is found by its next statement.
+# Only Linux has it. On other systems the next statement finds that a connection is lost.
 _HUNG_UP = getattr(system, "POLLRDHUP", None)
 
 # SQLAlchemy's INSERT for MySQL 8.0.20 and later, which the drivers do not recognise as one that they can batch
@@ -52,7 +52,7 @@ FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 
 """
 
 
-# SHOW rather than SELECT, because some relatives of MySQL do not have all of these variables
+# SHOW rather than SELECT, because some MySQL-compatible servers do not have all of these variables
 _DURABILITY_VARIABLES = """
 SHOW GLOBAL VARIABLES WHERE variable_name IN ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog')
 """
@@ -68,10 +68,10 @@ class MySQL(Dialect):
         for suffix in ("", "+aiomysql", "+asyncmy")
     }
     extras = {"aiomysql": "mysql", "asyncmy": "asyncmy"}
-    # the row format too, because a server may have a default whose keys are too short
+    # the row format too, because a server's default may allow only shorter keys
     table_options = {
         f"{name}_{option}": value
-        for name in ("mysql", "mariadb")  # SQLAlchemy takes the second for a script, which has a URL of that scheme
+        for name in ("mysql", "mariadb")  # a script for a mariadb:// URL uses the second
         for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "row_format": "DYNAMIC"}.items()
     }
     driver_modules = frozenset({"aiomysql", "pymysql", "asyncmy"})
@@ -117,7 +117,7 @@ class MySQL(Dialect):
             yield f"sync_binlog is {sync}"
 
     def is_read_only(self, connection: Connection) -> bool:
-        # super_read_only sets read_only too. Later versions of MariaDB have words for some of its values.
+        # super_read_only sets read_only too. Later versions of MariaDB return some of its values as words.
         found = connection.exec_driver_sql("SELECT @@global.read_only, @@global.innodb_read_only").one()
         return any(str(value) not in {"0", "OFF"} for value in found)
 
@@ -130,12 +130,12 @@ class MySQL(Dialect):
         return insert(table).on_duplicate_key_update({"id": table.c["id"]})
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
-        # For a topic that it believes to be frequent, the planner would scan the primary key instead.
+        # If the planner estimates that a topic is frequent, it would scan the primary key instead.
         hint = f"FORCE INDEX ({index.name})"
         return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
 
     def locks_rows_first(self, *, contended: bool) -> bool:
-        # It costs a fifth of the speed, so it is done only where a deadlock with a transaction is likely.
+        # It costs a fifth of the speed, so it is done only if a deadlock with a transaction is likely.
         return contended
 
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
@@ -143,13 +143,13 @@ class MySQL(Dialect):
         quote = connection.dialect.identifier_preparer.quote
         names = [quote(column.name) for column in table.primary_key]
         condition, parameters = any_key(names, keys, lambda _number: "%s")
-        # by the primary key: a scan of the table would meet the locks of other rows
+        # by the primary key, because a scan of the table would fail at the locks of other rows
         rows = f"{quote(table.name)} FORCE INDEX (PRIMARY) WHERE {condition}"
         connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rows} FOR UPDATE NOWAIT", parameters)  # noqa: S608  # ours
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url = url.update_query_dict({"charset": _CHARSET})
-        # It runs before SQLAlchemy's own first statements, which the server's mode and completion_type would affect.
+        # It runs before SQLAlchemy's first statements, which the server's sql_mode and completion_type would affect.
         session = f"SET SESSION sql_mode = '{_STRICT}', {_SESSION}"
         url, name = take_application_name(url, "program_name")
         arguments: dict[str, Any] = {"connect_timeout": timeout, "init_command": session, "program_name": name}
@@ -161,13 +161,13 @@ class MySQL(Dialect):
         return {"async_creator_fn": _insisting_on_tls(driver.aiomysql)} if hasattr(driver, "aiomysql") else {}
 
     def says_no_tls(self, error: BaseException) -> bool:
-        # 1043 is MySQL's answer to a client that starts TLS all the same; _NO_TLS is raised below
+        # 1043 is MySQL's answer if a client starts TLS although the server has none; _NO_TLS is raised below
         return self.is_driver_error(error) and self.code(error) in {"1043", _NO_TLS}
 
     def on_connect(self, connection: DBAPIConnection) -> None:
         select = "SELECT @@sql_mode, @@character_set_client, @@max_allowed_packet"
         mode, charset, packet = execute(connection, select)
-        # SQLAlchemy keeps the way of quoting that it found at the engine's first connection
+        # SQLAlchemy keeps the quoting style of the engine's first connection
         quotes = ",ANSI_QUOTES" if "ANSI_QUOTES" in mode else ""
         execute(connection, f"SET SESSION sql_mode = '{_STRICT}{quotes}', {_SESSION}")
         execute(connection, f"SET SESSION TRANSACTION ISOLATION LEVEL {self.session_isolation}")
@@ -248,8 +248,8 @@ class MariaDB(MySQL):
 def _schema_lock_name(connection: Connection) -> str:
     """Return the name of this database's lock.
 
-    Locks belong to the server, so that the name must contain the database's. It is hashed, because both names may have
-    at most 64 characters.
+    Locks belong to the server, so the name must contain the database's. That is hashed, because it may have 64
+    characters, which is also the limit for a lock's name.
     """
     database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
     return f"axon_storage:{sha256(str(database).encode()).hexdigest()[:40]}"
@@ -259,7 +259,7 @@ def _is_hung_up(transport: BaseTransport) -> bool:
     """Return whether the server has closed its side of a connection, as the operating system reports it.
 
     The drivers notice it only when they read the next answer. asyncio does not notice it while the server's last
-    message, that the connection was idle for too long (4031), has not been read.
+    message (4031, the connection was idle for too long) is unread.
     """
     if transport.is_closing():
         return True

@@ -1,4 +1,4 @@
-"""``INSERT … ON CONFLICT``, which PostgreSQL and SQLite have in common."""
+"""``INSERT … ON CONFLICT``, which both PostgreSQL and SQLite have."""
 
 from typing import Any, ClassVar
 

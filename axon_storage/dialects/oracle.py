@@ -23,8 +23,8 @@ _LOCK_TABLE = "axon_storage_lock"
 _ROLLBACK_SECONDS = 1
 _READ_ONLY_ROLES = frozenset({"PHYSICAL STANDBY", "LOGICAL STANDBY"})
 _CANNOT_CONNECT = "DPY-6005"  # its cause says why
-# A VARCHAR2 holds 4000 bytes, and the driver counts four for each character. Longer ones are sent as LONG, which MERGE
-# is documented to refuse (ORA-01461).
+# A VARCHAR2 holds 4000 bytes, and the driver counts four for each character. It sends longer strings as LONG, which
+# MERGE refuses according to the manual (ORA-01461).
 _VARCHAR_CHARACTERS = 1000
 
 
@@ -40,18 +40,18 @@ class Oracle(Dialect):
     extras = {"oracledb_async": "oracle"}
     driver_modules = frozenset({"oracledb"})
     empty_is_null = True
-    # one DELETE would lock its rows in the order of its plan; a batch of DELETEs locks them one after the other
+    # one DELETE would lock its rows in the order of its plan; a batch of DELETEs locks them in the given order
     deletes_lists = False
     deployment_lock_apart = True
     session_isolation = "READ COMMITTED"
-    # By default SQL*Plus, SQLcl and SQL Developer ask for the value after an &, and continue after an error.
+    # By default SQL*Plus, SQLcl and SQL Developer prompt for a value at each &, and continue after an error.
     script_begins = "SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK"
     script_ends = "COMMIT"
 
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     lock_timeout_codes = codes.LOCK_TIMEOUTS
-    # a MERGE found no row, but met it when it inserted; the transaction is intact
+    # another session inserted the row between the search and the insert of a MERGE; the transaction is intact
     lost_race_codes = codes.UNIQUE_VIOLATIONS
     codes_without_values = codes.WITHOUT_VALUES
     commit_outlives_cancellation = True
@@ -104,7 +104,7 @@ class Oracle(Dialect):
 
     def locks_rows_first(self, *, contended: bool) -> bool:
         del contended
-        return True  # a session has no setting for the time that its writes wait for a lock
+        return True  # no session setting limits how long writes wait for a lock
 
     def lock_rows(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
         stored = [tuple([self._stored(value) for value in key]) for key in keys]
@@ -114,7 +114,7 @@ class Oracle(Dialect):
         connection.exec_driver_sql(statement, binds).all()
 
     def bind_types(self, types: dict[BindParameter[Any], Any], rows: Sequence[Mapping[str, Any]], driver: Any) -> None:
-        # This is SQLAlchemy's type for CLOB columns. A value sent as a CLOB costs round trips of its own, so short
+        # SQLAlchemy binds CLOB columns as DB_TYPE_NVARCHAR. A value sent as a CLOB costs extra round trips, so short
         # values are sent as VARCHAR2.
         long = [parameter for parameter, native in types.items() if native is driver.DB_TYPE_NVARCHAR]
         values = [row.get(parameter.key) for row in rows for parameter in long]
@@ -164,8 +164,8 @@ class Oracle(Dialect):
                 raise
 
     def acquire_schema_lock(self, connection: Connection) -> bool:
-        # a locked row, because DBMS_LOCK needs a grant
-        query = f"SELECT id FROM {_LOCK_TABLE} WHERE id = 1 FOR UPDATE NOWAIT"  # noqa: S608  # ours
+        # the lock is a locked row, because DBMS_LOCK needs a grant
+        query = f"SELECT id FROM {_LOCK_TABLE} WHERE id = 1 FOR UPDATE NOWAIT"  # noqa: S608  # fixed names
         try:
             if connection.exec_driver_sql(query).first() is not None:
                 return True
@@ -279,12 +279,12 @@ def _merge(merge: _Merge, compiler: SQLCompiler, **_options: Any) -> str:
     sets = ", ".join(f"{name} = s.{name}" for name in replaced(table))
     update = f"WHEN MATCHED THEN UPDATE SET {sets} " if isinstance(merge, _MergeOver) else ""
     return (
-        f"MERGE INTO {table.name} t USING (SELECT {row} FROM dual) s ON ({on}) "  # noqa: S608  # names are ours
+        f"MERGE INTO {table.name} t USING (SELECT {row} FROM dual) s ON ({on}) "  # noqa: S608  # fixed names
         f"{update}WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
     )
 
 
 def _parameter(column: Column[Any], compiler: SQLCompiler) -> str:
     parameter = compiler.process(bindparam(column.name, type_=column.type))
-    # the driver sends NULL as a string
+    # CAST, because the driver sends NULL as a string
     return f"CAST({parameter} AS {column.type.compile(compiler.dialect)})" if column.nullable else parameter

@@ -34,17 +34,15 @@ from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.statements import FILLFACTOR, take_application_name
 
-_DEPLOYMENT_LOCK = int.from_bytes(
-    b"axonstor"
-)  # any number that is ours alone; an advisory lock belongs to one database
+_DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # an arbitrary number; advisory locks belong to one database
 
-_LOCK_TIMEOUT = "axon_storage.lock_timeout"  # keeps lock_timeout while an index is built online
+_LOCK_TIMEOUT = "axon_storage.lock_timeout"  # stores lock_timeout while an index is built online
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 
 _SEARCH_PATH = "search_path"
 
-# pgbouncer reports its own errors with the code of a protocol violation. These do not pass.
+# pgbouncer reports its own errors with the code of a protocol violation. These are permanent.
 _POOLER_ERROR = "08P01"
 _POOLER_REFUSAL = re.compile(
     "does not exist|authentication failed|no such (?:database|user)|unsupported startup parameter|not allowed"
@@ -61,7 +59,7 @@ _WITH_VALUES = frozenset({"detail", "hint", "context", "internal_query"})
 """Attributes of asyncpg's errors that may contain values."""
 
 _INVALID_INDEXES_TRIGGERS_AND_RLS = """
-SELECT 'index ' || indexrelid::regclass, 'not valid, since it was cut off while it was built' FROM pg_index
+SELECT 'index ' || indexrelid::regclass, 'not valid, because its build was interrupted' FROM pg_index
 WHERE indrelid = to_regclass(:table) AND NOT indisvalid
 UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
 WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
@@ -141,20 +139,20 @@ class PostgreSQL(OnConflict):
 
     def durability_problems(self, connection: Connection) -> Iterator[str]:
         names = ("synchronous_commit", "fsync")
-        # with true, NULL for a setting that a relative of PostgreSQL does not have
+        # true: NULL for a setting that a PostgreSQL-compatible server does not have
         query = select(*(func.current_setting(name, true()) for name in names))
         for name, value in zip(names, connection.execute(query).one(), strict=True):
             if value == "off":
                 yield f"{name} is off"
 
     def is_read_only(self, connection: Connection) -> bool:
-        # It is always on in a standby.
+        # always on in a standby
         return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on")
 
     def batch(self, save: Insert, table: Table) -> Executable:
-        # One message with an array a column: less work on both sides than asyncpg's executemany, all or nothing by
-        # itself, and sent whole. In a longer executemany asyncpg waits for room, and a cancellation that meets it
-        # there is never told the server, which waits on, as the client does (0.32.0, bind_execute_many).
+        # One statement with an array for each column is less work for client and server than asyncpg's executemany, is
+        # atomic by itself, and is sent at once. A long executemany waits for room in the send buffer; if asyncpg is
+        # cancelled there, it does not tell the server, and both wait for ever (0.32.0, bind_execute_many).
         arrays = [bindparam(column.name, type_=ARRAY(column.type)) for column in table.c]
         rows = func.unnest(*arrays).table_valued(*table.c.keys()).render_derived()
         return save.from_select(table.c.keys(), select(*rows.c))
@@ -183,7 +181,7 @@ class PostgreSQL(OnConflict):
         if tls is not None:
             arguments["ssl"] = "prefer" if tls.context and not tls.required else tls.context or False
         for name in _CACHES.intersection(url.query):
-            # asyncpg and SQLAlchemy each have a cache, and want its size as a number
+            # asyncpg and SQLAlchemy each have a cache, and take its size as a number
             arguments[name] = int(str(url.query[name]))
         return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
 
@@ -206,7 +204,7 @@ class PostgreSQL(OnConflict):
         driver: Any = connection.connection.driver_connection
         if driver.get_server_pid() != backend:
             raise UnsupportedServer(
-                "a pooler is in between, which would keep a deployer's lock: migrate on a direct connection"
+                "a pooler is in between, which would keep the schema lock: migrate on a direct connection"
             )
         taken = connection.execute(select(func.pg_try_advisory_lock(_DEPLOYMENT_LOCK))).scalar_one()
         connection.commit()  # the session keeps the lock
@@ -223,7 +221,7 @@ class PostgreSQL(OnConflict):
         if found is None:
             return "it has just ended"
         user, application, address, pid, start = found
-        since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # another role may not be allowed to see it
+        since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # hidden from some roles
         return f"{user} {application} from {address or 'the host'}, backend {pid}{since}"
 
     def migration_settings(self, lock: float, statement: float) -> list[str]:
@@ -237,7 +235,7 @@ class PostgreSQL(OnConflict):
     def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
         del there  # an index whose build was interrupted exists too, and is not valid
         return [
-            # it waits for all older transactions, and blocks none
+            # building it waits for all older transactions, and blocks none
             "SET lock_timeout = 0",
             f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
             re.sub(r"^CREATE (UNIQUE )?INDEX", r"CREATE \1INDEX CONCURRENTLY", create),

@@ -51,7 +51,7 @@ class SQLite(OnConflict):
         return url, {"async_creator_fn": _connect}
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
-        # only on our own connections a cancelled statement ends
+        # a cancelled statement ends only on this package's connections
         return arguments.get("async_creator_fn") is _connect
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
@@ -71,13 +71,13 @@ class SQLite(OnConflict):
     def check_url(self, url: URL) -> None:
         if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
             raise UnsupportedServer(
-                "SQLite's :memory: is refused, since its one connection mixes transactions: give it a file"
+                "SQLite's :memory: is refused, because its one connection would mix transactions: use a file"
             )
 
     def on_connect(self, connection: DBAPIConnection) -> None:
         execute(connection, f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
         if (encoding := execute(connection, "PRAGMA encoding")[0]) != "UTF-8":
-            raise UnsupportedServer(f"the file's encoding is {encoding}, which sorts otherwise; it must be UTF-8")
+            raise UnsupportedServer(f"the file's encoding is {encoding}, which sorts differently: it must be UTF-8")
         if (mode := execute(connection, "PRAGMA journal_mode = WAL")[0]) != "wal":
             raise UnsupportedServer(
                 f"SQLite's journal mode stays {mode!r}: the write-ahead log needs a local, writable file"
@@ -85,17 +85,17 @@ class SQLite(OnConflict):
         execute(connection, "PRAGMA synchronous = FULL")
 
     def on_checkout(self, connection: DBAPIConnection) -> None:
-        # Otherwise the driver begins transactions by itself, and never IMMEDIATE: on a new connection, and after the
-        # host application has set an isolation level.
+        # With an isolation level the driver begins transactions by itself, and never IMMEDIATE. New connections have
+        # one, and the host application may set one.
         if connection.isolation_level is not None:
             connection.isolation_level = None
 
     def discard(self, connection: DBAPIConnection) -> None:
-        # The cursor of a cancelled call may outlive the close; SQLite would keep the transaction and its lock.
-        # A further cancellation is ignored: the thread has started the rollback.
+        # The cursor of a cancelled call may still be open after the connection is closed, and SQLite would keep the
+        # transaction and its lock. Another cancellation is ignored, because the thread has started the rollback.
         driver: Any = connection.driver_connection
         with suppress(Exception, asyncio.CancelledError):
-            if hasattr(driver, "discard"):  # a connection of ours; others are not interrupted
+            if hasattr(driver, "discard"):  # this package's connection; others are not interrupted
                 connection.run_async(lambda _: driver.discard())
             else:
                 connection.rollback()
@@ -111,7 +111,7 @@ class SQLite(OnConflict):
 
     def code(self, error: BaseException) -> str:
         code = getattr(error, "sqlite_errorcode", None)
-        return "" if code is None else str(code & 0xFF)  # the primary code; the other bits say more
+        return "" if code is None else str(code & 0xFF)  # the primary code, without the bits of the extended code
 
     def redact(self, code: str, message: str) -> str:
         if code == "19" and "constraint failed" not in message:  # RAISE in a trigger
@@ -124,6 +124,6 @@ def _pragma(connection: Connection, name: str) -> Row[Any]:
 
 
 def _connect(database: str, **options: Any) -> Any:
-    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, imported when it is used
+    from axon_storage.dialects.aiosqlite_connection import connect  # noqa: PLC0415  # a driver, imported when used
 
     return connect(database, **options)

@@ -28,8 +28,8 @@ def any_key(
 ) -> tuple[str, tuple[Any, ...]]:
     """Return a condition that is true for the rows with the given sorted keys, and its parameters.
 
-    ``placeholder`` returns the text of a parameter; they are numbered from 1. The condition is text, because SQLAlchemy
-    takes longer to expand long lists than a server takes to find the rows.
+    ``placeholder`` returns the text of a parameter for its number, which begins at 1. The condition is text, because
+    SQLAlchemy takes longer to expand long lists than a server takes to find the rows.
     """
     conditions: list[str] = []
     parameters: list[Any] = []
@@ -54,9 +54,9 @@ def execute(connection: DBAPIConnection, statement: str) -> Any:
 
 
 def take_application_name(url: URL, parameter: str) -> tuple[URL, str]:
-    """Remove from a URL the name under which a server shows its connections, and return both.
+    """Remove the application name, which a server shows for a connection, from a URL; return both.
 
-    It is ``application_name`` in every URL, or the driver's own ``parameter``; the default is this package's name.
+    The URL's parameter is ``application_name``, or the driver's own ``parameter``; the default is ``axon_storage``.
     """
     names = ("application_name", parameter)
     given = [str(url.query[name]) for name in names if name in url.query]

@@ -1,4 +1,4 @@
-"""Creating engines."""
+"""Creates SQLAlchemy engines."""
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL

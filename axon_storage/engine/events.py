@@ -1,4 +1,4 @@
-"""Event listeners that prepare the connections of an engine for this package."""
+"""Listeners for SQLAlchemy's events that prepare the connections of an engine for this package."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -25,11 +25,11 @@ _CLEAN = "axon_storage_clean"
 
 
 def attach_events(engine: AsyncEngine) -> Dialect:
-    """Add event listeners to an engine, and return its dialect.
+    """Attach event listeners to an engine, and return its dialect.
 
-    Raise a :class:`StorageConnectionError` if the engine cannot be used. The listeners also change the sessions that
-    the application uses. On MySQL, MariaDB and Oracle the sessions use READ COMMITTED, and not autocommit mode, unless
-    another isolation level is set on a connection. On SQLite a transaction begins with its first statement.
+    Raise a :class:`StorageConnectionError` if the engine cannot be used. The listeners also affect the connections that
+    the host application uses. On MySQL, MariaDB and Oracle they are at READ COMMITTED, and not in autocommit mode,
+    unless the application sets another level for a connection. On SQLite a transaction begins with its first statement.
     """
     inner = engine.sync_engine
     driver: Any = inner.dialect  # SQLAlchemy's dialect
@@ -69,7 +69,7 @@ def mark_clean(connection: Connection) -> None:
 
 
 def reset(connection: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
-    """Roll back, unless a connection that returns to its pool has no open transaction; a ``reset`` listener."""
+    """Roll back when a connection returns to its pool, if a transaction may be open; a listener for ``reset``."""
     clean = record is not None and record.info.pop(_CLEAN, False)
     if not (clean or state.transaction_was_reset or state.terminate_only):
         connection.rollback()
@@ -97,7 +97,7 @@ def _keep_isolation(engine: Engine, level: str) -> None:
 
 @cache
 def _listeners(dialect: Dialect) -> dict[str, Any]:
-    """Return the listeners by event. They are created once per dialect, so that they are not added twice."""
+    """Return the listeners by event; cached, so that an engine does not get a dialect's listeners twice."""
 
     def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, keywords: dict[str, Any]) -> None:
         record.info[_NEW] = True
@@ -106,10 +106,10 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
             record.info[_CAN_AUTOCOMMIT] = True
 
     def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        # At checkout and not at connect, because an engine that was used before already has connections.
+        # at checkout rather than at connect, because an engine that was used before already has connections
         is_new = record.info.pop(_NEW, False)
         if dialect.is_lost(connection):
-            if is_new:  # the pool would give up, with an error that does not name the server
+            if is_new:  # the pool's own error would not name the server
                 raise StorageConnectionError("the server closed a new connection", transient=True)
             raise DisconnectionError  # the pool connects again
         dialect.on_checkout(connection)

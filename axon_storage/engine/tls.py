@@ -1,4 +1,4 @@
-"""TLS: URL parameters with the same meaning for every driver, and a listener that connects with them."""
+"""Parses the TLS parameters of a URL, which are the same for every driver, and connects with them."""
 
 import ssl
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _MODES = {
 
 
 def split_tls(url: URL) -> tuple[URL, Tls | None]:
-    """Return a URL without its TLS parameters, and the TLS settings (None without such parameters)."""
+    """Return a URL without its TLS parameters, and its TLS settings, or None if it has none."""
     given: dict[str, str] = {}
     for parameter, names in _PARAMETERS.items():
         for name in names:
@@ -41,8 +41,8 @@ def split_tls(url: URL) -> tuple[URL, Tls | None]:
 def connector(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnection]:
     """Return a listener for SQLAlchemy's ``do_connect`` that connects with TLS.
 
-    If the server does not offer TLS, it raises :class:`UnsupportedServer` with the reason if TLS is ``required``, and
-    otherwise connects without TLS.
+    If the server does not offer TLS, the listener connects without TLS, or raises :class:`UnsupportedServer` if TLS is
+    ``required``.
     """
 
     def do_connect(

@@ -1,4 +1,4 @@
-"""Parsing of database URLs. A URL whose password would appear in error messages is refused."""
+"""Parses database URLs, and refuses those whose password would appear in messages."""
 
 import re
 
@@ -24,9 +24,9 @@ def parse_url(url: str | URL) -> URL:
 
 
 def check_at_signs(url: str | URL) -> None:
-    """Refuse an unescaped '@' after the credentials.
+    """Raise a :class:`StorageConnectionError` for an unescaped '@' after the credentials.
 
-    It belongs to the password. The rest of the password would be parsed as the host, and appear in error messages.
+    It is part of the password. The rest of the password would be parsed as the host, and would appear in messages.
     """
     if isinstance(url, URL):
         parts = [url.host or ""]
@@ -42,7 +42,7 @@ def check_at_signs(url: str | URL) -> None:
 
 
 def script_url(url: str | URL) -> URL:
-    """Return a URL with which Alembic can write a migration script without a driver and a connection.
+    """Return the URL for writing a migration script; it needs no driver and no connection.
 
     Unlike the URL of an engine, it distinguishes MariaDB from MySQL.
     """

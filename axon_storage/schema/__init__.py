@@ -1,6 +1,6 @@
 """Creates, upgrades and checks the schema of a database.
 
-Each function takes a database's URL or an engine. An engine of the caller's is left open.
+Each function takes a database's URL or an engine. It does not dispose of an engine that it is given.
 """
 
 import io
@@ -29,10 +29,10 @@ from axon_storage.schema.lock import MigrationTimeouts, run_with_schema_lock
 from axon_storage.schema.revisions import (
     Revision,
     absolute_revision,
+    check_known,
     current_revision,
     head,
     history,
-    is_known,
     is_older,
     revision_problem,
 )
@@ -65,18 +65,17 @@ async def upgrade(
 ) -> None:
     """Upgrade a database to a revision: a number, a step such as ``+1``, or ``head``, the newest of this package.
 
-    Any number of processes may do so at once, on any number of hosts: one migrates, the others wait and find it done.
-    An upgrade that was interrupted is completed by the next one.
+    Several processes, also on several hosts, may call this at the same time: one upgrades, and the others wait and then
+    have nothing to do. The next upgrade completes one that was interrupted.
     """
     async with _engine(target) as engine:
         if revision == "head" and await _read_revision(engine, "upgrade") == head():
-            return  # an opening of a current database does not wait for the schema lock
+            return  # opening an up-to-date database must not wait for the schema lock
 
         def change(connection: Connection, to: str) -> None:
             found = current_revision(connection)
-            if found is not None and not is_known(found) and (problem := revision_problem(found, allow_ahead=True)):
-                raise StorageConnectionError(problem)
-            connection.rollback()  # reading began a transaction, and Alembic begins its own
+            check_known(found, allow_ahead=to == head())
+            connection.rollback()  # reading the revision began a transaction; Alembic begins its own
             if to != head() or is_older(found):
                 command.upgrade(alembic_config(connection), to)
 
@@ -84,33 +83,35 @@ async def upgrade(
 
 
 async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
-    """Downgrade a database to a revision: a number, a step such as ``-1``, or ``base``, which removes every table.
+    """Downgrade a database to a revision: a number, a step such as ``-1``, or ``base``, which drops all tables.
 
-    Tables and columns that only later revisions have are dropped, with what they hold.
+    The tables and columns that later revisions added are dropped, with their data.
     """
 
     def change(connection: Connection, to: str) -> None:
+        check_known(current_revision(connection))
+        connection.rollback()
         command.downgrade(alembic_config(connection), to)
 
     await _migrate(target, "downgrade", _with_absolute_revision(revision, change), timeouts)
 
 
 async def stamp(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
-    """Record that a database is at a revision, and change nothing else."""
+    """Set the recorded revision of a database without changing its tables."""
 
-    def change(connection: Connection) -> None:
-        command.stamp(alembic_config(connection), revision, purge=True)
+    def change(connection: Connection, to: str) -> None:
+        command.stamp(alembic_config(connection), to, purge=True)
 
-    await _migrate(target, "stamp", change, timeouts)
+    await _migrate(target, "stamp", _with_absolute_revision(revision, change), timeouts)
 
 
 async def adopt(
     target: AsyncEngine | str, *, dry_run: bool = False, timeouts: MigrationTimeouts | None = None
 ) -> Findings:
-    """Convert an AxonServer's PostgreSQL tables to this package's, in one transaction, with every row in its order.
+    """Convert an AxonServer's PostgreSQL tables to this package's, in one transaction, with all rows in their order.
 
-    Values that this package cannot store are listed in a :class:`SerializationError`, and nothing is changed. With
-    ``dry_run`` nothing is changed either, and the findings have the list.
+    If this package cannot store some of the values, raise a :class:`SerializationError` that lists them, and change
+    nothing. With ``dry_run`` change nothing, and return the list in the findings.
     """
 
     def change(connection: Connection) -> Findings:
@@ -123,16 +124,16 @@ async def adopt(
 
 
 async def current(target: AsyncEngine | str) -> str | None:
-    """Read the revision of a database; None where it has no schema."""
+    """Return the revision of a database, or None if it has no schema."""
     async with _engine(target) as engine:
         return await _read_revision(engine, "current")
 
 
 async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
-    """Raise a :class:`StorageConnectionError` that names the remedy where the schema has not this package's revision.
+    """Raise a :class:`StorageConnectionError` with a remedy unless the schema has this package's revision.
 
-    ``allow_ahead``: accept a newer revision. Settings of the server with which a committed transaction can be lost are
-    logged as warnings.
+    ``allow_ahead``: accept a newer revision. Log a warning for each setting of the server with which a committed
+    transaction can be lost.
     """
 
     def read(connection: Connection) -> tuple[str | None, list[str]]:
@@ -144,24 +145,24 @@ async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
     if problem := revision_problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
     for setting in durability_problems:
-        _log.warning("%s: a call that has returned may be lost when the server or its machine fails", setting)
+        _log.warning("%s: committed data may be lost when the server or its machine crashes", setting)
 
 
 async def is_behind(connection: AsyncConnection) -> bool:
-    """Whether the schema is missing or older than this package's."""
+    """Return whether the schema is missing or older than this package's."""
     return is_older(await connection.run_sync(current_revision))
 
 
 async def differences(target: AsyncEngine | str) -> list[str]:
-    """Compare a database's tables with this package's, and give a line for each difference."""
+    """Compare a database's tables with this package's, and return a line for each difference."""
     async with _engine(target) as engine:
         return await Executor(engine).run("check", UnitOfWork(drift.differences, writes=False))
 
 
 def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
-    """Write the SQL that migrates a database from one revision to another (``0001:head``).
+    """Return the SQL that migrates a database from one revision to another (``0001:head``).
 
-    ``url``: tells the kind of database; nothing connects to it. ``down``: downgrade.
+    ``url``: selects the SQL dialect; no connection is made. ``down``: downgrade.
     """
     output = io.StringIO()
     config = alembic_config()
@@ -180,7 +181,7 @@ async def _read_revision(engine: AsyncEngine, operation: str) -> str | None:
 async def _migrate(
     target: AsyncEngine | str, operation: str, change: Callable[[Connection], T], timeouts: MigrationTimeouts | None
 ) -> T:
-    """Run a change of the schema: alone in this process, and alone on the database."""
+    """Run a schema change; no other one runs in this process or on the database meanwhile."""
 
     def run(connection: Connection) -> T:
         with translate_alembic_errors(operation):
@@ -191,7 +192,7 @@ async def _migrate(
 
 
 def _with_absolute_revision(revision: str, change: Callable[[Connection, str], None]) -> Callable[[Connection], None]:
-    """Give a change that can be retried: a step such as ``-1`` is counted from what its first run found."""
+    """Return a change that can be retried: its first run determines the revision of a step such as ``-1``."""
     to: str | None = None
 
     def run(connection: Connection) -> None:
@@ -206,7 +207,7 @@ def _with_absolute_revision(revision: str, change: Callable[[Connection, str], N
 
 @asynccontextmanager
 async def _engine(target: AsyncEngine | str) -> AsyncIterator[AsyncEngine]:
-    """Give the caller's engine, or one for a URL that is disposed of at the end."""
+    """Yield the caller's engine, or a temporary engine for a URL."""
     if not isinstance(target, str):
         yield target
         return

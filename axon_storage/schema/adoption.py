@@ -1,7 +1,7 @@
-"""Converts the tables of an AxonServer, a server written in Rust, to this package's tables, with every row.
+"""Converts the tables of an AxonServer, a server written in Rust, to this package's tables, with all rows.
 
 An AxonServer uses PostgreSQL. Its tables have the same names as this package's, a BIGSERIAL ``id``, JSONB, and INT and
-BIGINT for unsigned numbers. From its fourth migration on they have ``tenant_id`` and row-level security. See
+BIGINT for unsigned numbers. Since its fourth migration they have ``tenant_id`` and row-level security. See
 axon-rs/migrations in the axon-lang repository.
 """
 
@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, inspect, text
 
 from axon_storage.dialects import dialect_of
-from axon_storage.errors import SerializationError, StorageConnectionError
+from axon_storage.errors import InvalidArgumentError, SerializationError, StorageConnectionError
 from axon_storage.model.json import parse_json
 from axon_storage.model.rows import Row, check_row, fields_of
 from axon_storage.model.values import Json
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
 from axon_storage.sql.types import JsonDocument, UInt32, UInt64
 
+_REMEDY = "give the URL of an AxonServer's database, or create new tables with `axon-storage migrate upgrade`"
 _LEGACY = "axonserver_"
 _PAGE_ROWS = 1_000
 _MAX_REFUSALS = 100
@@ -31,10 +32,10 @@ _ROW_SECURITY = text(
 
 @dataclass
 class Findings:
-    """What an adoption finds.
+    """The result of an adoption or a dry run.
 
     ``rows``: the number of rows of each table. ``refusals``: a line for each value that this package cannot store.
-    ``losses``: a line for each property of a table that is not kept.
+    ``losses``: a line for each property of a table that cannot be kept.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -43,10 +44,10 @@ class Findings:
 
 
 def examine(connection: Connection) -> Findings:
-    """Read and check every row as it would be stored, and change nothing."""
+    """Check that this package can store every row; change nothing."""
     _check_database(connection)
     findings = Findings()
-    # makes a policy that would hide rows an error
+    # a policy that would hide rows is then an error
     connection.exec_driver_sql("SET LOCAL row_security = off")
     findings.losses += [
         f"{name}: its row-level security" for name in connection.execute(_ROW_SECURITY, _NAMES).scalars()
@@ -59,19 +60,20 @@ def examine(connection: Connection) -> Findings:
             if refusal := _refusal(row_type, values):
                 findings.refusals.append(f"{refusal} ({key})")
             if len(findings.refusals) >= _MAX_REFUSALS:
-                findings.refusals.append("and perhaps more")
+                findings.refusals.append("and possibly more")
                 return findings
     return findings
 
 
 def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findings:
-    """Convert the tables in the connection's transaction; ``stamp`` records the revision they then have."""
+    """Convert the tables in the connection's transaction. ``stamp``: a function that records the new revision."""
     _check_database(connection)
     for table in TABLES.values():
         connection.exec_driver_sql(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE")
     findings = examine(connection)
     if findings.refusals:
-        raise SerializationError("\n".join(["these values do not fit, and nothing was changed:", *findings.refusals]))
+        lines = ["these values cannot be stored, and nothing was changed:", *findings.refusals]
+        raise SerializationError("\n".join(lines))
     grants = list(_grants(connection))
     for table in TABLES.values():
         connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {_LEGACY}{table.name}")
@@ -80,7 +82,7 @@ def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findin
         connection.exec_driver_sql(_copy(table, _columns(connection, _LEGACY + table.name)))
         copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # ours
         if copied != findings.rows[table.name]:
-            raise StorageConnectionError(f"{table.name}: {copied} rows copied of {findings.rows[table.name]}")
+            raise StorageConnectionError(f"{table.name}: {copied} of {findings.rows[table.name]} rows were copied")
     for table in TABLES.values():
         connection.exec_driver_sql(f"DROP TABLE {_LEGACY}{table.name}")
         connection.exec_driver_sql(f"ANALYZE {table.name}")
@@ -91,22 +93,22 @@ def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findin
 
 
 def _check_database(connection: Connection) -> None:
-    """Raise where the database is not an AxonServer's."""
+    """Raise an InvalidArgumentError unless the database is an AxonServer's."""
     dialect = dialect_of(connection.dialect)
     if not dialect.has_axon_servers:
-        raise StorageConnectionError(f"an AxonServer keeps its tables in PostgreSQL, and this is {dialect.title}")
+        raise InvalidArgumentError(f"an AxonServer's database is PostgreSQL, and this is {dialect.title}: {_REMEDY}")
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE in names:
-        raise StorageConnectionError("the tables are this package's already: `axon-storage migrate upgrade`")
+        raise InvalidArgumentError("the tables already belong to this package: use `axon-storage migrate upgrade`")
     for row_type, table in TABLES.items():
         missing = {name for name, _ in fields_of(row_type)} - _columns(connection, table.name).keys() - {"tenant_id"}
         if table.name not in names or missing:
             what = f"{table.name} lacks {', '.join(sorted(missing))}" if table.name in names else f"no {table.name}"
-            raise StorageConnectionError(f"these are not an AxonServer's tables: {what}")
+            raise InvalidArgumentError(f"these are not an AxonServer's tables ({what}): {_REMEDY}")
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:
-    """The columns of a table in the database, each with its type as PostgreSQL writes it."""
+    """Return the columns of a table in the database, each with its PostgreSQL type."""
     query = text(
         "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
         "WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped"
@@ -119,7 +121,7 @@ def _rows(connection: Connection, row_type: type[Row], table: Table) -> Iterator
     found = _columns(connection, table.name)
     columns = [table.c[name] for name, _ in fields_of(row_type)]
     query = f"SELECT {', '.join(_read(column, found) for column in columns)} FROM {table.name}"  # noqa: S608  # ours
-    # a named cursor, since it can be closed, and a table with an open cursor cannot be dropped
+    # a named cursor, because it can be closed: a table with an open cursor cannot be dropped
     connection.exec_driver_sql(f"DECLARE rows_of_{table.name} NO SCROLL CURSOR FOR {query}")
     while page := connection.exec_driver_sql(f"FETCH {_PAGE_ROWS} FROM rows_of_{table.name}").all():
         for row in page:
@@ -139,7 +141,7 @@ def _timestamps_out_of_range(connection: Connection, table: Table) -> Iterator[s
         if kind != "timestamp with time zone":
             continue
         query = text(
-            f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # names are ours
+            f"SELECT {name}::text FROM {table.name} "  # noqa: S608  # fixed names
             f"WHERE {name} < timestamptz 'epoch' OR {name} >= timestamptz '9999-01-01 00:00:00+00' "
             f"LIMIT {_MAX_REFUSALS}"
         )
@@ -148,7 +150,7 @@ def _timestamps_out_of_range(connection: Connection, table: Table) -> Iterator[s
 
 
 def _refusal(row_type: type[Row], values: dict[str, Any]) -> str | None:
-    """Say why this package cannot store a row; None where it can."""
+    """Return why this package cannot store a row, or None if it can."""
     for name, kind in fields_of(row_type):
         if isinstance(kind, Json):
             try:
@@ -163,23 +165,23 @@ def _refusal(row_type: type[Row], values: dict[str, Any]) -> str | None:
 
 
 def _read(column: Column[Any], found: dict[str, str]) -> str:
-    """The SQL that reads a field of this package's row from the columns that were found."""
+    """Return the SQL expression that reads a field from the columns that were found."""
     name = column.name
     if name == "tenant_id" and name not in found:
         return "'default'"
-    if isinstance(column.type, UInt32) and found[name] == "integer":  # which stores what is above 2^31-1 as negative
+    if isinstance(column.type, UInt32) and found[name] == "integer":  # stores numbers above 2^31-1 as negative
         return f"{name}::bigint & 4294967295"
     return f"{name}::text" if isinstance(column.type, JsonDocument) else name
 
 
 def _copy(table: Table, found: dict[str, str]) -> str:
-    """The INSERT … SELECT that copies the rows of the renamed legacy table."""
+    """Return the INSERT … SELECT that copies the rows of the renamed legacy table."""
     values = ", ".join(_value(column, found) for column in table.c)
     legacy = f"{_LEGACY}{table.name}"
     columns = ", ".join(column.name for column in table.c)
     if "timestamp_utc" not in table.c and CREATED_ID not in table.c:
-        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {legacy}"  # noqa: S608  # names are ours
-    # The id determines the order, so each of several rows of the same microsecond gets the next microsecond.
+        return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {legacy}"  # noqa: S608  # fixed names
+    # Rows are ordered by id here, so rows with the same microsecond get consecutive microseconds.
     return (
         f"WITH numbered AS (SELECT *, row_number() OVER (ORDER BY timestamp_utc, id) AS n, "  # noqa: S608  # as above
         f"(extract(epoch FROM timestamp_utc) * 1000000)::bigint AS own FROM {legacy}), "
@@ -189,7 +191,7 @@ def _copy(table: Table, found: dict[str, str]) -> str:
 
 
 def _value(column: Column[Any], found: dict[str, str]) -> str:
-    """The SQL for a column's value, from the columns that were found and ``us``, the row's microseconds since 1970."""
+    """Return the SQL for a column's value. ``us`` in it is the row's time in microseconds since 1970."""
     name, table = column.name, column.table
     if name == CREATED_ID or (name == "id" and "timestamp_utc" in table.c):
         return (
@@ -223,5 +225,5 @@ def _grants(connection: Connection) -> Iterator[str]:
     for table, owner in connection.execute(owners, _NAMES):
         roles[owner] = quote(owner)
         yield f"ALTER TABLE {table} OWNER TO {roles[owner]}"
-    for role in roles.values():  # opening a storage reads the revision
+    for role in roles.values():  # because opening a storage reads the revision
         yield f"GRANT SELECT ON {VERSION_TABLE} TO {role}"

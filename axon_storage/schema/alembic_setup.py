@@ -1,4 +1,4 @@
-"""Configures Alembic for this package's migrations, and lets one command of it run at a time."""
+"""Configures Alembic for this package's migrations, and runs one of its commands at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,16 +10,18 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from axon_storage.errors import StorageConnectionError
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError
+
+SEE_HISTORY = "see `axon-storage migrate history` for the revisions"
 
 _POLL_SECONDS = 0.01
 
 _command_lock = Lock()
-"""Held while one of Alembic's commands runs, because Alembic keeps its context and operations in globals."""
+"""Held while an Alembic command runs, because Alembic keeps its state in global variables."""
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Give Alembic's configuration for the migrations of this package; commands run on ``connection``."""
+    """Return Alembic's configuration for this package's migrations. ``connection``: the one that commands use."""
     config = Config()
     config.set_main_option("script_location", str(_migrations_directory()).replace("%", "%%"))
     if connection is not None:
@@ -28,7 +30,7 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _migrations_directory() -> Path:
-    """In a wheel the migrations are inside the package, in a checkout they are beside it."""
+    """Return the directory of the migrations: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "migrations"
     return inside if inside.exists() else package.parent / "migrations"
@@ -36,17 +38,17 @@ def _migrations_directory() -> Path:
 
 @contextmanager
 def translate_alembic_errors(operation: str) -> Iterator[None]:
-    """Turn Alembic's own errors, such as that for an unknown revision, into a :class:`StorageConnectionError`."""
+    """Convert Alembic's errors, such as that for an unknown revision, to an :class:`InvalidArgumentError`."""
     try:
         yield
     except CommandError as error:
-        raise StorageConnectionError(str(error), operation=operation) from error
+        raise InvalidArgumentError(f"{error}: {SEE_HISTORY}", operation=operation) from error
 
 
 @asynccontextmanager
 async def wait_for_alembic() -> AsyncIterator[None]:
-    """Wait until no other command of Alembic runs in this process, and let no other one start."""
-    # polled, since the other command may run in another event loop, and an asyncio.Lock belongs to one loop
+    """Wait until no other Alembic command runs in this process, and hold the lock for commands."""
+    # polled, because the other command may run in another event loop, and an asyncio.Lock belongs to one loop
     while not _command_lock.acquire(blocking=False):  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
     try:
@@ -57,7 +59,7 @@ async def wait_for_alembic() -> AsyncIterator[None]:
 
 @contextmanager
 def require_alembic(operation: str) -> Iterator[None]:
-    """Let no other command of Alembic start in this process; raise where one runs."""
+    """Hold the lock for Alembic commands; raise a StorageConnectionError if another one runs in this process."""
     # waiting would block the event loop that runs the other command
     if not _command_lock.acquire(blocking=False):
         raise StorageConnectionError("another migration of this process is in progress", operation=operation)

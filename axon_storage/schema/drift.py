@@ -1,4 +1,4 @@
-"""Compares the tables in a database with this package's tables, to the last collation."""
+"""Compares the tables in a database with this package's tables, including collations."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ from axon_storage.sql.tables import metadata
 
 
 def differences(connection: Connection) -> list[str]:
-    """Give a line for each difference in columns, types, collations, nullability, defaults, keys, indexes or options.
+    """Return a line for each difference in columns, types, collations, nullability, defaults, keys, indexes or options.
 
     Alembic's own comparison does not look at primary keys, their order, collations, or the precision of timestamps.
     """
@@ -30,7 +30,7 @@ def differences(connection: Connection) -> list[str]:
 
 
 def _expected(table: Table, dialect: Dialect, connection: Connection) -> Iterator[tuple[str, str]]:
-    """Describe each part of one of this package's tables, as (part, description) pairs."""
+    """Yield a (part, description) pair for each part of a table of this package."""
     for column in table.c:
         kind = dialect.normalised_type(column.type.compile(dialect=connection.dialect))
         yield f"{table.name}.{column.name}", _column(kind, nullable=bool(column.nullable))
@@ -41,7 +41,7 @@ def _expected(table: Table, dialect: Dialect, connection: Connection) -> Iterato
 
 
 def _found(name: str, dialect: Dialect, connection: Connection, inspector: Inspector) -> Iterator[tuple[str, str]]:
-    """Describe each part of a table in the database, in the same way."""
+    """Yield a (part, description) pair for each part of a table in the database."""
     for column in inspector.get_columns(name):
         yield f"{name}.{column['name']}", _reflected_column(column, dialect, connection)
     yield f"{name}, primary key", _names(inspector.get_pk_constraint(name)["constrained_columns"])
@@ -49,7 +49,7 @@ def _found(name: str, dialect: Dialect, connection: Connection, inspector: Inspe
     for index in indexes.values():
         yield f"{name}, index {index['name']}", _reflected_index(index)
     for unique in inspector.get_unique_constraints(name):
-        if unique["name"] not in indexes:  # some databases report a constraint as its index too
+        if unique["name"] not in indexes:  # some databases also report a constraint as an index
             yield f"{name}, index {unique['name']}", f"unique {_names(unique['column_names'])}"
     for check in inspector.get_check_constraints(name):
         yield f"{name}, check {check['name']}", str(check["sqltext"])
@@ -68,7 +68,7 @@ def _column(kind: str, *, nullable: bool, default: str | None = None) -> str:
 
 
 def _reflected_index(index: ReflectedIndex) -> str:
-    # such as the condition of a partial index, or the further columns of a covering one
+    # such as the condition of a partial index, or the INCLUDE columns of a covering index
     options = {name: value for name, value in (index.get("dialect_options") or {}).items() if value}
     kind = "unique " if index["unique"] else ""
     columns = _names(str(name) for name in index["column_names"])

@@ -1,4 +1,4 @@
-"""The schema lock, which lets one process at a time change a database's schema, and the time-outs of migrations."""
+"""The schema lock, which lets one process at a time change a database's schema, and the timeouts of migrations."""
 
 import asyncio
 import getpass
@@ -28,12 +28,12 @@ _POLL_SECONDS = 0.2
 class MigrationTimeouts:
     """How long a migration waits, in seconds.
 
-    ``schema_lock``: for the schema lock, while another process migrates.
+    ``schema_lock``: for the schema lock, which another process holds while it migrates.
 
-    ``lock``: for each lock on a table. Every statement of a live server on that table waits behind this one, so keep it
-    short. After a pause of the same length the migration tries again, a few times.
+    ``lock``: for each lock on a table. Meanwhile every other statement on that table waits too, so keep it short. After
+    a pause of the same length the migration tries again, a few times.
 
-    ``statement``: for one statement, on PostgreSQL and MariaDB; the other databases cannot limit it.
+    ``statement``: for one statement, on PostgreSQL and MariaDB; the other databases have no such limit.
     """
 
     schema_lock: float = 120.0
@@ -42,7 +42,7 @@ class MigrationTimeouts:
 
     def __post_init__(self) -> None:
         if not all(0.001 <= seconds < 10**6 for seconds in (self.schema_lock, self.lock, self.statement)):
-            raise InvalidArgumentError("a time-out must be between a thousandth of a second and a million seconds")
+            raise InvalidArgumentError("a timeout must be at least 0.001 and less than 1,000,000 seconds")
 
 
 async def run_with_schema_lock(
@@ -53,9 +53,9 @@ async def run_with_schema_lock(
     *,
     retry: bool = True,
 ) -> T:
-    """Run a change of the schema while holding the schema lock, on a connection with no transaction begun.
+    """Run a schema change while holding the schema lock, on a connection without an open transaction.
 
-    ``retry``: run it again, from its start, after a transient failure.
+    ``retry``: run it again from its start after a transient failure.
     """
     executor, lock_engine = Executor(engine_like(engine)), engine_like(engine)
 
@@ -79,10 +79,10 @@ async def run_with_schema_lock(
 
 
 def process_identity() -> str:
-    """Describe this process, for those who wait for the schema lock it holds."""
+    """Describe this process, for the messages of processes that wait for its schema lock."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # the user of a container may have no name
         user = f"user {os.getuid()}"
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"{user}@{socket.gethostname()}, process {os.getpid()}, since {now}"[:255]
@@ -94,10 +94,9 @@ async def _schema_lock(
 ) -> AsyncIterator[None]:
     """Hold the schema lock.
 
-    The lock belongs to a session. Where the database allows it, that is the session of the migration, so that the lock
-    ends with the migration even when the process is killed. Where a change of the schema would end the lock, as on
-    Oracle, it is a session of ``lock_engine``. The session is closed at the end, because in a pool it would keep the
-    lock.
+    A session holds the lock: the migration's own, so that the lock ends with the migration even if the process is
+    killed; or, where DDL would release the lock, as on Oracle, a session of ``lock_engine``. The session is closed at
+    the end, because in a pool it would keep the lock.
     """
     dialect = dialect_of(connection.dialect)
     async with lock_engine.connect() if dialect.deployment_lock_apart else nullcontext(connection) as lock_connection:

@@ -1,7 +1,7 @@
-"""Alembic's operations for revisions, each of which does nothing where it was done before.
+"""Alembic's operations for revisions; each one does nothing if it was done before.
 
-A database that commits each statement by itself can be left between two statements of a revision. The revision is then
-run again from its start. Revisions import this module as ``op``.
+Some databases commit each DDL statement by itself, so an interrupted revision may be half done. It is then run again
+from its start. Revisions import this module as ``op``.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ execute = op.execute
 
 
 def create_table(name: str, *items: SchemaItem, **options: Any) -> None:
-    """Create a table; raise a StorageConnectionError where there is one of that name with other columns."""
+    """Create a table; raise a StorageConnectionError if one of that name has other columns."""
     inspector = _inspector()
     if inspector is None or not inspector.has_table(name):
         op.create_table(name, *items, **options)
         return
     found = {column["name"] for column in inspector.get_columns(name)}
     if found != {item.name for item in items if isinstance(item, Column)}:
-        remedy = "use another database, or `axon-storage migrate adopt` where the tables are an AxonServer's"
-        raise StorageConnectionError(f"there is a table {name} already, and it is not ours: {remedy}")
+        remedy = "use another database, or `axon-storage migrate adopt` if the tables are an AxonServer's"
+        raise StorageConnectionError(f"a table {name} exists that does not belong to this package: {remedy}")
 
 
 def drop_table(name: str) -> None:
@@ -54,7 +54,7 @@ def drop_column(table: str, name: str) -> None:
 
 
 def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool = False, online: bool = False) -> None:
-    """Create an index; with ``online``, for tables that can be large, others write meanwhile where the database can."""
+    """Create an index. ``online``, for large tables: without blocking writes, if the database can."""
     exists = _has_index(table, name)
     if not online:
         if not exists:
@@ -76,13 +76,13 @@ def drop_index(name: str, *, table_name: str) -> None:
 
 
 def set_fillfactor(table: str, percent: int | None) -> None:
-    """Set how full PostgreSQL fills new pages of a table; None is its default. Other databases have no such option."""
+    """Set how full PostgreSQL fills new pages of a table; None resets it. Other databases have no such option."""
     for statement in dialect_of(op.get_context().dialect).set_fillfactor(table, percent):
         op.execute(statement)
 
 
 def _inspector() -> Inspector | None:
-    """Look at the database as it is now; None where a script is written, which has no database."""
+    """Return an inspector of the database; None while a script is written, without a database."""
     return None if op.get_context().as_sql else inspect(op.get_bind())
 
 

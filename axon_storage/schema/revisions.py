@@ -7,20 +7,20 @@ from typing import NamedTuple
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, String, column, inspect, select, table
 
-from axon_storage.errors import StorageConnectionError
-from axon_storage.schema.alembic_setup import alembic_config
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError
+from axon_storage.schema.alembic_setup import SEE_HISTORY, alembic_config
 from axon_storage.sql.tables import VERSION_TABLE
 
 _MAX_SHOWN = 40
-"""How many characters of a revision that is not this package's a message shows."""
+"""The number of characters of an unknown revision that a message shows."""
 
 _UPGRADE = "run `axon-storage migrate upgrade`, or open the storage once with migrate=True"
-_STAMP = "if the tables are this package's, set their revision with `axon-storage migrate stamp`"
+_STAMP = "if the tables belong to this package, set their revision with `axon-storage migrate stamp`"
 _AHEAD = "upgrade this package, or open the storage with allow_ahead=True"
 
 
 class Revision(NamedTuple):
-    """A revision: its number, and one sentence that says what it does."""
+    """A revision: its number, and a sentence that says what it does."""
 
     number: str
     title: str
@@ -28,28 +28,23 @@ class Revision(NamedTuple):
 
 @cache
 def history() -> tuple[Revision, ...]:
-    """Every revision of this package, the oldest first."""
+    """Return all revisions of this package, the oldest first."""
     scripts = ScriptDirectory.from_config(alembic_config())
     return tuple(Revision(script.revision, script.doc) for script in reversed(list(scripts.walk_revisions())))
 
 
 def head() -> str:
-    """The newest revision of this package, which it needs a database to have."""
+    """Return the newest revision of this package, which a database must have."""
     return history()[-1].number
 
 
-def is_known(revision: str) -> bool:
-    """Whether a revision is one of this package's."""
-    return revision in _numbers()
-
-
 def is_older(revision: str | None) -> bool:
-    """Whether a database's revision is older than this package's; None, for no schema, is."""
+    """Return whether a database's revision is older than this package's. None, for no schema, counts as older."""
     return revision is None or revision in _numbers()[:-1]
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Read the revision of a database; None where it has no schema."""
+    """Return the revision of a database, or None if it has no schema."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     version = table(VERSION_TABLE, column("version_num", String))
@@ -57,20 +52,30 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def absolute_revision(revision: str, found: str | None) -> str:
-    """Give the number for ``head`` and for a step such as ``-1``, counted from the revision that was found."""
+    """Return the number of a revision, or ``base``; a step such as ``-1`` is counted from the revision ``found``."""
+    numbers, start = ["base", *_numbers()], found or "base"
     if revision == "head":
         return head()
-    if not re.fullmatch(r"[+-]\d+", revision):
+    if revision in numbers:
         return revision
-    numbers, start = ["base", *_numbers()], found or "base"
-    position = numbers.index(start) + int(revision) if start in numbers else -1
+    if not re.fullmatch(r"[+-]\d+", revision):
+        raise InvalidArgumentError(f"there is no revision {revision[:_MAX_SHOWN]!r}: {SEE_HISTORY}")
+    check_known(found)
+    position = numbers.index(start) + int(revision)
     if not 0 <= position < len(numbers):
-        raise StorageConnectionError(f"there is no revision {revision} from {start[:_MAX_SHOWN]}")
+        raise InvalidArgumentError(f"there is no revision {revision[:_MAX_SHOWN]} from {start}: {SEE_HISTORY}")
     return numbers[position]
 
 
+def check_known(found: str | None, *, allow_ahead: bool = False) -> None:
+    """Raise a StorageConnectionError if a database's revision is not one of this package's."""
+    known = found is None or found in _numbers()
+    if not known and (problem := revision_problem(found, allow_ahead=allow_ahead)):
+        raise StorageConnectionError(problem)
+
+
 def revision_problem(found: str | None, *, allow_ahead: bool) -> str | None:
-    """Say why this package cannot use a database of that revision, and the remedy; None where it can."""
+    """Return why this package cannot use a database of that revision, with a remedy; None if it can."""
     needed = head()
     if found is None:
         return f"the database has no schema, revision {needed} is needed: {_UPGRADE}"
@@ -81,7 +86,7 @@ def revision_problem(found: str | None, *, allow_ahead: bool) -> str | None:
     if not found.isdigit() or found < needed:
         shown = found[:_MAX_SHOWN]
         return f"the schema is at revision {shown}, which this package does not have; {needed} is needed: {_STAMP}"
-    return None if allow_ahead else f"the schema is at revision {found}, this package knows {needed}: {_AHEAD}"
+    return None if allow_ahead else f"the schema is at revision {found}, this package supports {needed}: {_AHEAD}"
 
 
 def _numbers() -> list[str]:

@@ -1,4 +1,4 @@
-"""The eleven tables.
+"""Create the eleven tables.
 
 Revision 0001, the first.
 """

@@ -1,4 +1,4 @@
-"""Traces of one flow, newest first, are read through an index of their own.
+"""Add an index for reading the traces of a flow, newest first.
 
 Revision 0002, after 0001.
 """

@@ -1,9 +1,9 @@
-"""PostgreSQL leaves room in each page of a table whose rows are updated.
+"""Leave room in each page of tables whose rows are updated, on PostgreSQL (fillfactor).
 
 Revision 0003, after 0002.
 
-An update then stays in the row's page, and no index changes (a heap-only tuple). Existing pages stay as they are, and
-other sessions can read and write meanwhile.
+An update can then stay in the row's page without changing an index (a heap-only tuple). Existing pages are not
+rewritten, and other sessions can read and write meanwhile.
 """
 
 from axon_storage.schema import operations as op

@@ -47,7 +47,7 @@ async def test_the_error_of_each_state_of_the_schema_says_what_to_do(databases: 
     await schema.upgrade(url, "0001")
     for revision, message in (
         ("0001", f"at revision 0001, revision {head} is needed: run `axon-storage migrate upgrade`"),
-        ("9999", f"at revision 9999, this package knows {head}: upgrade this package, or open"),
+        ("9999", f"at revision 9999, this package supports {head}: upgrade this package, or open"),
         (
             "f00d",
             f"at revision f00d, which this package does not have; {head} is needed: .*`axon-storage migrate stamp`",
@@ -65,7 +65,7 @@ async def test_a_newer_schema_is_refused_unless_allowed(databases: Databases, ta
     await schema.upgrade(url)
     await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     for migrate in (True, False):
-        with pytest.raises(StorageConnectionError, match="the schema is at revision 9999, this package knows"):
+        with pytest.raises(StorageConnectionError, match="the schema is at revision 9999, this package supports"):
             await StorageDispatcher.from_url(url, migrate=migrate)
     async with open_storage(url, allow_ahead=True) as storage:
         await storage.save_trace(sample(TraceRow))

@@ -100,7 +100,7 @@ async def test_a_setting_that_may_lose_a_commit_is_logged_once_at_opening(
     for name, (value, back) in WEAK[kind].items():
         async with _set(kind, url, name, (value, back)):
             [warning] = await _warnings_at_opening(url, caplog)
-        assert f"{name} is {value}: a call that has returned may be lost" in warning
+        assert f"{name} is {value}: committed data may be lost" in warning
     assert await _warnings_at_opening(url, caplog) == []
 
 

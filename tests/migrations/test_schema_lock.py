@@ -98,7 +98,7 @@ async def test_an_index_built_online_waits_for_older_transactions(url: str, targ
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e-9, float("inf"), float("nan")])
 def test_a_timeout_must_be_positive_and_finite(seconds: float) -> None:
-    with pytest.raises(ValueError, match="a time-out must be between"):
+    with pytest.raises(ValueError, match="a timeout must be at least"):
         MigrationTimeouts(lock=seconds)
 
 

@@ -46,9 +46,15 @@ def test_without_a_terminal_a_downgrade_is_refused_and_drops_nothing(url: str) -
     assert _migrate("upgrade", url=url).exit_code == 0
     refused = _migrate("downgrade", "base", url=url)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert refused.stderr.startswith(f"Downgrade {url} from {HEAD} (head) to base? Tables and columns that only later")
-    assert refused.stderr.endswith("give --yes to go ahead.\n")
+    assert refused.stderr.startswith(f"Downgrade {url} from {HEAD} (head) to base? The tables and columns that later")
+    assert refused.stderr.endswith("use --yes to continue without this question.\n")
     assert _migrate("check", url=url).exit_code == 0
+
+
+def test_the_question_before_a_downgrade_names_the_revision_of_a_step(url: str) -> None:
+    assert _migrate("upgrade", "0002", url=url).exit_code == 0
+    assert f"Downgrade {url} from 0002 to 0001?" in _migrate("downgrade", "-1", url=url).stderr
+    assert f"Downgrade {url} from 0002 to base?" in _migrate("downgrade", "-2", url=url).stderr
 
 
 @pytest.mark.parametrize(
@@ -106,8 +112,27 @@ def test_a_failed_command_prints_one_line_without_the_password() -> None:
 
 
 def test_unknown_revisions_and_schemes_are_refused(url: str) -> None:
-    assert "Can't locate revision" in _migrate("upgrade", "9999", url=url).stderr
+    see_history = "see `axon-storage migrate history` for the revisions\n"
+    for command, revision, what in (
+        ("upgrade", "+5", "upgrade: there is no revision +5 from base"),
+        ("upgrade", "9999", "upgrade: there is no revision '9999'"),
+        ("stamp", "nope", "stamp: there is no revision 'nope'"),
+        ("downgrade", "nope", "there is no revision 'nope'"),
+        ("sql", "nope", "script: Can't locate revision identified by 'nope'"),
+    ):
+        refused = _migrate(command, revision, url=url)
+        assert (refused.exit_code, refused.stderr) == (1, f"invalid argument: {what}: {see_history}")
+    assert _migrate("current", url=url).stdout == "no schema\n"
     assert "unknown scheme" in _migrate("sql", "--url", "mongodb://host/x").stderr
+
+
+def test_sqlite_cannot_be_adopted(url: str) -> None:
+    refused = _migrate("adopt", url=url)
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "invalid argument: adopt: an AxonServer's database is PostgreSQL, and this is SQLite: "
+        "give the URL of an AxonServer's database, or create new tables with `axon-storage migrate upgrade`\n"
+    )
 
 
 def test_the_version_is_that_of_the_project() -> None:
@@ -120,7 +145,5 @@ def test_the_version_is_that_of_the_project() -> None:
 def test_a_timeout_out_of_range_is_refused_in_one_line(url: str) -> None:
     refused = _migrate("upgrade", "--lock-timeout", "0", url=url)
     assert refused.exit_code == 1
-    assert refused.stderr == (
-        "invalid argument: a time-out must be between a thousandth of a second and a million seconds\n"
-    )
+    assert refused.stderr == "invalid argument: a timeout must be at least 0.001 and less than 1,000,000 seconds\n"
     assert _migrate("current", url=url).stdout == "no schema\n"

@@ -1,4 +1,4 @@
-"""The error codes that this package knows, one module for each database, each code with the vendor's name for it.
+"""The error codes that this package handles: one module for each database, and the vendor's name of each code.
 
 The groups of a module:
 

@@ -47,7 +47,7 @@ UNIQUE_VIOLATIONS = {
     "ORA-00001": "unique constraint violated",
 }
 
-# a unique violation: a MERGE has lost its race several times
+# a unique violation: other sessions inserted the row of a MERGE first, several times
 RETRYABLE = {
     **LOCK_TIMEOUTS,
     **UNIQUE_VIOLATIONS,

@@ -7,7 +7,7 @@ PASSING = {
     "08004": "sqlserver_rejected_establishment_of_sqlconnection",
     "08006": "connection_failure",
     "08007": "transaction_resolution_unknown",
-    "08P01": "protocol_violation",  # a pooler's own errors, most of which pass
+    "08P01": "protocol_violation",  # a pooler's own errors; most are transient
     "25006": "read_only_sql_transaction",  # after a fail-over
     "53300": "too_many_connections",
     "57P01": "admin_shutdown",
@@ -37,7 +37,7 @@ UNKNOWN_STATEMENT = {
     "26000": "invalid_sql_statement_name",
     "42P05": "duplicate_prepared_statement",
 }
-"""A prepared statement that is not in the session, or of another one: a pooler has changed the session."""
+"""A prepared statement is missing, or is another one, because a pooler has changed the session."""
 
 CLASSES_WITHOUT_VALUES = {
     "08": "connection exception",
@@ -55,4 +55,4 @@ CLASSES_WITHOUT_VALUES = {
     "57": "operator intervention",
     "58": "system error",
 }
-"""Classes, which are the first two characters of a code. Values are in the detail of such an error alone."""
+"""The first two characters of codes of errors that contain values only in their detail, not in their message."""
