@@ -71,7 +71,7 @@ async def test_a_newer_schema_is_refused_unless_allowed(databases: Databases, ta
         await storage.save_trace(sample(TraceRow))
         assert await storage.is_healthy()
     await _execute(url, f"UPDATE {VERSION_TABLE} SET version_num = 'f00d'")
-    with pytest.raises(StorageConnectionError, match="none of this package's"):
+    with pytest.raises(StorageConnectionError, match="which this package does not have"):
         await StorageDispatcher.from_url(url, allow_ahead=True)
 
 
