@@ -76,7 +76,7 @@ async def test_the_docstrings_query_reads_the_period_through_an_index(
 
 
 @pytest.mark.parametrize("moment", [DAY.replace(tzinfo=None), "2026-11-26"])
-def test_a_moment_without_a_time_zone_is_refused(moment: datetime) -> None:
+def test_a_datetime_without_a_time_zone_is_refused(moment: datetime) -> None:
     with pytest.raises(InvalidArgumentError, match="since must be a datetime with a time zone"):
         id_range(moment, None)
     with pytest.raises(InvalidArgumentError, match="until must be a datetime with a time zone"):
