@@ -40,7 +40,7 @@ def storage(app: FastAPI) -> StorageDispatcher:
     return opened
 
 
-async def test_a_saved_trace_is_returned_to_its_tenant_alone(client: httpx.AsyncClient) -> None:
+async def test_a_saved_trace_is_returned_only_to_its_tenant(client: httpx.AsyncClient) -> None:
     trace = sample(TraceRow, "acme", trace_id=LARGEST)
     saved = await client.post("/traces", content=trace.to_json(), headers=ACME)
     assert (saved.status_code, saved.content) == (204, b"")

@@ -20,7 +20,7 @@ HOURS = 72
 
 @pytest.fixture
 async def hourly(engine: AsyncEngine) -> SqlRepository:
-    """A storage with an event of each hour of three days, the second of which is DAY."""
+    """A storage with one event for each hour of three days; DAY is the second of them."""
     moments = iter(DAY + timedelta(hours=hour) for hour in range(-24, HOURS - 24))
     repository = SqlRepository(engine, clock=lambda: int(next(moments).timestamp()) * 10**9)
     for hour in range(-24, HOURS - 24):
@@ -29,13 +29,13 @@ async def hourly(engine: AsyncEngine) -> SqlRepository:
 
 
 def example() -> str:
-    """The statement in the docstring."""
+    """Return the statement in the docstring."""
     [statement] = re.findall(r'text\("(SELECT .*)"\)', id_range.__doc__ or "")
     return str(statement)
 
 
 def bound(engine: AsyncEngine, since: datetime | None, until: datetime | None) -> dict[str, str | UUID]:
-    """The example's parameters, as its docstring says to bind them on this database."""
+    """Return the parameters of the example, bound as its docstring says for this database."""
     after, before = id_range(since, until)
     if dialect_of(engine.dialect).native_uuid:
         return {"tenant": "default", "after": after, "before": before}
@@ -69,14 +69,14 @@ async def test_the_docstrings_query_reads_the_period_through_an_index(
 ) -> None:
     del hourly
     async with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":  # a table of three days is read whole otherwise
+        if engine.dialect.name == "postgresql":  # PostgreSQL would read such a small table without an index
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
         spent = await cost(connection, text(example()), bound(engine, DAY, DAY + timedelta(hours=2)))
     assert spent.touched <= 3, spent.plan
 
 
 @pytest.mark.parametrize("moment", [DAY.replace(tzinfo=None), "2026-11-26"])
-def test_a_moment_without_a_time_zone_is_refused(moment: datetime) -> None:
+def test_a_datetime_without_a_time_zone_is_refused(moment: datetime) -> None:
     with pytest.raises(InvalidArgumentError, match="since must be a datetime with a time zone"):
         id_range(moment, None)
     with pytest.raises(InvalidArgumentError, match="until must be a datetime with a time zone"):

@@ -1,4 +1,4 @@
-"""The pool by default: many readers open no connection again and again, and open blocks leave some for other calls."""
+"""The default pool keeps connections open for many readers, and open transactions leave some for other calls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,12 +11,12 @@ from axon_storage import SessionRow, SqlRepository, create_engine
 from tests.samples import sample
 
 READERS = 32
-BLOCKS = 12
+TRANSACTIONS = 12
 
 
 @pytest.fixture
 async def default(url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine with the pool that is the default."""
+    """An engine with the default pool."""
     made = create_engine(url)
     yield made
     await made.dispose()
@@ -30,7 +30,7 @@ async def _read(storage: SqlRepository) -> None:
     await asyncio.gather(*(reader() for _ in range(READERS)))
 
 
-async def test_many_readers_keep_the_connections_they_opened(default: AsyncEngine) -> None:
+async def test_many_readers_reuse_the_connections_of_the_pool(default: AsyncEngine) -> None:
     opened = 0
 
     def count(*_: object) -> None:
@@ -45,22 +45,22 @@ async def test_many_readers_keep_the_connections_they_opened(default: AsyncEngin
     assert opened <= 15
 
 
-@pytest.mark.not_on("sqlite", "one block is open at a time")
-async def test_open_blocks_leave_connections_for_readers(default: AsyncEngine) -> None:
+@pytest.mark.not_on("sqlite", "only one transaction is open at a time")
+async def test_open_transactions_leave_connections_for_readers(default: AsyncEngine) -> None:
     storage = SqlRepository(default)
     await storage.save_session(sample(SessionRow))
     opened, done = asyncio.Semaphore(0), asyncio.Event()
 
-    async def hold_a_block_open() -> None:
-        async with storage.transaction() as block:
-            assert await block.get_session("name", "name") == sample(SessionRow)
+    async def hold_a_transaction_open() -> None:
+        async with storage.transaction() as transaction:
+            assert await transaction.get_session("name", "name") == sample(SessionRow)
             opened.release()
             await done.wait()
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as blocks:
-        for _ in range(BLOCKS):
-            blocks.create_task(hold_a_block_open())
-        for _ in range(BLOCKS):
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for _ in range(TRANSACTIONS):
+            group.create_task(hold_a_transaction_open())
+        for _ in range(TRANSACTIONS):
             await opened.acquire()
         await _read(storage)
         await storage.save_session(sample(SessionRow, key="beside"))

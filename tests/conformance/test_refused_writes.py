@@ -1,4 +1,4 @@
-"""What a database refuses of a write: the error names the operation and the code, and shows none of the values."""
+"""Writes that the database refuses: the error names the operation and the code, and shows no value."""
 
 import traceback
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def engine(databases: Databases, target: str) -> AsyncIterator[AsyncEngine
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-async def test_a_refused_write_shows_no_value_in_its_message_nor_in_its_traceback(
+async def test_the_message_and_traceback_of_a_refused_write_show_no_value(
     engine: AsyncEngine, target: str, reason: str
 ) -> None:
     statement, parameters = REFUSED[reason]
@@ -57,7 +57,7 @@ async def test_a_refused_write_shows_no_value_in_its_message_nor_in_its_tracebac
     def work(connection: Connection) -> None:
         connection.execute(text(statement), parameters)
 
-    if target == "sqlite" and reason in {"too long", "another type"}:  # which SQLite stores
+    if target == "sqlite" and reason in {"too long", "another type"}:  # SQLite stores these
         pytest.skip("SQLite has dynamic types")
     with pytest.raises(QueryError) as refused:
         await executor.run("statement", UnitOfWork(work, writes=True))
@@ -91,7 +91,7 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("target", TRIGGERS, indirect=True)
-async def test_what_a_trigger_says_is_not_shown(engine: AsyncEngine, target: str) -> None:
+async def test_the_message_of_a_trigger_is_not_shown(engine: AsyncEngine, target: str) -> None:
     async with engine.begin() as connection:
         for statement in TRIGGERS[target]:
             await connection.exec_driver_sql(statement)

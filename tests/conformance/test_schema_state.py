@@ -31,7 +31,7 @@ async def test_opening_without_a_schema_says_what_to_do_and_migrate_does_it(data
         assert await storage.load_traces(1) == [sample(TraceRow)]
 
 
-async def test_migrate_defaults_to_true_on_sqlite_alone(databases: Databases, target: str) -> None:
+async def test_migrate_defaults_to_true_only_on_sqlite(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     if target == "sqlite":
         async with open_storage(url) as storage:

@@ -27,7 +27,7 @@ from tests.verbs import KEYED, delete, load, store
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
-async def test_a_row_is_seen_by_its_tenant_alone(repository: SqlRepository, row_type: type[Row]) -> None:
+async def test_only_its_own_tenant_sees_a_row(repository: SqlRepository, row_type: type[Row]) -> None:
     names = ["a", "A", "a ", "á", "default"]
     for name in names:
         await store(repository.for_tenant(name), sample(row_type, name))

@@ -158,10 +158,18 @@ def _abort(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def storm(proxy: Proxy, dice: random.Random, done: asyncio.Event) -> None:
-    """Inject one random fault after another, until ``done``."""
+async def storm(
+    proxy: Proxy, dice: random.Random, done: asyncio.Event, successes: Callable[[], int], between: int = 4
+) -> None:
+    """Inject one random fault after another, until ``done``, with at least ``between`` successes from one to the next.
+
+    On a slow machine, faults that came by the clock alone would leave no time for any call to succeed.
+    """
     while not done.is_set():
+        before = successes()
         await asyncio.sleep(dice.uniform(0.01, 0.08))
+        while successes() < before + between and not done.is_set():  # noqa: ASYNC110  # a count has no event
+            await asyncio.sleep(0.005)
         match dice.choice(["before", "inside", "after", "after", "cut", "stall", "refuse", "latency", "throttle"]):
             case "cut":
                 proxy.injected["cut anywhere"] += 1

@@ -1,4 +1,4 @@
-"""``is_healthy``: false where saves would fail, on one connection that is kept, and true again when the server is."""
+"""``is_healthy`` is False while saves would fail, and uses one connection that is kept between calls."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from axon_storage import (
     schema,
 )
 from tests.faults.private import KINDS, server
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, storage_through_proxy
 from tests.samples import sample
 
 NOBODY = 65534
@@ -55,7 +55,7 @@ async def test_the_checks_share_one_connection(counted: Counted) -> None:
     for _ in range(5):
         assert await counted.storage.is_healthy()
     assert counted.opened == 1
-    assert all(await asyncio.gather(*(counted.storage.is_healthy() for _ in range(4))))  # none waits for another
+    assert all(await asyncio.gather(*(counted.storage.is_healthy() for _ in range(4))))  # no check waits for another
     before = counted.opened
     assert await counted.storage.is_healthy()
     assert counted.opened == before
@@ -71,22 +71,19 @@ async def test_closing_a_storage_closes_the_connection_of_its_checks(url: str) -
             assert await storage.is_healthy()
             assert proxy.connections == before + 1
         async with asyncio.timeout(20):
-            while proxy.connections:  # noqa: ASYNC110  # counts
+            while proxy.connections:  # noqa: ASYNC110  # a count has no event
                 await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_answers_again_is_healthy_at_once(url: str) -> None:
-    proxy = Proxy(make_url(url).port or 0)
-    async with proxy.running() as port:
-        through = make_url(url).set(port=port).render_as_string(hide_password=False)
-        async with open_storage(through, migrate=False) as storage:
-            await storage.load_traces(1)
-            assert await storage.is_healthy()
-            proxy.flows.clear()
-            assert not await storage.is_healthy()
-            proxy.cut()
-            proxy.flows.set()
-            assert await storage.is_healthy()
+    async with storage_through_proxy(url) as (proxy, storage):
+        await storage.load_traces(1)
+        assert await storage.is_healthy()
+        proxy.flows.clear()
+        assert not await storage.is_healthy()
+        proxy.cut()
+        proxy.flows.set()
+        assert await storage.is_healthy()
 
 
 async def test_the_kept_connection_is_closed_with_a_hosts_engine(url: str) -> None:
@@ -105,17 +102,17 @@ async def test_the_kept_connection_is_closed_with_a_hosts_engine(url: str) -> No
 
 
 @pytest.mark.parametrize("target", ["sqlite", "postgresql", "mysql"])
-async def test_a_check_in_another_event_loop_leaves_the_kept_connection_alone(counted: Counted) -> None:
+async def test_a_check_in_another_event_loop_does_not_use_the_kept_connection(counted: Counted) -> None:
     assert await counted.storage.is_healthy()
     assert await asyncio.to_thread(asyncio.run, counted.storage.is_healthy())
     assert counted.opened == 2
-    gc.collect()  # which finds no open connection
+    gc.collect()  # must find no open connection
     assert await counted.storage.is_healthy()
     assert counted.opened == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_server_that_has_died_is_healthy_again_when_it_is_back(kind: str) -> None:
+async def test_a_restarted_server_is_healthy_again(kind: str) -> None:
     with server(kind) as (process, url):
         async with open_storage(url, migrate=True) as storage:
             await storage.load_traces(1)
@@ -125,7 +122,7 @@ async def test_a_server_that_has_died_is_healthy_again_when_it_is_back(kind: str
             assert not await storage.is_healthy()
             await asyncio.to_thread(process.restart)
             async with asyncio.timeout(60):
-                while not await storage.is_healthy():  # noqa: ASYNC110  # it starts
+                while not await storage.is_healthy():  # noqa: ASYNC110  # it is starting
                     await asyncio.sleep(0.05)
 
 
@@ -147,7 +144,7 @@ async def test_a_standby_of_postgresql_is_not_healthy_until_it_is_promoted() -> 
             signal_file.touch(mode=0o666)
             await asyncio.to_thread(process.restart)
             async with asyncio.timeout(60):
-                while not await _answers(storage.backend):  # noqa: ASYNC110  # it starts
+                while not await _answers(storage.backend):  # noqa: ASYNC110  # it is starting
                     await asyncio.sleep(0.05)
             assert not await storage.is_healthy()
             with pytest.raises(StorageConnectionError, match="read-only transaction"):
@@ -190,7 +187,7 @@ async def test_a_postgresql_database_of_read_only_transactions_is_not_healthy() 
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Give up root's right to write every file, where the tests have it."""
+    """Drop root's permission to write every file, if the tests run as root."""
     if os.geteuid():
         yield
         return
@@ -203,7 +200,7 @@ def nobody() -> Iterator[None]:
 
 @pytest.fixture
 def anybodys_file() -> Iterator[Path]:
-    """A SQLite file, and a directory around it, that every account may write."""
+    """A SQLite file in a directory that every account may write."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o777)
         yield Path(directory) / "agents.db"
@@ -221,7 +218,7 @@ async def test_a_sqlite_file_that_cannot_be_written_is_not_healthy(anybodys_file
                 assert await storage.is_healthy() == healthy
 
 
-async def test_a_sqlite_file_that_is_opened_for_reading_alone_is_not_healthy(tmp_path: Path) -> None:
+async def test_a_sqlite_file_opened_read_only_is_not_healthy(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db") as storage:
         await storage.save_trace(sample(TraceRow))
         async with open_storage(f"sqlite:///file:{tmp_path}/agents.db?mode=ro&uri=true") as reader:
@@ -231,7 +228,7 @@ async def test_a_sqlite_file_that_is_opened_for_reading_alone_is_not_healthy(tmp
                 await reader.save_trace(sample(TraceRow))
 
 
-async def test_sqlite_connections_for_queries_alone_are_not_healthy(tmp_path: Path) -> None:
+async def test_sqlite_connections_with_query_only_are_not_healthy(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/agents.db"
     await schema.upgrade(url)
     engine = create_engine(url)

@@ -1,4 +1,4 @@
-"""Behind pgbouncer: which versions need the URL's parameters, and which of its errors are retried."""
+"""pgbouncer: which versions need the cache parameters of a URL, and which of its errors are retried."""
 
 import asyncio
 import shutil
@@ -44,7 +44,7 @@ def age(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def url(age: str, direct_url: str) -> Iterator[str]:
-    """The database through a pooler in transaction mode, which has no connection for each of our own."""
+    """The URL of the database through a pooler in transaction mode, with fewer connections than its clients."""
     root = packages.pgbouncer(age)
     if root is None:
         skip_without("pgbouncer", f"the {age} one is not on this machine, and `make servers` could not get it")
@@ -58,7 +58,7 @@ def url(age: str, direct_url: str) -> Iterator[str]:
 
 
 async def _use(url: str) -> None:
-    """Save and read by many tasks, so that transactions meet sessions in which others have prepared statements."""
+    """Save and read from many tasks, so that transactions run in sessions in which others have prepared statements."""
 
     async def once(storage: StorageDispatcher, number: int) -> None:
         await storage.save_trace(sample(TraceRow, trace_id=number))
@@ -70,11 +70,11 @@ async def _use(url: str) -> None:
             await asyncio.gather(*(once(storage, number) for number in range(8)))
 
 
-async def test_with_the_parameters_every_version_serves(url: str) -> None:
+async def test_every_version_works_with_the_parameters(url: str) -> None:
     await _use(f"{url}?{PARAMETERS}")
 
 
-async def test_without_the_parameters_an_old_version_fails_with_their_names_and_a_new_one_serves(
+async def test_without_the_parameters_an_old_version_fails_and_names_them_and_a_new_one_works(
     url: str, age: str
 ) -> None:
     if age == "new":
@@ -86,7 +86,7 @@ async def test_without_the_parameters_an_old_version_fails_with_their_names_and_
 
 
 @pytest.mark.parametrize(("database", "password"), [("nowhere", None), (None, "not-the-password")])
-async def test_a_wrong_database_or_password_is_not_tried_again(
+async def test_a_wrong_database_or_password_is_not_retried(
     url: str, database: str | None, password: str | None
 ) -> None:
     engine = create_engine(make_url(url).set(database=database, password=password))

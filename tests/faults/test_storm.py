@@ -29,7 +29,8 @@ async def test_under_random_faults_no_row_is_lost_or_duplicated(url: str, target
     operations = 5_000 if FULL else SMALL.get(target, 600)
     ledger, done = Ledger(), asyncio.Event()
     async with storage_through_proxy(url, retry_attempts=12, connect_timeout=2) as (proxy, storage):
-        faults = asyncio.create_task(storm(proxy, random.Random(SEED), done))  # noqa: S311  # repeatable
+        dice = random.Random(SEED)  # noqa: S311  # repeatable
+        faults = asyncio.create_task(storm(proxy, dice, done, lambda: ledger.outcomes["acknowledged"]))
         started = time.monotonic()
         rounds = 0
         while rounds == 0 or sum(proxy.injected.values()) < FAULTS:

@@ -79,7 +79,7 @@ async def test_a_call_that_times_out_waiting_for_other_writers_of_a_sqlite_file_
         assert await storage.load_traces(9) == [sample(TraceRow)]
 
 
-async def test_operation_timeout_applies_to_the_calls_and_tasks_inside_its_block_alone(tmp_path: Path) -> None:
+async def test_operation_timeout_applies_only_to_the_calls_and_tasks_inside_its_block(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/agents.db", operation_timeout=1e-9) as storage:
         with pytest.raises(StorageConnectionError, match="not done within 1e-09 s"):
             await storage.load_daemons()

@@ -34,7 +34,7 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_commit_that_is_not_answered_times_out_and_the_storage_closes(url: str) -> None:
-    async with storage_through_proxy(url, operation_timeout=0.5) as (proxy, storage), asyncio.timeout(60):
+    async with asyncio.timeout(60), storage_through_proxy(url, operation_timeout=0.5) as (proxy, storage):
         with pytest.raises(StorageConnectionError, match="the answer to COMMIT, which may have been carried out"):
             async with storage.transaction() as transaction:
                 await transaction.save_trace(sample(TraceRow))
@@ -89,7 +89,7 @@ async def test_a_transaction_that_waits_for_another_writer_of_a_sqlite_file_time
 
 
 async def test_a_cancelled_is_healthy_does_not_keep_a_storage_from_closing(url: str) -> None:
-    async with storage_through_proxy(url) as (proxy, storage), asyncio.timeout(60):
+    async with asyncio.timeout(60), storage_through_proxy(url) as (proxy, storage):
         proxy.flows.clear()
         question = asyncio.create_task(storage.is_healthy())
         await asyncio.sleep(0.2)

@@ -61,7 +61,7 @@ async def test_alembic_in_a_checkout_upgrades_checks_and_downgrades(url: str) ->
         assert await storage.is_healthy()
 
 
-async def test_every_revision_goes_up_down_and_up_again(url: str) -> None:
+async def test_every_revision_can_be_upgraded_downgraded_and_upgraded_again(url: str) -> None:
     for revision, before in zip(REVISIONS, ["base", *REVISIONS], strict=False):
         await schema.upgrade(url, revision)
         assert await schema.current(url) == revision
@@ -79,7 +79,7 @@ async def test_every_revision_goes_up_down_and_up_again(url: str) -> None:
     ("start", "move", "end"),
     [("0002", "-1", "0001"), ("0002", "-2", None), (None, "+1", "0001"), ("0001", "-1", None)],
 )
-async def test_a_step_that_is_tried_again_goes_no_further(
+async def test_a_retried_step_migrates_by_one_revision_only(
     url: str, start: str | None, move: str, end: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if start is not None:

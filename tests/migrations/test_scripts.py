@@ -63,7 +63,7 @@ async def _run(url: str, script: str) -> None:
         ("mariadb+asyncmy", "mariadb"),
     ],
 )
-def test_every_scheme_will_do(alias: str, scheme: str) -> None:
+def test_every_scheme_of_a_database_gives_the_same_script(alias: str, scheme: str) -> None:
     assert schema.script(f"{alias}://user:secret@host/name") == schema.script(f"{scheme}://host/name")
 
 

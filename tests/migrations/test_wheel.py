@@ -56,7 +56,7 @@ def test_the_wheel_has_every_migration(wheel: Path) -> None:
         assert f"axon_storage/{path.relative_to(CHECKOUT)}" in names
 
 
-def test_the_installed_command_goes_up_and_down(installed: Path, url: str, tmp_path: Path) -> None:
+def test_the_installed_command_upgrades_and_downgrades(installed: Path, url: str, tmp_path: Path) -> None:
     command, head = (installed / "axon-storage", "migrate"), schema.head()
     assert _run(*command, "current", cwd=tmp_path, DATABASE_URL=url) == "no schema\n"
     assert _run(*command, "upgrade", cwd=tmp_path, DATABASE_URL=url) == f"{head} (head)\n"

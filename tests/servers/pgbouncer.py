@@ -20,13 +20,13 @@ pool_mode = transaction
 default_pool_size = {pool_size}
 """
 
-_AS_ROOT = "user = postgres\n"  # it begins as root, which may read the programs, and goes on as this account
+_AS_ROOT = "user = postgres\n"  # it starts as root, which can read the programs, and changes to this account
 
 
 def start(directory: Path, root: Path, server_url: str, *, pool_size: int = 2) -> tuple[Process, str]:
-    """Start a pooler from the programs below ``root``; return it and the server's URL through it.
+    """Start a pooler from the programs below ``root``; return it and the URL of the server through it.
 
-    ``pool_size``: the connections to each of the server's databases.
+    ``pool_size``: the number of connections to each database of the server.
     """
     user = account("postgres")
     own(directory, user)

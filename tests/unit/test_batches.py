@@ -1,4 +1,4 @@
-"""Batches: several prepared writes as one unit of work."""
+"""Batches: several prepared writes in one unit of work."""
 
 from axon_storage import SessionRow, TraceRow
 from axon_storage.dialects import of_scheme
@@ -15,7 +15,7 @@ def _prepared(compiler: Compiler, row: TraceRow | SessionRow) -> PreparedWrite[N
     return compiler.prepare(Save(operation="save", tenant=row.tenant_id, rows=[checked]))
 
 
-def test_a_batch_does_not_change_the_writes_it_is_made_of() -> None:
+def test_a_batch_does_not_change_its_writes() -> None:
     compiler = Compiler(of_scheme("sqlite"))
     first, last = (_prepared(compiler, sample(TraceRow)) for _ in range(2))
     before = [dict(write.saves[0].values) for write in (first, last)]

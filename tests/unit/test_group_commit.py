@@ -1,4 +1,4 @@
-"""Group commit's decisions, without a database: which writes form the next batch, and in what order writes wait."""
+"""Group commit without a database: which writes form the next batch, and the order of the waiting writes."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, DeletePlan,
 
 
 class Waiting:
-    """A queue, and the order of the rows of its writes, as the scheduler keeps them."""
+    """A queue and a row order, used together as the scheduler uses them."""
 
     def __init__(self) -> None:
         self.queue, self.order, self.names = Queue(), RowOrder[QueuedWrite](), dict[QueuedWrite, str]()
@@ -33,7 +33,7 @@ class Waiting:
     def end(self, queued: QueuedWrite) -> None:
         queued.ended = True
         for later in self.order.remove(queued):
-            if later.capacity is not None:  # it is queued, not in a batch
+            if later.capacity is not None:  # it is queued, and not in a batch
                 self.queue.unblock(later)
 
     def next_batch(self, limit: int = 16) -> list[str]:
@@ -70,14 +70,14 @@ def test_no_write_joins_behind_a_delete_of_its_row() -> None:
 def test_a_write_does_not_join_while_an_earlier_one_is_not_in_the_batch() -> None:
     waiting = Waiting()
     [earlier] = [waiting.add("earlier", "a")]
-    assert waiting.next_batch() == ["earlier"]  # in another batch, which is still in flight
+    assert waiting.next_batch() == ["earlier"]  # this batch is still in flight
     waiting.add("other", "b")
     waiting.add("both", "ab")
     assert waiting.next_batch() == ["other"]
     assert not earlier.ended
 
 
-def test_a_batch_takes_what_one_statement_takes_or_one_larger_write() -> None:
+def test_a_batch_fits_in_one_statement_or_is_one_larger_write() -> None:
     waiting = Waiting()
     for name, rows, size in (("rows", STATEMENT_ROWS - 1, 1), ("fits", 1, 1), ("too many", 1, 1)):
         waiting.add(name, name[0], row_count=rows, size=size)
@@ -87,12 +87,12 @@ def test_a_batch_takes_what_one_statement_takes_or_one_larger_write() -> None:
     assert batches == [["rows", "fits"], ["too many"], ["large"], ["small"]]
 
 
-def test_a_write_that_comes_back_is_sent_first() -> None:
+def test_a_requeued_write_is_sent_first() -> None:
     waiting = Waiting()
     first, second = (waiting.add(name, name) for name in "ab")
     assert waiting.next_batch() == ["a", "b"]
     waiting.add("c", "c")
-    for queued in (second, first):  # as the scheduler does it
+    for queued in (second, first):  # in the scheduler's order
         queued.batch = None
         waiting.queue.add_first(queued)
     assert waiting.next_batch() == ["a", "b", "c"]
@@ -111,7 +111,7 @@ def test_locked_writes_are_not_sent_until_they_are_unlocked_in_their_order() -> 
     assert waiting.queue.is_locked(locked[2])
 
 
-def test_blocked_and_locked_writes_take_no_room_of_the_ready_ones() -> None:
+def test_blocked_and_locked_writes_do_not_use_the_capacity_of_ready_ones() -> None:
     waiting = Waiting()
     ready, blocked = waiting.add("ready", "a", row_count=3), waiting.add("blocked", "a", row_count=5)
     assert (waiting.queue.ready_capacity.rows, waiting.queue.blocked_capacity.rows) == (3, 5)
@@ -120,7 +120,7 @@ def test_blocked_and_locked_writes_take_no_room_of_the_ready_ones() -> None:
     assert ready.batch is blocked.batch
 
 
-async def test_callers_get_room_in_the_order_in_which_they_came() -> None:
+async def test_callers_get_room_in_the_order_of_their_arrival() -> None:
     capacity, entered, write = Capacity(max_rows=1), list[int](), PreparedWrite("save", None, set(), 1, 1)
     capacity.add(write)
 
@@ -143,7 +143,7 @@ async def test_callers_get_room_in_the_order_in_which_they_came() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_row_sees_its_writes_in_the_order_of_their_calls(seed: int) -> None:
+def test_each_row_gets_its_writes_in_the_order_of_their_calls(seed: int) -> None:
     waiting, dice, ended = Waiting(), random.Random(seed), list[QueuedWrite]()  # noqa: S311  # repeatable
     writes: list[QueuedWrite] = []
     in_flight: list[QueuedWrite] = []

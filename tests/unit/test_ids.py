@@ -34,7 +34,7 @@ def test_ids_increase_whatever_the_clock_does(readings: list[int]) -> None:
 
 
 @given(st.integers(0, 253402300799_999_999))
-def test_the_moment_is_the_clocks_to_the_microsecond(micros: int) -> None:
+def test_the_timestamp_is_that_of_the_clock_to_the_microsecond(micros: int) -> None:
     assert timestamp_of(IdSource(lambda: micros * 1000)()) == EPOCH + timedelta(microseconds=micros)
 
 

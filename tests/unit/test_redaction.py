@@ -1,4 +1,4 @@
-"""Messages and causes of drivers' errors: whole where they name things, and without any bound value."""
+"""Messages and causes of drivers' errors keep names, and show no bound value."""
 
 import sqlite3
 import traceback
@@ -23,7 +23,7 @@ MYSQL, POSTGRESQL, ORACLE, SQLITE = map(of_scheme, ("mysql", "postgresql", "orac
 
 SECRET = "a 'secret' of \"mine\""
 
-# As the servers and drivers have written them.
+# The messages are those of the servers and drivers.
 WHOLE = [
     (2003, "Can't connect to MySQL server on '127.0.0.1'"),
     (2003, "Can't connect to MySQL server on '127.0.0.1' ([Errno 111] Connect call failed ('127.0.0.1', 1))"),
@@ -68,7 +68,7 @@ REDACTED = [
 
 @pytest.mark.parametrize("kind", [aiomysql.OperationalError, asyncmy.OperationalError])
 @pytest.mark.parametrize(("number", "message"), WHOLE)
-def test_a_message_of_mysql_that_only_names_things_is_whole(kind: type[Exception], number: int, message: str) -> None:
+def test_a_message_of_mysql_without_values_is_shown_whole(kind: type[Exception], number: int, message: str) -> None:
     error = kind(number, message)
     assert MYSQL.classify_error(error).message == message
     assert MYSQL.cause_without_values(error) is error
@@ -82,7 +82,7 @@ def test_a_message_of_mysql_shows_no_value(kind: type[Exception], number: int, m
     assert MYSQL.classify_error(error).message == shown
     assert MYSQL.cause_without_values(error) is error
     assert error.args == (number, shown)
-    assert MYSQL.classify_error(error).message == shown  # once more, as after a retry
+    assert MYSQL.classify_error(error).message == shown  # a second time, as after a retry
 
 
 def _postgresql(code: str, message: str, **fields: str) -> asyncpg.PostgresError:
@@ -119,7 +119,7 @@ def test_an_error_of_postgresql_shows_no_value(code: str, message: str, shown: s
     assert SECRET not in f"{error!r} {vars(error)}"
 
 
-def test_an_error_that_a_trigger_raises_is_not_shown_whatever_its_code() -> None:
+def test_the_message_of_an_error_that_a_trigger_raises_is_not_shown() -> None:
     error = _postgresql("23514", f"the trigger refuses {SECRET}", function="exec_stmt_raise")
     assert POSTGRESQL.classify_error(error).message == "an error that a trigger or a function has raised"
 
@@ -188,7 +188,7 @@ def test_an_error_of_sqlite_shows_no_value(statement: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", [MYSQL, POSTGRESQL, ORACLE, SQLITE])
-def test_of_an_errors_own_causes_only_the_drivers_and_the_systems_stay(dialect: Dialect) -> None:
+def test_of_an_errors_causes_only_those_of_driver_and_system_are_kept(dialect: Dialect) -> None:
     def chain(last: BaseException) -> BaseException:
         middle, error = (
             aiomysql.OperationalError(1064, f"near '{SECRET}'"),
@@ -205,7 +205,7 @@ def test_of_an_errors_own_causes_only_the_drivers_and_the_systems_stay(dialect: 
     assert dialect.cause_without_values(None) is None
 
 
-def test_a_chain_of_causes_that_is_a_circle_has_an_end() -> None:
+def test_a_circular_chain_of_causes_is_cut() -> None:
     first, second = aiomysql.OperationalError(1064, SECRET), aiomysql.OperationalError(1064, SECRET)
     first.__context__, second.__context__ = second, first
     assert SECRET not in "".join(traceback.format_exception(MYSQL.cause_without_values(first)))
@@ -219,7 +219,7 @@ def test_a_code_is_in_one_group(module: ModuleType) -> None:
 
 
 @given(st.text(), st.text("abc "))
-def test_nothing_behind_a_quotation_mark_is_shown(value: str, words: str) -> None:
+def test_text_after_a_quotation_mark_is_not_shown(value: str, words: str) -> None:
     assert before_values(f"{words} '{value}'").removesuffix("…").strip() == words.strip()
 
 
@@ -237,7 +237,7 @@ def test_nothing_behind_a_quotation_mark_is_shown(value: str, words: str) -> Non
         ("server login has been failing, try again later (server_login_retry)", True),
     ],
 )
-def test_an_error_of_pgbouncer_is_retried_only_where_it_may_pass(message: str, transient: bool) -> None:
+def test_only_transient_errors_of_pgbouncer_are_retried(message: str, transient: bool) -> None:
     error_class = POSTGRESQL.classify_error(_postgresql("08P01", message))
     assert error_class == ("08P01", message, True, transient)
 

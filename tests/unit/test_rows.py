@@ -126,7 +126,7 @@ def test_numbers_of_json_outside_the_domain_are_refused(number: str) -> None:
         CacheRow.from_json(data)
 
 
-def test_an_int_is_taken_for_a_float() -> None:
+def test_an_int_in_a_float_field_becomes_a_float() -> None:
     data = sample(CostRow, cost_usd=2.0).to_json().decode().replace("2.0", "2")
     assert CostRow.from_json(data).to_json() == sample(CostRow, cost_usd=2.0).to_json()
 

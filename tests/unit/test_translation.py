@@ -1,4 +1,4 @@
-"""From a driver's errors to ours: the cause contains no bound value, also where a cancellation comes in between."""
+"""The translation of drivers' errors: the cause contains no bound value, even after a cancellation."""
 
 import asyncio
 import traceback
@@ -16,7 +16,7 @@ SECRET = "the secret value"
 
 
 def _refused() -> DBAPIError:
-    """An error as SQLAlchemy raises it: around its adapter's, which is around the driver's."""
+    """Make an error as SQLAlchemy raises it: it wraps that of its adapter, which wraps the driver's."""
     fields = {"S": "ERROR", "C": "23514", "M": "new row violates check constraint", "D": f"Failing row: ({SECRET})"}
     adapted = Exception(f"{fields['M']} {SECRET}")
     adapted.__cause__ = asyncpg.PostgresError.new(fields)
@@ -38,7 +38,7 @@ async def test_a_value_that_cannot_be_bound_is_not_shown() -> None:
     assert SECRET not in "".join(traceback.format_exception(refused.value))
 
 
-async def test_an_error_that_a_driver_meets_while_it_is_cancelled_shows_no_value() -> None:
+async def test_a_drivers_error_during_a_cancellation_shows_no_value() -> None:
     async def save() -> None:
         with translate_errors(POSTGRESQL, "save"):
             try:
@@ -55,7 +55,7 @@ async def test_an_error_that_a_driver_meets_while_it_is_cancelled_shows_no_value
     assert SECRET not in "".join(traceback.format_exception(cancelled.value))
 
 
-async def test_an_error_of_the_host_application_stays_the_cause_of_a_cancellation() -> None:
+async def test_an_error_of_the_host_stays_the_cause_of_a_cancellation() -> None:
     async def save() -> None:
         with translate_errors(POSTGRESQL, "save"):
             try:
