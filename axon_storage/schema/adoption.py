@@ -11,10 +11,25 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, inspect, text
 
-from axon_storage.dialects import dialect_of
+from axon_storage.dialects import FILLFACTOR, dialect_of
 from axon_storage.errors import InvalidArgumentError, SerializationError, StorageConnectionError
 from axon_storage.model.json import parse_json
-from axon_storage.model.rows import Row, check_row, fields_of
+from axon_storage.model.rows import (
+    AuditRow,
+    AxonStoreRow,
+    CacheRow,
+    CostRow,
+    DaemonRow,
+    DataspaceRow,
+    EventRow,
+    HibernationRow,
+    Row,
+    ScheduleRow,
+    SessionRow,
+    TraceRow,
+    check_row,
+    fields_of,
+)
 from axon_storage.model.values import Json
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
 from axon_storage.sql.types import JsonDocument, UInt32, UInt64
@@ -23,7 +38,25 @@ _REMEDY = "give the URL of an AxonServer's database, or create new tables with `
 _LEGACY = "axonserver_"
 _PAGE_ROWS = 1_000
 _MAX_REFUSALS = 100
-_NAMES = {"names": list(metadata.tables)}
+_TABLES = {
+    row_type: TABLES[row_type]
+    for row_type in (
+        TraceRow,
+        SessionRow,
+        DaemonRow,
+        AuditRow,
+        AxonStoreRow,
+        DataspaceRow,
+        HibernationRow,
+        EventRow,
+        CacheRow,
+        CostRow,
+        ScheduleRow,
+    )
+}
+"""The tables of an AxonServer; a row type that this package adds has none there."""
+
+_NAMES = {"names": [table.name for table in _TABLES.values()]}
 _ROW_SECURITY = text(
     "SELECT relname FROM pg_class WHERE relrowsecurity AND relname = ANY(:names) "
     "AND relnamespace = current_schema()::regnamespace ORDER BY relname"
@@ -52,7 +85,7 @@ def examine(connection: Connection) -> Findings:
     findings.losses += [
         f"{name}: its row-level security" for name in connection.execute(_ROW_SECURITY, _NAMES).scalars()
     ]
-    for row_type, table in TABLES.items():
+    for row_type, table in _TABLES.items():
         findings.rows[table.name] = 0
         findings.refusals += _timestamps_out_of_range(connection, table)
         for key, values in _rows(connection, row_type, table):
@@ -68,28 +101,35 @@ def examine(connection: Connection) -> Findings:
 def adopt(connection: Connection, stamp: Callable[[Connection], None]) -> Findings:
     """Convert the tables in the connection's transaction. ``stamp``: a function that records the new revision."""
     _check_database(connection)
-    for table in TABLES.values():
+    for table in _TABLES.values():
         connection.exec_driver_sql(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE")
     findings = examine(connection)
     if findings.refusals:
         lines = ["these values cannot be stored, and nothing was changed:", *findings.refusals]
         raise SerializationError("\n".join(lines))
     grants = list(_grants(connection))
-    for table in TABLES.values():
+    for table in _TABLES.values():
         connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {_LEGACY}{table.name}")
-    metadata.create_all(connection)
-    for table in TABLES.values():
+    _create_tables(connection)
+    for table in _TABLES.values():
         connection.exec_driver_sql(_copy(table, _columns(connection, _LEGACY + table.name)))
         copied = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name}").scalar_one()  # noqa: S608  # ours
         if copied != findings.rows[table.name]:
             raise StorageConnectionError(f"{table.name}: {copied} of {findings.rows[table.name]} rows were copied")
-    for table in TABLES.values():
+    for table in _TABLES.values():
         connection.exec_driver_sql(f"DROP TABLE {_LEGACY}{table.name}")
         connection.exec_driver_sql(f"ANALYZE {table.name}")
     stamp(connection)
     for grant in grants:
         connection.exec_driver_sql(grant)
     return findings
+
+
+def _create_tables(connection: Connection) -> None:
+    metadata.create_all(connection)
+    for table in metadata.tables.values():
+        for statement in dialect_of(connection.dialect).set_fillfactor(table.name, table.info.get(FILLFACTOR)):
+            connection.exec_driver_sql(statement)
 
 
 def _check_database(connection: Connection) -> None:
@@ -100,7 +140,7 @@ def _check_database(connection: Connection) -> None:
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE in names:
         raise InvalidArgumentError("the tables already belong to this package: use `axon-storage migrate upgrade`")
-    for row_type, table in TABLES.items():
+    for row_type, table in _TABLES.items():
         missing = {name for name, _ in fields_of(row_type)} - _columns(connection, table.name).keys() - {"tenant_id"}
         if table.name not in names or missing:
             what = f"{table.name} lacks {', '.join(sorted(missing))}" if table.name in names else f"no {table.name}"
