@@ -182,5 +182,5 @@ async def test_an_unknown_revision_is_refused(url: str) -> None:
 
 
 def test_without_a_url_the_command_says_what_is_missing() -> None:
-    with pytest.raises(AssertionError, match="which database"):
+    with pytest.raises(AssertionError, match="no database URL: set DATABASE_URL"):
         _alembic("current")

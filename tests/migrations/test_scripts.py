@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from axon_storage import StorageConnectionError, create_engine, schema
+from axon_storage import InvalidArgumentError, StorageConnectionError, create_engine, schema
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMES = ["sqlite", "postgresql", "mysql", "mariadb", "oracle"]
@@ -76,5 +76,5 @@ def test_a_script_from_a_revision_has_only_what_comes_after() -> None:
 def test_an_unknown_scheme_or_revision_is_refused() -> None:
     with pytest.raises(StorageConnectionError, match="unknown scheme"):
         schema.script("mongodb://host/name")
-    with pytest.raises(StorageConnectionError, match=r"script: .*9999"):
+    with pytest.raises(InvalidArgumentError, match=r"script: .*9999"):
         schema.script("sqlite://", "9999")
