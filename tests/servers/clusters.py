@@ -12,7 +12,7 @@ from tests.servers import mysql
 from tests.servers.process import START_SECONDS, Process, StartError, free_port
 
 SIZE = 3
-"""The number of nodes: the fewest of which one can fail, since the others must be a majority."""
+"""The number of nodes: the smallest cluster that keeps a majority when one node fails."""
 
 # the writes of a killed server are in the operating system's cache
 DURABLE = "\ninnodb-flush-log-at-trx-commit = 2\n"
@@ -50,7 +50,7 @@ class Kind:
 
 
 class Cluster:
-    """A cluster. Its nodes are copies of one seed, so that none needs a full state transfer."""
+    """A cluster. Its nodes are copies of one seed, which avoids full state transfers."""
 
     def __init__(self, kind: Kind, directory: Path) -> None:
         self.kind, self._seed = kind, directory / "seed"
