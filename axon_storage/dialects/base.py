@@ -1,6 +1,6 @@
 """The base class of the dialects: everything in which the supported databases differ."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ssl import SSLContext
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,7 +28,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects.errors import DriverErrors
+from axon_storage.dialects.inspection import ServerInspection
+from axon_storage.dialects.migration import MigrationSupport
 
 
 class Tls(NamedTuple):
@@ -42,10 +43,11 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(DriverErrors):
+class Dialect(MigrationSupport, ServerInspection):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
-    The attributes and methods for errors are those of :class:`DriverErrors`.
+    The attributes and methods for migrations are those of :class:`MigrationSupport`, for errors those of
+    :class:`DriverErrors`, and for questions about a server those of :class:`ServerInspection`.
     """
 
     # Names and URLs.
@@ -60,10 +62,8 @@ class Dialect(DriverErrors):
     """The extra of this package that installs each driver."""
     embedded: ClassVar[bool] = False
     """Whether opening a storage upgrades the schema by default, because no deployment step does."""
-    has_axon_servers: ClassVar[bool] = False
-    """Whether an AxonServer, whose tables can be adopted, may use this database."""
 
-    # Column types, and parts of a table that reflection does not report.
+    # Column types.
 
     empty_is_null: ClassVar[bool] = False
     """Whether the database stores ``''`` as NULL, so that strings are stored escaped (:meth:`escape_string`)."""
@@ -121,25 +121,6 @@ class Dialect(DriverErrors):
     def normalised_type(self, kind: str) -> str:
         """Return the same text for a column type as SQLAlchemy writes it and as SQLAlchemy reflects it."""
         return kind
-
-    def expected_options(self, table: Table) -> Iterator[tuple[str, str]]:
-        """Yield the options that a table must have, as (place, value) pairs like those of :meth:`extra_differences`."""
-        del table
-        yield from ()
-
-    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        """Yield options and differences of a table that reflection does not report, as (place, found) pairs."""
-        del connection, table
-        yield from ()
-
-    def durability_problems(self, connection: Connection) -> Iterator[str]:
-        """Yield a text for each server setting with which a committed transaction can be lost."""
-        del connection
-        yield from ()
-
-    def is_read_only(self, connection: Connection) -> bool:
-        """Return whether the server, or the file, refuses writes."""
-        raise NotImplementedError
 
     # Statements. Their parameters have the names of the columns.
 
@@ -257,42 +238,3 @@ class Dialect(DriverErrors):
         """
         del arguments
         return True
-
-    # Migrations and the schema lock.
-
-    upgrades_in_one_transaction: ClassVar[bool] = False
-    """Whether an upgrade is one write transaction, so that no other process can upgrade at the same time."""
-    deployment_lock_apart: ClassVar[bool] = False
-    """Whether the schema lock has its own connection, because DDL would release it, and its holder is stored."""
-    online_index_outside: ClassVar[bool] = False
-    """Whether an index must be built online outside of any transaction."""
-    script_begins: ClassVar[str] = ""
-    """The first lines of a migration script, in the language of the client that runs it."""
-    script_ends: ClassVar[str] = ""
-    """The last statement of a migration script."""
-
-    def acquire_schema_lock(self, connection: Connection) -> bool:
-        """Try to take the schema lock until the connection closes; return whether it was free or is not needed."""
-        del connection
-        return True
-
-    def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
-        """Store who holds the schema lock, if ``deployment_lock_apart``; this connection does not hold it."""
-
-    def schema_lock_holder(self, connection: Connection) -> str:
-        """Return a description of the holder of the schema lock."""
-        raise NotImplementedError
-
-    def migration_settings(self, lock: float, statement: float) -> list[str]:
-        """Return statements that limit a session's lock waits and statements; both limits are in seconds."""
-        raise NotImplementedError
-
-    def set_fillfactor(self, table: str, percent: int | None) -> list[str]:
-        """Return statements that set how full the new pages of a table become; None resets it."""
-        del table, percent
-        return []
-
-    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
-        """Return statements that build an index without blocking writes. ``there``: an index of this name exists."""
-        del name
-        return [] if there else [create]

@@ -1,12 +1,11 @@
 """PostgreSQL, with the driver asyncpg."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Delete,
     Executable,
     String,
@@ -18,8 +17,6 @@ from sqlalchemy import (
     delete,
     func,
     select,
-    text,
-    true,
     tuple_,
     type_coerce,
 )
@@ -32,11 +29,9 @@ from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
-from axon_storage.dialects.statements import FILLFACTOR, take_application_name
-
-_DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # an arbitrary number; advisory locks belong to one database
-
-_LOCK_TIMEOUT = "axon_storage.lock_timeout"  # stores lock_timeout while an index is built online
+from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
+from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
+from axon_storage.dialects.statements import take_application_name
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 
@@ -58,21 +53,6 @@ _ARGUMENT = re.compile(r"invalid input for query argument \$\d+[^:]*")
 _WITH_VALUES = frozenset({"detail", "hint", "context", "internal_query"})
 """Attributes of asyncpg's errors that may contain values."""
 
-_INVALID_INDEXES_TRIGGERS_AND_RLS = """
-SELECT 'index ' || indexrelid::regclass, 'not valid, because its build was interrupted' FROM pg_index
-WHERE indrelid = to_regclass(:table) AND NOT indisvalid
-UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
-WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
-UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclass(:table) AND relrowsecurity
-UNION ALL SELECT 'table', 'not logged, so a crash empties it' FROM pg_class
-WHERE oid = to_regclass(:table) AND relpersistence <> 'p'
-"""
-
-_FILLFACTOR = """
-SELECT option_value FROM pg_class, pg_options_to_table(reloptions)
-WHERE oid = to_regclass(:table) AND option_name = 'fillfactor'
-"""
-
 
 class _Json(JSON):
     """JSON that is read as text, because a host application may have set another JSON decoder for its engine."""
@@ -86,7 +66,7 @@ class _Json(JSON):
         del dialect, coltype
 
 
-class PostgreSQL(OnConflict):
+class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, OnConflict):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
@@ -101,10 +81,6 @@ class PostgreSQL(OnConflict):
     insert = Insert
     refused_engine_options = frozenset({"isolation_level", "postgresql_readonly"})
     native_uuid = True
-    online_index_outside = True
-    has_axon_servers = True
-    # by default psql continues after an error
-    script_begins = "\\set ON_ERROR_STOP on"
     has_timestamps_with_time_zone = True
     # part of BEGIN, so that it costs no round trip and works behind a pooler
     transaction_options = {"isolation_level": "READ COMMITTED"}
@@ -126,28 +102,6 @@ class PostgreSQL(OnConflict):
 
     def json(self) -> TypeEngine[Any]:
         return _Json()
-
-    def expected_options(self, table: Table) -> Iterator[tuple[str, str]]:
-        if FILLFACTOR in table.info:
-            yield f"{table.name}, fillfactor", str(table.info[FILLFACTOR])
-
-    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        for what, state in connection.execute(text(_INVALID_INDEXES_TRIGGERS_AND_RLS), {"table": table}):
-            yield f"{table}, {what}, state", state
-        for percent in connection.execute(text(_FILLFACTOR), {"table": table}).scalars():
-            yield f"{table}, fillfactor", percent
-
-    def durability_problems(self, connection: Connection) -> Iterator[str]:
-        names = ("synchronous_commit", "fsync")
-        # true: NULL for a setting that a PostgreSQL-compatible server does not have
-        query = select(*(func.current_setting(name, true()) for name in names))
-        for name, value in zip(names, connection.execute(query).one(), strict=True):
-            if value == "off":
-                yield f"{name} is off"
-
-    def is_read_only(self, connection: Connection) -> bool:
-        # always on in a standby
-        return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on")
 
     def batch(self, save: Insert, table: Table) -> Executable:
         # One statement with an array for each column is less work for client and server than asyncpg's executemany, is
@@ -198,53 +152,6 @@ class PostgreSQL(OnConflict):
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         return bool(connection.driver_connection.is_closed())
-
-    def acquire_schema_lock(self, connection: Connection) -> bool:
-        backend = connection.execute(select(func.pg_backend_pid())).scalar_one()
-        driver: Any = connection.connection.driver_connection
-        if driver.get_server_pid() != backend:
-            raise UnsupportedServer(
-                "a pooler is in between, which would keep the schema lock: migrate on a direct connection"
-            )
-        taken = connection.execute(select(func.pg_try_advisory_lock(_DEPLOYMENT_LOCK))).scalar_one()
-        connection.commit()  # the session keeps the lock
-        return bool(taken)
-
-    def schema_lock_holder(self, connection: Connection) -> str:
-        query = text(
-            "SELECT a.usename, a.application_name, a.client_addr, a.pid, a.backend_start FROM pg_locks l "
-            "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND l.classid::bigint << 32 | l.objid::bigint = :lock"
-        )
-        found = connection.execute(query, {"lock": _DEPLOYMENT_LOCK}).first()
-        if found is None:
-            return "it has just ended"
-        user, application, address, pid, start = found
-        since = f", since {start:%Y-%m-%d %H:%M:%S %Z}" if start else ""  # hidden from some roles
-        return f"{user} {application} from {address or 'the host'}, backend {pid}{since}"
-
-    def migration_settings(self, lock: float, statement: float) -> list[str]:
-        milliseconds = f"{lock * 1000:.0f}"
-        return [
-            f"SET lock_timeout = {milliseconds}",
-            f"SET {_LOCK_TIMEOUT} = {milliseconds}",
-            f"SET statement_timeout = {statement * 1000:.0f}",
-        ]
-
-    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
-        del there  # an index whose build was interrupted exists too, and is not valid
-        return [
-            # building it waits for all older transactions, and blocks none
-            "SET lock_timeout = 0",
-            f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
-            re.sub(r"^CREATE (UNIQUE )?INDEX", r"CREATE \1INDEX CONCURRENTLY", create),
-            f"SELECT set_config('lock_timeout', current_setting('{_LOCK_TIMEOUT}'), false)",
-        ]
-
-    def set_fillfactor(self, table: str, percent: int | None) -> list[str]:
-        option = "RESET (fillfactor)" if percent is None else f"SET (fillfactor = {percent})"
-        return [f"ALTER TABLE {table} {option}"]
 
     def code(self, error: BaseException) -> str:
         return getattr(error, "sqlstate", None) or ""

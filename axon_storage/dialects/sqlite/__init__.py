@@ -1,13 +1,12 @@
 """SQLite, with the driver aiosqlite."""
 
 import asyncio
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -15,6 +14,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.sqlite.inspection import SQLiteInspection
+from axon_storage.dialects.sqlite.migration import SQLiteMigration
 from axon_storage.dialects.statements import execute
 
 _WRITES = "axon_storage_writes"
@@ -25,7 +26,7 @@ _BUSY_SECONDS = 30
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
 
-class SQLite(OnConflict):
+class SQLite(SQLiteMigration, SQLiteInspection, OnConflict):
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"
@@ -35,8 +36,6 @@ class SQLite(OnConflict):
     serial_writes = True
     in_autocommit = True
     embedded = True
-    upgrades_in_one_transaction = True
-    script_begins = ".bail on"  # by default the shell continues after an error
     write_options = {_WRITES: True}
     autocommit_options = {_AUTOCOMMIT: True}
 
@@ -53,20 +52,6 @@ class SQLite(OnConflict):
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
         # a cancelled statement ends only on this package's connections
         return arguments.get("async_creator_fn") is _connect
-
-    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        query = text("SELECT type, name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name = :table")
-        for kind, name, sql in connection.execute(query, {"table": table}):
-            if kind == "trigger":
-                yield f"{table}, trigger {name}", "there"
-            for odd in re.findall(r"(?i)\bCOLLATE\s+\S+|\bDESC\b", sql):
-                yield f"{table}, {kind} {name}, order", odd
-
-    def is_read_only(self, connection: Connection) -> bool:
-        if connection.engine.url.query.get("mode") == "ro" or _pragma(connection, "query_only").query_only:
-            return True
-        file = _pragma(connection, "database_list").file
-        return not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
     def check_url(self, url: URL) -> None:
         if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
@@ -105,10 +90,6 @@ class SQLite(OnConflict):
         if _AUTOCOMMIT not in options:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if _WRITES in options else "BEGIN")
 
-    def migration_settings(self, lock: float, statement: float) -> list[str]:
-        del statement  # SQLite has no time limit for statements
-        return [f"PRAGMA busy_timeout = {lock * 1000:.0f}"]
-
     def code(self, error: BaseException) -> str:
         code = getattr(error, "sqlite_errorcode", None)
         return "" if code is None else str(code & 0xFF)  # the primary code, without the bits of the extended code
@@ -117,10 +98,6 @@ class SQLite(OnConflict):
         if code == "19" and "constraint failed" not in message:  # RAISE in a trigger
             return "an error that a trigger has raised"
         return message if _ONLY_NAMES.fullmatch(message) else super().redact(code, message)
-
-
-def _pragma(connection: Connection, name: str) -> Row[Any]:
-    return connection.exec_driver_sql(f"PRAGMA {name}").one()
 
 
 def _connect(database: str, **options: Any) -> Any:

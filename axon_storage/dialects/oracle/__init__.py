@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, Column, Connection, Executable, Insert, Table, bindparam, text
+from sqlalchemy import BindParameter, Column, Connection, Executable, Insert, Table, bindparam
 from sqlalchemy.dialects.oracle import BINARY_DOUBLE, CLOB, NUMBER, TIMESTAMP, VARCHAR2
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import CHAR, TypeEngine
@@ -16,19 +15,19 @@ from sqlalchemy.types import CHAR, TypeEngine
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import oracle as codes
 from axon_storage.dialects.errors import ErrorClass
+from axon_storage.dialects.oracle.inspection import OracleInspection
+from axon_storage.dialects.oracle.migration import OracleMigration
 from axon_storage.dialects.statements import any_key, execute, replaced, take_application_name
 
 _CHARSET = "AL32UTF8"
-_LOCK_TABLE = "axon_storage_lock"
 _ROLLBACK_SECONDS = 1
-_READ_ONLY_ROLES = frozenset({"PHYSICAL STANDBY", "LOGICAL STANDBY"})
 _CANNOT_CONNECT = "DPY-6005"  # its cause says why
 # A VARCHAR2 holds 4000 bytes, and the driver counts four for each character. It sends longer strings as LONG, which
 # MERGE refuses according to the manual (ORA-01461).
 _VARCHAR_CHARACTERS = 1000
 
 
-class Oracle(Dialect):
+class Oracle(OracleMigration, OracleInspection, Dialect):
     """Oracle, without its JSON and BOOLEAN types, so that the schema is the same on every version of the server."""
 
     title = "Oracle"
@@ -42,11 +41,8 @@ class Oracle(Dialect):
     empty_is_null = True
     # one DELETE would lock its rows in the order of its plan; a batch of DELETEs locks them in the given order
     deletes_lists = False
-    deployment_lock_apart = True
     session_isolation = "READ COMMITTED"
     # By default SQL*Plus, SQLcl and SQL Developer prompt for a value at each &, and continue after an error.
-    script_begins = "SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK"
-    script_ends = "COMMIT"
 
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
@@ -90,11 +86,6 @@ class Oracle(Dialect):
 
     def normalised_type(self, kind: str) -> str:
         return kind.replace("VARCHAR2(", "VARCHAR(")
-
-    def is_read_only(self, connection: Connection) -> bool:
-        # Not open_mode of v$database, which needs a grant.
-        role = connection.exec_driver_sql("SELECT SYS_CONTEXT('USERENV', 'DATABASE_ROLE') FROM dual").scalar_one()
-        return role in _READ_ONLY_ROLES
 
     def upsert(self, table: Table) -> Executable:
         return _MergeOver(table)
@@ -163,51 +154,8 @@ class Oracle(Dialect):
             if not isinstance(error, Exception):
                 raise
 
-    def acquire_schema_lock(self, connection: Connection) -> bool:
-        # the lock is a locked row, because DBMS_LOCK needs a grant
-        query = f"SELECT id FROM {_LOCK_TABLE} WHERE id = 1 FOR UPDATE NOWAIT"  # noqa: S608  # fixed names
-        try:
-            if connection.exec_driver_sql(query).first() is not None:
-                return True
-        except DBAPIError as error:
-            if self._code_of(error) not in {"ORA-00054", "ORA-00942"}:
-                raise
-            if self._code_of(error) == "ORA-00054":
-                return False
-        self._make_lock_table(connection)
-        return False
-
-    def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
-        connection.execute(text(f"UPDATE {_LOCK_TABLE} SET holder = :who WHERE id = 2"), {"who": who})  # noqa: S608  # ours
-
-    def schema_lock_holder(self, connection: Connection) -> str:
-        return str(connection.exec_driver_sql(f"SELECT holder FROM {_LOCK_TABLE} WHERE id = 2").scalar())  # noqa: S608  # ours
-
-    def migration_settings(self, lock: float, statement: float) -> list[str]:
-        del statement  # only the driver can limit a call
-        return [f"ALTER SESSION SET ddl_lock_timeout = {max(1, round(lock))}"]
-
-    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
-        # Standard Edition 2 does not have it (ORA-00439), see docs/oracle.md
-        return [f"{line} ONLINE" for line in super().online_index(create, name, there=there)]
-
-    def _make_lock_table(self, connection: Connection) -> None:
-        """Create the lock's table, unless it exists. Its first row is the lock, its second row says who holds it."""
-        columns = f"id NUMBER(1) NOT NULL, holder VARCHAR2(255 CHAR), CONSTRAINT pk_{_LOCK_TABLE} PRIMARY KEY (id)"
-        rows = [f"INSERT INTO {_LOCK_TABLE} (id, holder) VALUES ({row}, 'nobody')" for row in (1, 2)]  # noqa: S608  # ours
-        for statement in (f"CREATE TABLE {_LOCK_TABLE} ({columns})", *rows):
-            try:
-                connection.exec_driver_sql(statement)
-            except DBAPIError as error:
-                if self._code_of(error) not in {"ORA-00955", "ORA-00001"}:
-                    raise
-        connection.commit()
-
     def _stored(self, value: Any) -> Any:
         return self.escape_string(value) if isinstance(value, str) else value
-
-    def _code_of(self, error: DBAPIError) -> str:
-        return "" if error.orig is None else self.code(error.orig)
 
     def code(self, error: BaseException) -> str:
         return getattr(error.args[0], "full_code", "") if error.args else ""

@@ -3,11 +3,10 @@
 import re
 import select as system
 from asyncio import BaseTransport
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from hashlib import sha256
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Index, Select, Table, func, select, text
+from sqlalchemy import Connection, Executable, Index, Select, Table
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -15,6 +14,8 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import mysql as codes
+from axon_storage.dialects.mysql.inspection import MySQLInspection
+from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
 from axon_storage.dialects.statements import any_key, execute, replaced, take_application_name
 
 _CHARSET = "utf8mb4"
@@ -42,23 +43,8 @@ _QUOTED_VALUE = re.compile(
     re.DOTALL,
 )
 
-_TRIGGERS_AND_DESCENDING_INDEXES = """
-SELECT CONCAT('trigger ', trigger_name), 'there' FROM information_schema.triggers
-WHERE event_object_schema = DATABASE() AND event_object_table = :table
-UNION ALL SELECT CONCAT('index ', index_name, ', order'), CONCAT(column_name, ' descending')
-FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = :table AND collation = 'D'
-UNION ALL SELECT 'storage engine', engine
-FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :table AND engine <> 'InnoDB'
-"""
 
-
-# SHOW rather than SELECT, because some MySQL-compatible servers do not have all of these variables
-_DURABILITY_VARIABLES = """
-SHOW GLOBAL VARIABLES WHERE variable_name IN ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog')
-"""
-
-
-class MySQL(Dialect):
+class MySQL(MySQLMigration, MySQLInspection, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"
@@ -102,24 +88,6 @@ class MySQL(Dialect):
     def normalised_type(self, kind: str) -> str:
         # MariaDB reports an integer's display width, and BOOL is a synonym
         return re.sub(r"^(BIGINT|INTEGER)\(\d+\)", r"\1", kind).replace("TINYINT(1)", "BOOL")
-
-    def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        for what, state in connection.execute(text(_TRIGGERS_AND_DESCENDING_INDEXES), {"table": table}):
-            yield f"{table}, {what}", state
-
-    def durability_problems(self, connection: Connection) -> Iterator[str]:
-        found = {name: value for name, value in connection.exec_driver_sql(_DURABILITY_VARIABLES)}  # noqa: C416  # rows, not pairs
-        flush, sync = found.get("innodb_flush_log_at_trx_commit", "1"), found.get("sync_binlog", "1")
-        if flush not in {"1", "3"}:  # 3 is MariaDB's, and syncs too
-            yield f"innodb_flush_log_at_trx_commit is {flush}"
-        # after a crash InnoDB rolls back the transactions that the binary log has lost
-        if found.get("log_bin") == "ON" and sync != "1":
-            yield f"sync_binlog is {sync}"
-
-    def is_read_only(self, connection: Connection) -> bool:
-        # super_read_only sets read_only too. Later versions of MariaDB return some of its values as words.
-        found = connection.exec_driver_sql("SELECT @@global.read_only, @@global.innodb_read_only").one()
-        return any(str(value) not in {"0", "OFF"} for value in found)
 
     def upsert(self, table: Table) -> Executable:
         statement = insert(table)
@@ -195,26 +163,6 @@ class MySQL(Dialect):
         cursor.execute(head + ", ".join([row] * len(parameters)) + tail, [value for row in parameters for value in row])
         return True
 
-    def acquire_schema_lock(self, connection: Connection) -> bool:
-        taken = connection.execute(select(func.get_lock(_schema_lock_name(connection), 0))).scalar_one()
-        connection.commit()
-        return bool(taken)
-
-    def schema_lock_holder(self, connection: Connection) -> str:
-        holder = connection.execute(select(func.is_used_lock(_schema_lock_name(connection)))).scalar()
-        for process in connection.exec_driver_sql("SHOW PROCESSLIST").mappings():
-            if process["Id"] == holder:
-                return f"{process['User']} from {process['Host']}, connection {holder}"
-        return "it has just ended" if holder is None else f"connection {holder}"
-
-    def migration_settings(self, lock: float, statement: float) -> list[str]:
-        del statement  # MySQL can limit only SELECT
-        seconds = max(1, round(lock))
-        return [f"SET SESSION lock_wait_timeout = {seconds}", f"SET SESSION innodb_lock_wait_timeout = {seconds}"]
-
-    def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
-        return [f"{line} ALGORITHM=INPLACE LOCK=NONE" for line in super().online_index(create, name, there=there)]
-
     def code(self, error: BaseException) -> str:
         return str(error.args[0]) if error.args and isinstance(error.args[0], int) else ""
 
@@ -230,7 +178,7 @@ class MySQL(Dialect):
         error.args = (error.args[0], message) if self.code(error) else (message,)
 
 
-class MariaDB(MySQL):
+class MariaDB(MariaDBMigration, MySQL):
     """MariaDB: another name for the collation, and a time limit for every statement."""
 
     title = "MariaDB"
@@ -240,19 +188,6 @@ class MariaDB(MySQL):
     def locks_rows_first(self, *, contended: bool) -> bool:
         del contended
         return False
-
-    def migration_settings(self, lock: float, statement: float) -> list[str]:
-        return [*super().migration_settings(lock, statement), f"SET SESSION max_statement_time = {statement}"]
-
-
-def _schema_lock_name(connection: Connection) -> str:
-    """Return the name of this database's lock.
-
-    Locks belong to the server, so the name must contain the database's. That is hashed, because it may have 64
-    characters, which is also the limit for a lock's name.
-    """
-    database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
-    return f"axon_storage:{sha256(str(database).encode()).hexdigest()[:40]}"
 
 
 def _is_hung_up(transport: BaseTransport) -> bool:
