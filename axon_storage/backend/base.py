@@ -16,6 +16,9 @@ from axon_storage.model.rows import Recorded, Row, check_values
 from axon_storage.model.validation import id_range, operation_context, validate_fields, validate_page, validate_row
 from axon_storage.tenancy import TenantFallback, check_tenant
 
+PAGE_SIZE = 500
+"""The default number of rows that an iterator reads at a time."""
+
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
 

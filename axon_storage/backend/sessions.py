@@ -1,0 +1,31 @@
+"""The methods of a storage for sessions."""
+
+from axon_storage.backend.base import BackendBase
+from axon_storage.model.requests import ListScopes
+from axon_storage.model.rows import SessionRow
+
+
+class SessionMethods(BackendBase):
+    """Methods that save, read and delete session entries."""
+
+    async def save_session(self, entry: SessionRow) -> None:
+        """Store a session entry, or replace the one with the same scope and key."""
+        await self._save("save_session", SessionRow, [entry])
+
+    async def load_sessions(self, scope: str) -> list[SessionRow]:
+        """Return all entries of a scope, ordered by key."""
+        return await self._list_by_key("load_sessions", SessionRow, scope)
+
+    async def get_session(self, scope: str, key: str) -> SessionRow | None:
+        """Return one entry, or None."""
+        return await self._get("get_session", SessionRow, scope, key)
+
+    async def delete_session(self, scope: str, key: str) -> bool:
+        """Delete an entry, and return whether it existed."""
+        return await self._delete("delete_session", SessionRow, scope, last=[key]) > 0
+
+    async def session_scopes(self) -> list[str]:
+        """Return the scopes that have entries, sorted. The time depends on the number of scopes, not of entries."""
+        return await self.execute(
+            ListScopes(operation="session_scopes", tenant=self.current_tenant(), row_type=SessionRow)
+        )

@@ -1,0 +1,43 @@
+"""The methods of a storage for traces."""
+
+from collections.abc import AsyncGenerator, Iterable
+from datetime import datetime
+
+from axon_storage.backend.base import PAGE_SIZE, BackendBase
+from axon_storage.model.rows import Recorded, TraceRow
+
+
+class TraceMethods(BackendBase):
+    """Methods that save, read and delete traces."""
+
+    async def save_trace(self, trace: TraceRow) -> None:
+        """Store a trace, or replace the one with the same ``trace_id``; its position in the order does not change."""
+        await self._save("save_trace", TraceRow, [trace])
+
+    async def load_traces(self, limit: int, offset: int = 0) -> list[TraceRow]:
+        """Return up to ``limit`` traces, ordered by their first save, newest first; skip the first ``offset``."""
+        return await self._list_newest("load_traces", TraceRow, limit, offset)
+
+    def iter_traces(
+        self,
+        *,
+        flow: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> AsyncGenerator[Recorded[TraceRow]]:
+        """Yield the traces of a flow (None: of all flows), ordered by their first save, oldest first.
+
+        ``since`` (inclusive) and ``until`` (exclusive) are datetimes with a time zone. Only one page of ``page_size``
+        rows is in memory at a time. Each page is a separate query, and nothing is locked between pages: rows stored
+        or deleted during the iteration may or may not appear.
+        """
+        return self._iterate("iter_traces", TraceRow, since, until, page_size, flow_name=flow)
+
+    async def get_trace(self, trace_id: int) -> TraceRow | None:
+        """Return one trace, or None."""
+        return await self._get("get_trace", TraceRow, trace_id)
+
+    async def delete_traces(self, ids: Iterable[int]) -> int:
+        """Delete traces by id in one transaction, and return the number of deleted traces."""
+        return await self._delete("delete_traces", TraceRow, last=ids)
