@@ -31,7 +31,7 @@ from axon_storage.model.rows import (
     fields_of,
 )
 from axon_storage.model.values import Json
-from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, VERSION_TABLE, metadata
+from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT, VERSION_TABLE, metadata, pruning
 from axon_storage.sql.types import JsonDocument, UInt32, UInt64
 
 _REMEDY = "give the URL of an AxonServer's database, or create new tables with `axon-storage migrate upgrade`"
@@ -242,6 +242,8 @@ def _value(column: Column[Any], found: dict[str, str]) -> str:
         return "timestamptz 'epoch' + us * interval '1 microsecond'"
     if name == EXPIRES_AT:
         return "CASE WHEN ttl_secs <= 0 THEN timestamptz 'epoch' ELSE created_at + ttl_secs * interval '1 second' END"
+    if name == UPDATED_AT:
+        return "NULL::timestamptz"
     read = _read(column, found)
     return f"{read}::json" if isinstance(column.type, JsonDocument) else read
 
@@ -267,3 +269,4 @@ def _grants(connection: Connection) -> Iterator[str]:
         yield f"ALTER TABLE {table} OWNER TO {roles[owner]}"
     for role in roles.values():  # because opening a storage reads the revision
         yield f"GRANT SELECT ON {VERSION_TABLE} TO {role}"
+        yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {pruning.name} TO {role}"

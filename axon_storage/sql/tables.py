@@ -1,4 +1,4 @@
-"""The eleven tables, one for each row type, including columns that are not fields of the row."""
+"""The eleven tables of the row types, including columns that are not fields of a row, and the table of prune runs."""
 
 from typing import Any
 
@@ -29,6 +29,9 @@ CREATED_ID = "created_id"
 EXPIRES_AT = "expires_at"
 """A column of cache entries: the timestamp at which the entry expires, or NULL if it never does."""
 
+UPDATED_AT = "updated_at"
+"""A column of keyed tables: the timestamp of the last save. NULL if a release before revision 0004 made that save."""
+
 _OPTIONS = {name: value for dialect in DIALECTS for name, value in dialect.table_options.items()}
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
@@ -55,6 +58,11 @@ def _table(name: str, *items: Column[object] | Index, **options: Any) -> Table:
 def _updated(name: str, *items: Column[object] | Index) -> Table:
     """Create a table whose rows are updated. On PostgreSQL its fillfactor leaves room for heap-only tuples."""
     return _table(name, *items, info={FILLFACTOR: 80})
+
+
+def _updated_at() -> Column[object]:
+    # no index: with one, PostgreSQL could not make heap-only tuples
+    return _optional(UPDATED_AT, UtcTimestamp())
 
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
@@ -93,6 +101,7 @@ sessions = _updated(
     _key("key", Identifier(255)),
     _required("value", LongText()),
     _required("source_step", Identifier(255)),
+    _updated_at(),
 )
 
 daemons = _updated(
@@ -106,6 +115,7 @@ daemons = _updated(
     _optional("trigger_topic", Identifier(255)),
     _optional("output_topic", Identifier(255)),
     _required("lifecycle_events", JsonDocument()),
+    _updated_at(),
 )
 
 audit_log = _log(
@@ -123,6 +133,7 @@ axon_stores = _updated(
     _required("entries", JsonDocument()),
     _required("created_at", UInt64()),
     _required("total_ops", UInt64()),
+    _updated_at(),
 )
 
 dataspaces = _updated(
@@ -134,6 +145,7 @@ dataspaces = _updated(
     _required("created_at", UInt64()),
     _required("total_ops", UInt64()),
     _required("next_id", UInt64()),
+    _updated_at(),
 )
 
 hibernations = _updated(
@@ -147,6 +159,7 @@ hibernations = _updated(
     _required("created_at", UInt64()),
     _required("last_status_change", UInt64()),
     _required("next_checkpoint_id", UInt32()),
+    _updated_at(),
 )
 
 event_history = _log(
@@ -166,6 +179,7 @@ execution_cache = _table(
     _optional("ttl_secs", Int32()),
     _required("hit_count", UInt64()),
     _optional(EXPIRES_AT, UtcTimestamp()),
+    _updated_at(),
     Index("ix_execution_cache_expiry", "tenant_id", EXPIRES_AT),
 )
 
@@ -190,7 +204,21 @@ schedules = _updated(
     _required("next_run", UInt64()),
     _required("run_count", UInt64()),
     _required("error_count", UInt64()),
+    _updated_at(),
 )
+
+pruning = _table(
+    "axon_storage_pruning",
+    _key("table_name", Identifier(255)),
+    _optional("pruned_before", UtcTimestamp()),
+    _optional("holder", RowId()),
+    _optional("held_until", UtcTimestamp()),
+)
+"""What was pruned of each tenant and table, and which run prunes it now.
+
+``pruned_before``: rows recorded before this timestamp were deleted. ``holder``: the id of the run that prunes the
+table, until ``held_until``.
+"""
 
 TABLES: dict[type[rows.Row], Table] = {row_type: metadata.tables[row_type.TABLE] for row_type in rows.ROW_TYPES}
 """The table of each row type."""

@@ -14,7 +14,7 @@ from axon_storage.model.ids import EPOCH, Clock, IdSource, current_timestamp, ti
 from axon_storage.model.requests import Append, Delete, Save
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row
 from axon_storage.sql import statements
-from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
+from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -34,6 +34,7 @@ ROW_OVERHEAD = 1_000
 _NO_KEYS: Set[RowKey] = frozenset()
 _WITH_CREATED_ID = frozenset(row_type for row_type in ROW_TYPES if CREATED_ID in TABLES[row_type].c)
 _WITH_EXPIRY = frozenset(row_type for row_type in ROW_TYPES if EXPIRES_AT in TABLES[row_type].c)
+_WITH_UPDATED_AT = frozenset(row_type for row_type in ROW_TYPES if UPDATED_AT in TABLES[row_type].c)
 
 
 class RowValues(NamedTuple):
@@ -132,6 +133,8 @@ class Writes:
             values[CREATED_ID] = self.new_id()
         if row_type in _WITH_EXPIRY:
             values[EXPIRES_AT] = self._expiry(values["ttl_secs"])
+        if row_type in _WITH_UPDATED_AT:
+            values[UPDATED_AT] = current_timestamp(self.clock)
         key = [sort_key(values[name]) for name in row_type.KEY]
         return RowValues(row_type, (values["tenant_id"], *key), values, size)
 

@@ -47,11 +47,11 @@ def test_escaped_strings_are_reversible_keep_their_order_and_are_never_empty(fir
 def test_a_save_is_a_merge() -> None:
     assert _sql(save(ORACLE, SessionRow)) == (
         "MERGE INTO sessions t USING (SELECT :tenant_id AS tenant_id, :scope AS scope, :key AS key, :value AS value, "
-        ":source_step AS source_step FROM dual) s "
+        ":source_step AS source_step, CAST(:updated_at AS TIMESTAMP) AS updated_at FROM dual) s "
         "ON (t.tenant_id = s.tenant_id AND t.scope = s.scope AND t.key = s.key) "
-        "WHEN MATCHED THEN UPDATE SET value = s.value, source_step = s.source_step "
-        "WHEN NOT MATCHED THEN INSERT (tenant_id, scope, key, value, source_step) "
-        "VALUES (s.tenant_id, s.scope, s.key, s.value, s.source_step)"
+        "WHEN MATCHED THEN UPDATE SET value = s.value, source_step = s.source_step, updated_at = s.updated_at "
+        "WHEN NOT MATCHED THEN INSERT (tenant_id, scope, key, value, source_step, updated_at) "
+        "VALUES (s.tenant_id, s.scope, s.key, s.value, s.source_step, s.updated_at)"
     )
 
 

@@ -18,9 +18,14 @@ from axon_storage.sql.types import Flag, Float64, Identifier, Int32, JsonDocumen
 from tests.samples import rows, sample
 
 # The columns of a table beside the fields of its row type.
-STAMPS = {"traces": {"created_id"}, "execution_cache": {"expires_at"}} | {
-    name: {"id", "timestamp_utc"} for name in ("audit_log", "event_history", "cost_tracking")
-}
+STAMPS = (
+    {"traces": {"created_id"}, "execution_cache": {"expires_at", "updated_at"}}
+    | {name: {"id", "timestamp_utc"} for name in ("audit_log", "event_history", "cost_tracking")}
+    | {
+        name: {"updated_at"}
+        for name in ("sessions", "daemons", "axon_stores", "dataspaces", "hibernations", "schedules")
+    }
+)
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)

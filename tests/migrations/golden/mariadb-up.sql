@@ -172,3 +172,30 @@ UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.ve
 
 UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE axon_stores ADD COLUMN updated_at DATETIME(6);
+
+ALTER TABLE daemons ADD COLUMN updated_at DATETIME(6);
+
+ALTER TABLE dataspaces ADD COLUMN updated_at DATETIME(6);
+
+ALTER TABLE execution_cache ADD COLUMN updated_at DATETIME(6);
+
+ALTER TABLE hibernations ADD COLUMN updated_at DATETIME(6);
+
+ALTER TABLE schedules ADD COLUMN updated_at DATETIME(6);
+
+ALTER TABLE sessions ADD COLUMN updated_at DATETIME(6);
+
+CREATE TABLE axon_storage_pruning (
+    tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
+    table_name VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL, 
+    pruned_before DATETIME(6), 
+    holder CHAR(32) CHARACTER SET ascii COLLATE ascii_bin, 
+    held_until DATETIME(6), 
+    CONSTRAINT pk_axon_storage_pruning PRIMARY KEY (tenant_id, table_name)
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0003';
+

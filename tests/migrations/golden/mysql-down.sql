@@ -2,6 +2,26 @@ SET SESSION lock_wait_timeout = 2;
 
 SET SESSION innodb_lock_wait_timeout = 2;
 
+-- Running downgrade 0004 -> 0003
+
+DROP TABLE axon_storage_pruning;
+
+ALTER TABLE axon_stores DROP COLUMN updated_at;
+
+ALTER TABLE daemons DROP COLUMN updated_at;
+
+ALTER TABLE dataspaces DROP COLUMN updated_at;
+
+ALTER TABLE execution_cache DROP COLUMN updated_at;
+
+ALTER TABLE hibernations DROP COLUMN updated_at;
+
+ALTER TABLE schedules DROP COLUMN updated_at;
+
+ALTER TABLE sessions DROP COLUMN updated_at;
+
+UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0004';
+
 -- Running downgrade 0003 -> 0002
 
 UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.version_num = '0003';

@@ -213,6 +213,51 @@ UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.ve
 
 /
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE axon_stores ADD updated_at TIMESTAMP
+
+/
+
+ALTER TABLE daemons ADD updated_at TIMESTAMP
+
+/
+
+ALTER TABLE dataspaces ADD updated_at TIMESTAMP
+
+/
+
+ALTER TABLE execution_cache ADD updated_at TIMESTAMP
+
+/
+
+ALTER TABLE hibernations ADD updated_at TIMESTAMP
+
+/
+
+ALTER TABLE schedules ADD updated_at TIMESTAMP
+
+/
+
+ALTER TABLE sessions ADD updated_at TIMESTAMP
+
+/
+
+CREATE TABLE axon_storage_pruning (
+    tenant_id VARCHAR2(65 CHAR) NOT NULL, 
+    table_name VARCHAR2(256 CHAR) NOT NULL, 
+    pruned_before TIMESTAMP, 
+    holder CHAR(32), 
+    held_until TIMESTAMP, 
+    CONSTRAINT pk_axon_storage_pruning PRIMARY KEY (tenant_id, table_name)
+)
+
+/
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0003'
+
+/
+
 COMMIT
 
 /

@@ -200,5 +200,32 @@ ALTER TABLE traces SET (fillfactor = 80);
 
 UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE axon_stores ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE daemons ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE dataspaces ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE execution_cache ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE hibernations ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE schedules ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE sessions ADD COLUMN updated_at TIMESTAMP WITH TIME ZONE;
+
+CREATE TABLE axon_storage_pruning (
+    tenant_id VARCHAR(64) COLLATE "C" NOT NULL, 
+    table_name VARCHAR(255) COLLATE "C" NOT NULL, 
+    pruned_before TIMESTAMP WITH TIME ZONE, 
+    holder UUID, 
+    held_until TIMESTAMP WITH TIME ZONE, 
+    CONSTRAINT pk_axon_storage_pruning PRIMARY KEY (tenant_id, table_name)
+);
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0003';
+
 COMMIT;
 

@@ -172,5 +172,32 @@ UPDATE axon_storage_version SET version_num='0002' WHERE axon_storage_version.ve
 
 UPDATE axon_storage_version SET version_num='0003' WHERE axon_storage_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE axon_stores ADD COLUMN updated_at DATETIME;
+
+ALTER TABLE daemons ADD COLUMN updated_at DATETIME;
+
+ALTER TABLE dataspaces ADD COLUMN updated_at DATETIME;
+
+ALTER TABLE execution_cache ADD COLUMN updated_at DATETIME;
+
+ALTER TABLE hibernations ADD COLUMN updated_at DATETIME;
+
+ALTER TABLE schedules ADD COLUMN updated_at DATETIME;
+
+ALTER TABLE sessions ADD COLUMN updated_at DATETIME;
+
+CREATE TABLE axon_storage_pruning (
+    tenant_id VARCHAR(64) NOT NULL, 
+    table_name VARCHAR(255) NOT NULL, 
+    pruned_before DATETIME, 
+    holder CHAR(32), 
+    held_until DATETIME, 
+    CONSTRAINT pk_axon_storage_pruning PRIMARY KEY (tenant_id, table_name)
+);
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0003';
+
 COMMIT;
 
