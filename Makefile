@@ -8,7 +8,7 @@ BENCH_READY := $(BENCH_VENV)/ready
 # Options for `make bench`, such as BENCH=--quick; python -m benchmarks --help lists them.
 BENCH ?=
 
-.PHONY: demo test faults bench lint docs servers clean
+.PHONY: demo test faults rolling bench lint docs servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -19,6 +19,10 @@ test: $(READY) servers
 # The fault tests with their full load, one hour at most; `make test` runs them with a smaller load.
 faults: $(READY) servers
 	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults tests/migrations/test_schema_lock.py -rP --show-capture=stdout
+
+# The whole conformance suite of the previous release on the new schema; `make test` runs two files of it.
+rolling: $(READY) servers
+	AXON_ROLLING=1 $(BIN)/pytest tests/rolling
 
 # Takes 45 minutes and writes to docs/. With BENCH=--quick: a few minutes, writes to build/benchmarks/.
 bench: $(BENCH_READY) servers

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, QueryError, SessionRow, SqlRepository, create_engine, new_id
+from axon_storage.model.rows import check_row
+from axon_storage.sql.tables import sessions
 from tests.samples import sample
 
 CACHES_OFF = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
@@ -176,7 +178,7 @@ async def test_the_next_user_of_the_connection_has_its_transaction(
     repository = SqlRepository(single_connection)
     await before(repository)
     async with single_connection.connect() as connection:
-        await connection.execute(text("INSERT INTO sessions VALUES ('default', 'a', 'b', 'c', 'd')"))
+        await connection.execute(sessions.insert(), check_row(sample(SessionRow, scope="a")).values)
         await connection.rollback()
     assert await repository.load_sessions("a") == []
 
