@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError, TenantMismatchError
-from axon_storage.model.ids import first_id
+from axon_storage.model.ids import check_id, first_id
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row, check_field, check_row
 
 _MAX_PAGE = 2**63 - 1
@@ -76,3 +76,16 @@ def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID
     after = UUID(int=0) if since is None else UUID(int=first_id(since).int - 1)
     before = UUID(int=2**128 - 1) if until is None else first_id(until)
     return after, before
+
+
+def page_range(
+    since: datetime | None, until: datetime | None, after: UUID | None, *, reverse: bool
+) -> tuple[UUID, UUID]:
+    """Return the exclusive bounds of the ids in a period that follow ``after``, in the order of the iteration."""
+    if type(reverse) is not bool:
+        raise InvalidArgumentError("reverse must be True or False")
+    lower, upper = id_range(since, until)
+    if after is None:
+        return lower, upper
+    after = check_id(after, "after", "pass the id of a row")
+    return (lower, min(upper, after)) if reverse else (max(lower, after), upper)
