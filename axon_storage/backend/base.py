@@ -108,7 +108,7 @@ class BackendBase(ABC):
 
     # One method for each kind of request.
 
-    async def _save(self, operation: str, row_type: type[Row], rows: Iterable[Row]) -> None:
+    async def _save(self, operation: str, row_type: type[Row], rows: Iterable[Row | Recorded[Any]]) -> None:
         with operation_context(operation):
             tenant = self.current_tenant()
             checked = [validate_row(row, row_type, tenant) for row in rows]
