@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from axon_storage.backend.cache import CacheMethods
 from axon_storage.backend.logs import LogMethods
@@ -10,7 +11,7 @@ from axon_storage.backend.named import NamedRowMethods
 from axon_storage.backend.sessions import SessionMethods
 from axon_storage.backend.traces import TraceMethods
 from axon_storage.model.requests import ListTenants
-from axon_storage.model.rows import Row
+from axon_storage.model.rows import Recorded, Row
 
 
 class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods):
@@ -23,8 +24,19 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
 
     # Writes of several rows, transactions, tenants, health.
 
-    async def save_many(self, rows: Iterable[Row]) -> None:
-        """Store rows of any types in one transaction. If several rows have the same key, the last one is stored."""
+    async def save_many(self, rows: Iterable[Row | Recorded[Any]]) -> None:
+        """Store rows of any types in one transaction. If several rows have the same key, the last one is stored.
+
+        A :class:`Recorded`, as the iterators return it, is stored under its id, which determines its timestamp and its
+        place in the order. So rows can be copied from another storage, and a repeated call stores nothing twice::
+
+            async for recorded in source.iter_events():
+                await target.save_many([recorded])
+
+        If the id exists in an append-only table, the stored row is kept. A trace that exists is replaced and keeps its
+        own id. Two traces must not have the same id. Other rows with a key have no id, and are passed as they are. A
+        ``timestamp`` that is not that of the id raises an :class:`InvalidArgumentError`.
+        """
         await self._save("save_many", Row, rows)
 
     @abstractmethod

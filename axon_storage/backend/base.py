@@ -13,7 +13,7 @@ from uuid import UUID
 from axon_storage.model.ids import check_id
 from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save
 from axon_storage.model.rows import Recorded, Row, check_values
-from axon_storage.model.validation import id_range, operation_context, validate_fields, validate_page, validate_row
+from axon_storage.model.validation import operation_context, page_range, validate_fields, validate_page, validate_row
 from axon_storage.tenancy import TenantFallback, check_tenant
 
 PAGE_SIZE = 500
@@ -108,7 +108,7 @@ class BackendBase(ABC):
 
     # One method for each kind of request.
 
-    async def _save(self, operation: str, row_type: type[Row], rows: Iterable[Row]) -> None:
+    async def _save(self, operation: str, row_type: type[Row], rows: Iterable[Row | Recorded[Any]]) -> None:
         with operation_context(operation):
             tenant = self.current_tenant()
             checked = [validate_row(row, row_type, tenant) for row in rows]
@@ -151,12 +151,15 @@ class BackendBase(ABC):
         row_type: type[R],
         since: datetime | None,
         until: datetime | None,
+        *,
+        after: UUID | None,
+        reverse: bool,
         page_size: int,
         **where: Any,
     ) -> AsyncGenerator[Recorded[R], None]:
         with operation_context(operation):
             validate_page(low=1, page_size=page_size)
-            after, before = id_range(since, until)
+            lower, upper = page_range(since, until, after, reverse=reverse)
             fields = validate_fields(row_type, {name: value for name, value in where.items() if value is not None})
             tenant = self.current_tenant()
         first = ListPage(
@@ -164,9 +167,10 @@ class BackendBase(ABC):
             tenant=tenant,
             row_type=row_type,
             where=fields,
-            after=after,
-            before=before,
+            after=lower,
+            before=upper,
             limit=page_size,
+            reverse=reverse,
         )
         return _pages(self._iteration_backend(), first)
 
@@ -187,4 +191,5 @@ async def _pages(backend: BackendBase, page: ListPage[R]) -> AsyncGenerator[Reco
             yield recorded
         if len(found) < page.limit:
             return
-        page = replace(page, after=found[-1].id)
+        last = found[-1].id
+        page = replace(page, before=last) if page.reverse else replace(page, after=last)

@@ -22,10 +22,16 @@ class LogMethods(BackendBase):
         return await self._list_newest("query_audit", AuditRow, limit)
 
     def iter_audit(
-        self, *, since: datetime | None = None, until: datetime | None = None, page_size: int = PAGE_SIZE
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: UUID | None = None,
+        reverse: bool = False,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[AuditRow]]:
-        """Yield the entries, oldest first. The options are those of :meth:`iter_traces`."""
-        return self._iterate("iter_audit", AuditRow, since, until, page_size)
+        """Yield the entries, oldest first. The options, and what they may miss, are those of :meth:`iter_traces`."""
+        return self._iterate("iter_audit", AuditRow, since, until, after=after, reverse=reverse, page_size=page_size)
 
     # Events.
 
@@ -43,10 +49,18 @@ class LogMethods(BackendBase):
         topic: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        after: UUID | None = None,
+        reverse: bool = False,
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[EventRow]]:
-        """Yield the events of a topic (None: of all topics), oldest first, as :meth:`iter_traces` does."""
-        return self._iterate("iter_events", EventRow, since, until, page_size, topic=topic)
+        """Yield the events of a topic (None: of all topics), oldest first, as :meth:`iter_traces` does.
+
+        To process each new event, use :meth:`follow_events`: a reader that polls with ``since`` or ``after`` misses
+        events that are committed late.
+        """
+        return self._iterate(
+            "iter_events", EventRow, since, until, after=after, reverse=reverse, page_size=page_size, topic=topic
+        )
 
     # Costs.
 
@@ -64,7 +78,11 @@ class LogMethods(BackendBase):
         flow: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        after: UUID | None = None,
+        reverse: bool = False,
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[CostRow]]:
         """Yield the costs of a flow (None: of all flows), oldest first, as :meth:`iter_traces` does."""
-        return self._iterate("iter_costs", CostRow, since, until, page_size, flow_name=flow)
+        return self._iterate(
+            "iter_costs", CostRow, since, until, after=after, reverse=reverse, page_size=page_size, flow_name=flow
+        )

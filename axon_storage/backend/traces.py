@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
+from uuid import UUID
 
 from axon_storage.backend.base import PAGE_SIZE, BackendBase
 from axon_storage.model.rows import Recorded, TraceRow
@@ -14,9 +15,13 @@ class TraceMethods(BackendBase):
         """Store a trace, or replace the one with the same ``trace_id``; its position in the order does not change."""
         await self._save("save_trace", TraceRow, [trace])
 
-    async def load_traces(self, limit: int, offset: int = 0) -> list[TraceRow]:
-        """Return up to ``limit`` traces, ordered by their first save, newest first; skip the first ``offset``."""
-        return await self._list_newest("load_traces", TraceRow, limit, offset)
+    async def load_traces(self, limit: int, offset: int = 0, *, flow: str | None = None) -> list[TraceRow]:
+        """Return up to ``limit`` traces of a flow (None: of all flows), newest first; skip the first ``offset``.
+
+        They are ordered by their first save. Skipped rows are read too: for later pages, :meth:`iter_traces` with
+        ``after`` and ``reverse`` is faster.
+        """
+        return await self._list_newest("load_traces", TraceRow, limit, offset, flow_name=flow)
 
     def iter_traces(
         self,
@@ -24,15 +29,32 @@ class TraceMethods(BackendBase):
         flow: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        after: UUID | None = None,
+        reverse: bool = False,
         page_size: int = PAGE_SIZE,
     ) -> AsyncGenerator[Recorded[TraceRow]]:
         """Yield the traces of a flow (None: of all flows), ordered by their first save, oldest first.
 
-        ``since`` (inclusive) and ``until`` (exclusive) are datetimes with a time zone. Only one page of ``page_size``
-        rows is in memory at a time. Each page is a separate query, and nothing is locked between pages: rows stored
-        or deleted during the iteration may or may not appear.
+        ``since`` (inclusive) and ``until`` (exclusive) are datetimes with a time zone. ``reverse``: yield the newest
+        first. ``after``: the ``id`` of the last row that the caller has; yield only the rows that follow it, which are
+        newer, or older with ``reverse``. So each page of a list takes the same time, also at its end::
+
+            page = []
+            async with aclosing(storage.iter_traces(after=last_id, reverse=True, page_size=50)) as traces:
+                async for recorded in traces:
+                    page.append(recorded)
+                    if len(page) == 50:
+                        break
+
+        Only one page of ``page_size`` rows is in memory at a time. Each page is a separate query, and nothing is locked
+        between pages: rows stored or deleted during the iteration may or may not appear.
+
+        Do not poll for new rows with ``since`` or ``after``: a row gets its id before it is committed, so a row that
+        is committed late may be older than one that was already seen. :meth:`follow_events` yields such rows too.
         """
-        return self._iterate("iter_traces", TraceRow, since, until, page_size, flow_name=flow)
+        return self._iterate(
+            "iter_traces", TraceRow, since, until, after=after, reverse=reverse, page_size=page_size, flow_name=flow
+        )
 
     async def get_trace(self, trace_id: int) -> TraceRow | None:
         """Return one trace, or None."""

@@ -77,11 +77,15 @@ class Field(NamedTuple):
 
 
 class CheckedRow(NamedTuple):
-    """The validated values of a row in stored form (JSON as text), and the size of its text and JSON in bytes."""
+    """The validated values of a row in stored form (JSON as text), and the size of its text and JSON in bytes.
+
+    ``id``: the id to store the row under; None: a new id, or none if its type has no ids.
+    """
 
     row_type: type[Row]
     values: dict[str, Any]
     size: int
+    id: UUID | None = None
 
 
 @cached

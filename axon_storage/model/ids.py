@@ -80,10 +80,13 @@ def current_timestamp(clock: Clock) -> datetime:
     return EPOCH + clock() // 1000 * _MICROSECOND
 
 
-def check_id(row_id: UUID) -> UUID:
-    """Return ``row_id``; raise an InvalidArgumentError unless it is a UUIDv7 up to the year 9999."""
+def check_id(row_id: UUID, name: str = "id", hint: str = "use new_id()") -> UUID:
+    """Return ``row_id``; raise an InvalidArgumentError unless it is a UUIDv7 up to the year 9999.
+
+    ``name``: the argument that contains it. ``hint``: what to pass instead.
+    """
     if not isinstance(row_id, UUID) or row_id.version != 7:
-        raise InvalidArgumentError("id: not a UUIDv7; use new_id()")
+        raise InvalidArgumentError(f"{name}: not a UUIDv7; {hint}")
     if (row_id.int >> 80) * 1000 > _MAX_MICROSECONDS:
-        raise InvalidArgumentError("id: a time after the year 9999; use new_id()")
+        raise InvalidArgumentError(f"{name}: a time after the year 9999; {hint}")
     return row_id

@@ -67,13 +67,17 @@ class ListNewest(Request[list[R]], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage(Request[list[Recorded[R]]], Generic[R]):
-    """Return the first ``limit`` rows with ids between ``after`` and ``before`` whose fields equal ``where``."""
+    """Return the first ``limit`` rows with ids between ``after`` and ``before`` whose fields equal ``where``.
+
+    ``reverse``: the newest first.
+    """
 
     row_type: type[R]
     where: Mapping[str, Any]
     after: UUID
     before: UUID
     limit: int
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

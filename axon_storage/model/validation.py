@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError, TenantMismatchError
-from axon_storage.model.ids import first_id
-from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row, check_field, check_row
+from axon_storage.model.ids import check_id, first_id, timestamp_of
+from axon_storage.model.rows import ROW_TYPES, CheckedRow, Recorded, Row, TraceRow, check_field, check_row
 
 _MAX_PAGE = 2**63 - 1
+_WITH_ID = frozenset({TraceRow, *(row_type for row_type in ROW_TYPES if not row_type.KEY)})
 
 
 class operation_context:  # noqa: N801  # used as a function in a with statement; a class is faster than @contextmanager
@@ -28,10 +29,15 @@ class operation_context:  # noqa: N801  # used as a function in a with statement
             error.operation = self._operation
 
 
-def validate_row(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
-    """Validate a row that a tenant saves, and return its values. ``row_type``: its type; ``Row`` allows any type."""
+def validate_row(row: Row | Recorded[Any], row_type: type[Row], tenant: str) -> CheckedRow:
+    """Validate a row that a tenant saves, and return its values.
+
+    ``row_type``: its type; ``Row`` allows any type, and a :class:`Recorded`, whose id is returned too.
+    """
     # Not isinstance, because a subclass has no table, and would be loaded as its base class.
-    if type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
+    if isinstance(row, Recorded) or type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
+        if isinstance(row, Recorded) and row_type is Row:
+            return _validate_recorded(row, tenant)
         raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
     checked = check_row(row)
     if row.tenant_id != tenant:
@@ -39,6 +45,17 @@ def validate_row(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
             f"{row.TABLE}: the row belongs to tenant {row.tenant_id[:40]!r}, the call to tenant {tenant[:40]!r}"
         )
     return checked
+
+
+def _validate_recorded(recorded: Recorded[Any], tenant: str) -> CheckedRow:
+    row_type = type(recorded.row)
+    if row_type not in _WITH_ID:
+        raise InvalidArgumentError(f"Recorded.row: a {row_type.__name__[:40]} has no id; pass the row itself")
+    checked = validate_row(recorded.row, row_type, tenant)
+    row_id = check_id(recorded.id, "Recorded.id", "pass a Recorded that an iterator returned")
+    if recorded.timestamp != timestamp_of(row_id):
+        raise InvalidArgumentError(f"Recorded.timestamp must be that of its id, {timestamp_of(row_id).isoformat()}")
+    return checked._replace(id=row_id)
 
 
 def validate_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
@@ -76,3 +93,16 @@ def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID
     after = UUID(int=0) if since is None else UUID(int=first_id(since).int - 1)
     before = UUID(int=2**128 - 1) if until is None else first_id(until)
     return after, before
+
+
+def page_range(
+    since: datetime | None, until: datetime | None, after: UUID | None, *, reverse: bool
+) -> tuple[UUID, UUID]:
+    """Return the exclusive bounds of the ids in a period that follow ``after``, in the order of the iteration."""
+    if type(reverse) is not bool:
+        raise InvalidArgumentError("reverse must be True or False")
+    lower, upper = id_range(since, until)
+    if after is None:
+        return lower, upper
+    after = check_id(after, "after", "pass the id of a row")
+    return (lower, min(upper, after)) if reverse else (max(lower, after), upper)

@@ -74,8 +74,9 @@ class Reads:
         return self._select_by_index(request.row_type, statement, parameters, maker_of(request.row_type))
 
     def list_page(self, request: ListPage[R]) -> UnitOfWork[list[Recorded[R]]]:
-        """Read a page of rows, oldest first, with their ids and timestamps."""
-        statement = partial(statements.list_page, self.dialect, request.row_type, tuple(request.where))
+        """Read a page of rows, with their ids and timestamps."""
+        where, reverse = tuple(request.where), request.reverse
+        statement = partial(statements.list_page, self.dialect, request.row_type, where, reverse=reverse)
         bounds = {"after": request.after, "before": request.before, "limit": request.limit}
         parameters = self._parameters(request, request.row_type, request.where) | bounds
         make = maker_of(request.row_type)

@@ -67,15 +67,17 @@ def list_newest(
 
 
 @cached
-def list_page(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: bool = True) -> Select[Any]:
+def list_page(
+    dialect: Dialect, row_type: type[Row], where: Names, *, reverse: bool = False, by_index: bool = True
+) -> Select[Any]:
     """Select the first ``limit`` rows whose fields equal ``where``, with their ids, between ``after`` and ``before``.
 
-    ``by_index``: add an index hint on the databases that need one.
+    ``reverse``: the newest first. ``by_index``: add an index hint on the databases that need one.
     """
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
     statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
-    statement = statement.order_by(order).limit(bindparam("limit"))
+    statement = statement.order_by(order.desc() if reverse else order).limit(bindparam("limit"))
     return _by_index(dialect, statement, table, where, order) if by_index else statement
 
 

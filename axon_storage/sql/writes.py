@@ -96,8 +96,10 @@ class Writes:
 
     def save(self, request: Save) -> PreparedWrite[None]:
         """Prepare saves and appends."""
-        rows = [self._row_values(row, None) for row in request.rows]
-        row_keys = {(row.row_type.TABLE, row.key) for row in rows if row.row_type.KEY}
+        rows = [self._row_values(row, row.id) for row in request.rows]
+        # A new id cannot occur in another write.
+        known = [row for row, given in zip(rows, request.rows, strict=True) if row.row_type.KEY or given.id]
+        row_keys = {(row.row_type.TABLE, row.key) for row in known}
         return PreparedWrite(request.operation, None, row_keys, len(rows), sum([row.size for row in rows]), rows)
 
     def delete(self, request: Delete) -> PreparedWrite[int]:
@@ -130,7 +132,7 @@ class Writes:
             values["timestamp_utc"] = timestamp_of(row_id)
             return RowValues(row_type, (values["tenant_id"], row_id.int), values, size)
         if row_type in _WITH_CREATED_ID:
-            values[CREATED_ID] = self.new_id()
+            values[CREATED_ID] = row_id or self.new_id()
         if row_type in _WITH_EXPIRY:
             values[EXPIRES_AT] = self._expiry(values["ttl_secs"])
         if row_type in _WITH_UPDATED_AT:

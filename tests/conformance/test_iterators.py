@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_origin, get_type_hints
+from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -188,6 +189,10 @@ async def test_the_backend_that_keeps_nothing_gives_nothing(row_type: type[Row])
         ({"page_size": True}, "page_size"),
         ({"since": START.replace(tzinfo=None)}, "since"),
         ({"until": "2026-01-01"}, "until"),
+        ({"after": "an id"}, "after: not a UUIDv7; pass the id of a row"),
+        ({"after": UUID(int=0)}, "after: not a UUIDv7"),
+        ({"after": UUID(int=(2**48 - 1) << 80 | 0x7 << 76 | 0b10 << 62)}, "after: a time after the year 9999"),
+        ({"reverse": 1}, "reverse"),
     ],
 )
 def test_invalid_pages_and_periods_are_refused_at_once(

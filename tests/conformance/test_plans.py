@@ -105,6 +105,14 @@ async def test_a_filter_reads_only_its_own_rows(
     assert found.touched <= found_rows + SPARE, found.plan
 
 
+async def test_the_newest_traces_of_a_flow_are_read_by_an_index(filled: AsyncEngine) -> None:
+    statement = list_newest(dialect_of(filled.dialect), TraceRow, ("flow_name",), has_offset=False)
+    for flow, rows in {"name": PAGE, "unknown": 0}.items():
+        found = await _cost(filled, statement, limit=PAGE, flow_name=flow)
+        assert not found.sorts, found.plan
+        assert found.touched <= rows + SPARE, found.plan
+
+
 @pytest.mark.parametrize(
     ("row_type", "where"),
     [
@@ -127,6 +135,32 @@ async def test_a_later_page_of_an_iterator_reads_only_its_own_rows(
         after = (await connection.execute(ids)).scalar_one()
     statement = list_page(dialect_of(filled.dialect), row_type, tuple(where))
     found = await _cost(filled, statement, after=after, before=UUID(int=2**128 - 1), limit=PAGE, **where)
+    assert not found.sorts, found.plan
+    assert found.touched <= PAGE + SPARE, found.plan
+
+
+@pytest.mark.parametrize(
+    ("row_type", "where"),
+    [
+        (TraceRow, {}),
+        (AuditRow, {}),
+        (EventRow, {}),
+        (CostRow, {}),
+        (TraceRow, {"flow_name": "name"}),
+        (EventRow, {"topic": "early"}),
+        (CostRow, {"flow_name": "early"}),
+    ],
+)
+async def test_a_later_page_of_a_reverse_iterator_reads_only_its_own_rows(
+    filled: AsyncEngine, row_type: type[Row], where: dict[str, str]
+) -> None:
+    columns = TABLES[row_type].c
+    order = columns[CREATED_ID if row_type is TraceRow else "id"]
+    ids = select(order).where(columns["tenant_id"] == "default").order_by(order).offset(1_000).limit(1)
+    async with filled.connect() as connection:
+        before = (await connection.execute(ids)).scalar_one()
+    statement = list_page(dialect_of(filled.dialect), row_type, tuple(where), reverse=True)
+    found = await _cost(filled, statement, after=UUID(int=0), before=before, limit=PAGE, **where)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import SqlRepository, StorageBackend, schema
+from axon_storage import SqlRepository, StorageBackend, new_id, schema
 from axon_storage.dialects import execute
 from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
@@ -67,6 +67,8 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
         for name in ("name", None):
             _ = [recorded async for recorded in entries(**{kind: name})]
     _ = [recorded async for recorded in storage.iter_audit()]
+    _ = [recorded async for recorded in storage.iter_traces(flow="name", after=new_id(), reverse=True)]
+    await storage.load_traces(3, flow="name")
     for get in (storage.get_session, storage.get_cache_entry):
         await get("name", "name")
     await storage.get_trace(7)
