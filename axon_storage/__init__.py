@@ -33,6 +33,7 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
+from axon_storage.model.stats import PoolStats, QueueStats, StorageStats, TableStats
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
@@ -51,7 +52,9 @@ __all__ = [
     "InMemoryBackend",
     "InvalidArgumentError",
     "NotFoundError",
+    "PoolStats",
     "QueryError",
+    "QueueStats",
     "Recorded",
     "Retry",
     "Row",
@@ -63,6 +66,8 @@ __all__ = [
     "StorageConnectionError",
     "StorageDispatcher",
     "StorageError",
+    "StorageStats",
+    "TableStats",
     "TenantMismatchError",
     "TraceRow",
     "__version__",

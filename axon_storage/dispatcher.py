@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage.backend import StorageBackend
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.requests import Request
+from axon_storage.model.stats import StorageStats
 from axon_storage.opening import OpenOptions, open_backend
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import TenantFallback
@@ -65,6 +66,9 @@ class StorageDispatcher(StorageBackend):
     async def transaction(self) -> AsyncIterator[StorageBackend]:
         async with self.backend.transaction() as transaction:
             yield transaction if self._tenant is None else transaction.for_tenant(self._tenant)
+
+    async def stats(self) -> StorageStats:
+        return await self.backend.stats()
 
     async def is_healthy(self) -> bool:
         return await self.backend.is_healthy()

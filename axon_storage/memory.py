@@ -21,6 +21,8 @@ from axon_storage.model.requests import (
     Request,
     Save,
 )
+from axon_storage.model.rows import ROW_TYPES
+from axon_storage.model.stats import StorageStats, TableStats
 
 T = TypeVar("T")
 
@@ -42,6 +44,13 @@ class InMemoryBackend(StorageBackend):
         inner = copy(self)
         inner._in_transaction = True
         yield inner
+
+    async def stats(self) -> StorageStats:
+        tables = [
+            TableStats(table=row_type.TABLE, rows=0, is_exact=True, bytes=0, oldest=None, newest=None)
+            for row_type in ROW_TYPES
+        ]
+        return StorageStats(database="no database", server_version="", revision=None, tables=tuple(tables))
 
     async def is_healthy(self) -> bool:
         return True

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import URL
@@ -15,12 +16,16 @@ from axon_storage.engine.group_commit.commit import GroupCommit
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
 from axon_storage.engine.open_transaction import open_transaction
+from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
 from axon_storage.errors import QueryError
 from axon_storage.model.ids import Clock
 from axon_storage.model.requests import Request, WriteRequest
+from axon_storage.model.stats import StorageStats
+from axon_storage.schema.revisions import current_revision
 from axon_storage.sql.compiler import Compiler
+from axon_storage.sql.stats import read_stats
 from axon_storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -53,6 +58,7 @@ class SqlRepository(StorageBackend):
         self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
         self._health = HealthCheck(self._executor, schema.is_behind)
+        self._stats = read_stats(self._executor.dialect, current_revision)
         self._tasks_in_transaction: set[asyncio.Task[object] | None] = set()
 
     @property
@@ -77,12 +83,17 @@ class SqlRepository(StorageBackend):
                         opened,
                         self._compiler,
                         is_healthy=self.is_healthy,
+                        stats=self._stats,
                         database=self._database,
                         tenant=self._tenant,
                         fallback=self._fallback,
                     )
                 finally:
                     self._tasks_in_transaction.discard(task)
+
+    async def stats(self) -> StorageStats:
+        found = await self._executor.run("stats", self._stats)
+        return replace(found, pool=pool_stats(self.engine), queue=self.group_commit.stats())
 
     async def is_healthy(self) -> bool:
         return await self._health.is_healthy()

@@ -8,7 +8,9 @@ from axon_storage.backend import StorageBackend
 from axon_storage.engine.open_transaction import OpenTransaction
 from axon_storage.errors import QueryError
 from axon_storage.model.requests import Request
+from axon_storage.model.stats import StorageStats
 from axon_storage.sql.compiler import Compiler
+from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.tenancy import TenantFallback
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ T = TypeVar("T")
 class Transaction(StorageBackend):
     """The object that ``transaction()`` of a :class:`SqlRepository` returns. Its methods run in one transaction.
 
-    ``database``: the database URL that ``repr`` shows.
+    ``stats``: reads the size of the database. ``database``: the database URL that ``repr`` shows.
     """
 
     def __init__(
@@ -26,15 +28,20 @@ class Transaction(StorageBackend):
         compiler: Compiler,
         *,
         is_healthy: Callable[[], Awaitable[bool]],
+        stats: UnitOfWork[StorageStats],
         database: str,
         tenant: str | None,
         fallback: TenantFallback,
     ) -> None:
         super().__init__(tenant=tenant, fallback=fallback)
         self._opened, self._compiler, self._is_healthy, self._database = opened, compiler, is_healthy, database
+        self._stats = stats
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
         raise QueryError("transactions cannot be nested", operation="transaction")
+
+    async def stats(self) -> StorageStats:
+        return await self._opened.run("stats", self._stats)
 
     async def is_healthy(self) -> bool:
         return await self._is_healthy()

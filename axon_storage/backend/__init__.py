@@ -12,6 +12,7 @@ from axon_storage.backend.sessions import SessionMethods
 from axon_storage.backend.traces import TraceMethods
 from axon_storage.model.requests import ListTenants
 from axon_storage.model.rows import Recorded, Row
+from axon_storage.model.stats import StorageStats
 
 
 class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods):
@@ -55,6 +56,14 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
     async def tenant_ids(self) -> list[str]:
         """Return the tenants that have rows, sorted. The time depends on the number of tenants, not of rows."""
         return await self.execute(ListTenants(operation="tenant_ids", tenant=""))
+
+    @abstractmethod
+    async def stats(self) -> StorageStats:
+        """Return the size of the database with all its tenants, and the state of the pool and of group commit.
+
+        On servers a table of over 10,000 rows is not counted: its number of rows is the server's estimate. On SQLite
+        every row is counted. The time also depends on the number of tenants, up to 1,000.
+        """
 
     @abstractmethod
     async def is_healthy(self) -> bool:

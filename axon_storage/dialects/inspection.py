@@ -1,12 +1,31 @@
 """The base class for what a database tells about itself: its settings and its state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 from sqlalchemy import Connection
 
 
+class TableSize(NamedTuple):
+    """A database's estimate of the number of rows of a table, and its size with indexes in bytes; None if unknown."""
+
+    rows: int | None
+    bytes: int | None
+
+
 class ServerInspection:
     """Questions about a server, a file or a session. A subclass implements them."""
+
+    counts_all_rows: ClassVar[bool] = False
+    """Whether the database has no estimate of the number of rows, so that all rows are counted."""
+
+    def server_version(self, connection: Connection) -> str:
+        """Return the version of the server, or of the library that opens a file."""
+        return ".".join(str(part) for part in connection.dialect.server_version_info or ())
+
+    def table_sizes(self, connection: Connection, names: Sequence[str]) -> Mapping[str, TableSize]:
+        """Return the sizes of tables by their names, as far as they are known without reading the tables."""
+        raise NotImplementedError
 
     def durability_problems(self, connection: Connection) -> Iterator[str]:
         """Yield a text for each server setting with which a committed transaction can be lost."""

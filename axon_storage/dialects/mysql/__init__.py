@@ -115,6 +115,10 @@ class MySQL(MySQLMigration, MySQLInspection, Dialect):
         rows = f"{quote(table.name)} FORCE INDEX (PRIMARY) WHERE {condition}"
         connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rows} FOR UPDATE NOWAIT", parameters)  # noqa: S608  # ours
 
+    def check_url(self, url: URL) -> None:
+        if not url.database:
+            raise UnsupportedServer("the URL names no database: scheme://user:password@host/name")
+
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url = url.update_query_dict({"charset": _CHARSET})
         # It runs before SQLAlchemy's first statements, which the server's sql_mode and completion_type would affect.

@@ -1,10 +1,15 @@
 """What MySQL and MariaDB tell about a server and its tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from axon_storage.dialects.inspection import ServerInspection
+from axon_storage.dialects.inspection import ServerInspection, TableSize
+
+# MySQL may answer with estimates that are up to a day old (information_schema_stats_expiry)
+_SIZES = """
+SELECT table_name, table_rows, data_length + index_length FROM information_schema.tables WHERE table_schema = DATABASE()
+"""
 
 # SHOW rather than SELECT, because some MySQL-compatible servers do not have all of these variables
 _DURABILITY_VARIABLES = """
@@ -23,6 +28,10 @@ class MySQLInspection(ServerInspection):
         # after a crash InnoDB rolls back the transactions that the binary log has lost
         if found.get("log_bin") == "ON" and sync != "1":
             yield f"sync_binlog is {sync}"
+
+    def table_sizes(self, connection: Connection, names: Sequence[str]) -> Mapping[str, TableSize]:
+        found = connection.exec_driver_sql(_SIZES)
+        return {name: TableSize(rows, size) for name, rows, size in found if name in names}
 
     def is_read_only(self, connection: Connection) -> bool:
         # super_read_only sets read_only too. Later versions of MariaDB return some of its values as words.

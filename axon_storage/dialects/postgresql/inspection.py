@@ -1,10 +1,15 @@
 """What PostgreSQL tells about a server and its tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, func, select, text, true
 
-from axon_storage.dialects.inspection import ServerInspection
+from axon_storage.dialects.inspection import ServerInspection, TableSize
+
+_SIZES = """
+SELECT name, CASE WHEN reltuples >= 0 THEN reltuples::bigint END, pg_total_relation_size(oid)
+FROM unnest(CAST(:names AS text[])) AS name JOIN pg_class ON oid = to_regclass(name)
+"""
 
 
 class PostgreSQLInspection(ServerInspection):
@@ -17,6 +22,10 @@ class PostgreSQLInspection(ServerInspection):
         for name, value in zip(names, connection.execute(query).one(), strict=True):
             if value == "off":
                 yield f"{name} is off"
+
+    def table_sizes(self, connection: Connection, names: Sequence[str]) -> Mapping[str, TableSize]:
+        found = connection.execute(text(_SIZES), {"names": list(names)})
+        return {name: TableSize(rows, size) for name, rows, size in found}
 
     def is_read_only(self, connection: Connection) -> bool:
         # always on in a standby

@@ -28,6 +28,7 @@ from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.engine.group_commit.sending import Sender
 from axon_storage.engine.group_commit.splitting import commit_writes
+from axon_storage.model.stats import QueueStats
 from axon_storage.sql.writes import STATEMENT_ROWS
 
 _NEXT_BATCH, _LOCK = "the next batch", "the lock of its row"
@@ -57,6 +58,16 @@ class Scheduler:
         self._deadlines = Deadlines(self._expire)
         self._dispatch_scheduled = False
         self._retry_timer: asyncio.TimerHandle | None = None
+
+    def stats(self) -> QueueStats:
+        """Return the state of the queue and of the batches in flight."""
+        capacities = self.queue.ready_capacity, self.queue.blocked_capacity
+        return QueueStats(
+            waiting_rows=sum([capacity.rows for capacity in capacities]),
+            waiting_bytes=sum([capacity.bytes for capacity in capacities]),
+            batches_in_flight=len(self.in_flight),
+            writes_in_flight=sum([len(batch.writes) for batch in self.in_flight.values()]),
+        )
 
     # Called by GroupCommit.
 
