@@ -67,6 +67,17 @@ _DELETE: dict[type[Row], Callable[[StorageBackend, Any], Awaitable[int]]] = {
     ScheduleRow: lambda storage, row: storage.delete_schedule(row.name),
 }
 
+_GET: dict[type[Row], Callable[[StorageBackend, Any], Awaitable[Row | None]]] = {
+    TraceRow: lambda storage, row: storage.get_trace(row.trace_id),
+    SessionRow: lambda storage, row: storage.get_session(row.scope, row.key),
+    DaemonRow: lambda storage, row: storage.get_daemon(row.name),
+    AxonStoreRow: lambda storage, row: storage.get_axon_store(row.name),
+    DataspaceRow: lambda storage, row: storage.get_dataspace(row.name),
+    HibernationRow: lambda storage, row: storage.get_hibernation(row.id),
+    CacheRow: lambda storage, row: storage.get_cache_entry(row.flow_name, row.cache_key),
+    ScheduleRow: lambda storage, row: storage.get_schedule(row.name),
+}
+
 
 async def store(storage: StorageBackend, row: Row, *, given: Any = None, **options: Any) -> Any:
     """Save or append a row by the method of its type; if ``given`` is set, the method gets that instead."""
@@ -81,3 +92,8 @@ async def load(storage: StorageBackend, row_type: type[Row]) -> list[Any]:
 async def delete(storage: StorageBackend, row: Row) -> int:
     """Delete the row with the same key by the method of its type."""
     return await _DELETE[type(row)](storage, row)
+
+
+async def get(storage: StorageBackend, row: Row) -> Row | None:
+    """Return the row with the same key by the method of its type."""
+    return await _GET[type(row)](storage, row)

@@ -13,7 +13,15 @@ from uuid import UUID
 from axon_storage.model.ids import check_id
 from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save
 from axon_storage.model.rows import Recorded, Row, check_values
-from axon_storage.model.validation import operation_context, page_range, validate_fields, validate_page, validate_row
+from axon_storage.model.validation import (
+    operation_context,
+    page_range,
+    validate_bounds,
+    validate_fields,
+    validate_flags,
+    validate_page,
+    validate_row,
+)
 from axon_storage.tenancy import TenantFallback, check_tenant
 
 PAGE_SIZE = 500
@@ -133,6 +141,34 @@ class BackendBase(ABC):
             fields = validate_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
             request = ListByKey(operation=operation, tenant=self.current_tenant(), row_type=row_type, prefix=fields)
         return await self.execute(request)
+
+    async def _list_range(
+        self,
+        operation: str,
+        row_type: type[R],
+        *prefix: Any,
+        start: Any,
+        end: Any,
+        limit: int | None,
+        reverse: bool,
+    ) -> list[R]:
+        with operation_context(operation):
+            fields = validate_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
+            bounds = validate_bounds(row_type, row_type.KEY[len(prefix)], start=start, end=end)
+            validate_page(**({} if limit is None else {"limit": limit}))
+            validate_flags(reverse=reverse)
+            tenant = self.current_tenant()
+        return await self.execute(
+            ListByKey(
+                operation=operation,
+                tenant=tenant,
+                row_type=row_type,
+                prefix=fields,
+                bounds=bounds,
+                limit=limit,
+                reverse=reverse,
+            )
+        )
 
     async def _list_newest(
         self, operation: str, row_type: type[R], limit: int, offset: int = 0, **where: Any

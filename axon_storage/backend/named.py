@@ -17,6 +17,10 @@ class NamedRowMethods(BackendBase):
         """Return all daemons, ordered by name."""
         return await self._list_by_key("load_daemons", DaemonRow)
 
+    async def get_daemon(self, name: str) -> DaemonRow | None:
+        """Return one daemon, or None."""
+        return await self._get("get_daemon", DaemonRow, name)
+
     async def delete_daemon(self, name: str) -> bool:
         """Delete a daemon, and return whether it existed."""
         return await self._delete("delete_daemon", DaemonRow, last=[name]) > 0
@@ -30,6 +34,10 @@ class NamedRowMethods(BackendBase):
     async def load_axon_stores(self) -> list[AxonStoreRow]:
         """Return all stores, ordered by name."""
         return await self._list_by_key("load_axon_stores", AxonStoreRow)
+
+    async def get_axon_store(self, name: str) -> AxonStoreRow | None:
+        """Return one store, or None."""
+        return await self._get("get_axon_store", AxonStoreRow, name)
 
     async def delete_axon_store(self, name: str) -> bool:
         """Delete a store, and return whether it existed."""
@@ -45,6 +53,10 @@ class NamedRowMethods(BackendBase):
         """Return all dataspaces, ordered by name."""
         return await self._list_by_key("load_dataspaces", DataspaceRow)
 
+    async def get_dataspace(self, name: str) -> DataspaceRow | None:
+        """Return one dataspace, or None."""
+        return await self._get("get_dataspace", DataspaceRow, name)
+
     async def delete_dataspace(self, name: str) -> bool:
         """Delete a dataspace, and return whether it existed."""
         return await self._delete("delete_dataspace", DataspaceRow, last=[name]) > 0
@@ -59,6 +71,10 @@ class NamedRowMethods(BackendBase):
         """Return all hibernated agents, ordered by id."""
         return await self._list_by_key("load_hibernations", HibernationRow)
 
+    async def get_hibernation(self, id: str) -> HibernationRow | None:  # noqa: A002  # the contract's name
+        """Return one hibernated agent, or None."""
+        return await self._get("get_hibernation", HibernationRow, id)
+
     async def delete_hibernation(self, id: str) -> bool:  # noqa: A002  # the contract's name
         """Delete a hibernated agent, and return whether it existed."""
         return await self._delete("delete_hibernation", HibernationRow, last=[id]) > 0
@@ -72,6 +88,10 @@ class NamedRowMethods(BackendBase):
     async def load_schedules(self) -> list[ScheduleRow]:
         """Return all schedules, ordered by name."""
         return await self._list_by_key("load_schedules", ScheduleRow)
+
+    async def get_schedule(self, name: str) -> ScheduleRow | None:
+        """Return one schedule, or None."""
+        return await self._get("get_schedule", ScheduleRow, name)
 
     async def delete_schedule(self, name: str) -> bool:
         """Delete a schedule, and return whether it existed."""

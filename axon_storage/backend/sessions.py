@@ -12,9 +12,26 @@ class SessionMethods(BackendBase):
         """Store a session entry, or replace the one with the same scope and key."""
         await self._save("save_session", SessionRow, [entry])
 
-    async def load_sessions(self, scope: str) -> list[SessionRow]:
-        """Return all entries of a scope, ordered by key."""
-        return await self._list_by_key("load_sessions", SessionRow, scope)
+    async def load_sessions(
+        self,
+        scope: str,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[SessionRow]:
+        """Return the entries of a scope, ordered by key, or backwards with ``reverse``.
+
+        ``start`` (included) and ``end`` (not included) limit the keys, by code point. ``limit`` is the maximum number
+        of entries. None means no limit. The last ten messages of a conversation, whose keys are ``message 0001`` and
+        so on, newest first::
+
+            await storage.load_sessions("chat", start="message ", end="message!", limit=10, reverse=True)
+        """
+        return await self._list_range(
+            "load_sessions", SessionRow, scope, start=start, end=end, limit=limit, reverse=reverse
+        )
 
     async def get_session(self, scope: str, key: str) -> SessionRow | None:
         """Return one entry, or None."""

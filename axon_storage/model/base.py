@@ -138,14 +138,14 @@ def check_field(row_type: type[Row], name: str, value: Any) -> Any:
     return check_values(row_type, name, [value])[0]
 
 
-def check_values(row_type: type[Row], name: str, values: Iterable[Any]) -> list[Any]:
-    """Validate several values of a field, as :func:`check_field` does."""
+def check_values(row_type: type[Row], name: str, values: Iterable[Any], *, place: str = "") -> list[Any]:
+    """Validate several values of a field, as :func:`check_field` does. ``place``: the text for it in an error."""
     check = next(field.kind.check for field in fields_of(row_type) if field.name == name)
     given = list(values)  # outside the try block, so that an error of the caller's iterable is not translated
     try:
         return [check(value) for value in given]
     except ValueError as refused:
-        raise refusal(f"{row_type.TABLE}.{name}", refused) from None
+        raise refusal(place or f"{row_type.TABLE}.{name}", refused) from None
 
 
 def _kind_of(hint: Any) -> Kind:

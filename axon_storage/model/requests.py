@@ -1,7 +1,7 @@
 """Requests: one class for each kind of call, with its validated arguments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -49,10 +49,16 @@ class Get(Request[R | None], Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListByKey(Request[list[R]], Generic[R]):
-    """Return all rows whose key begins with ``prefix``, in key order."""
+    """Return the rows whose key begins with ``prefix``, in key order or backwards, at most ``limit`` (None: all).
+
+    ``bounds``: limits of the key field after the prefix: ``at_least`` (included), ``above`` and ``below`` (excluded).
+    """
 
     row_type: type[R]
     prefix: Mapping[str, Any]
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

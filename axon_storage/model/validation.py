@@ -7,7 +7,7 @@ from uuid import UUID
 
 from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError, TenantMismatchError
 from axon_storage.model.ids import check_id, first_id, timestamp_of
-from axon_storage.model.rows import ROW_TYPES, CheckedRow, Recorded, Row, TraceRow, check_field, check_row
+from axon_storage.model.rows import ROW_TYPES, CheckedRow, Recorded, Row, TraceRow, check_field, check_row, check_values
 
 _MAX_PAGE = 2**63 - 1
 _WITH_ID = frozenset({TraceRow, *(row_type for row_type in ROW_TYPES if not row_type.KEY)})
@@ -61,6 +61,23 @@ def _validate_recorded(recorded: Recorded[Any], tenant: str) -> CheckedRow:
 def validate_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
     """Validate values of fields to search for, and return them in stored form."""
     return {name: check_field(row_type, name, value) for name, value in fields.items()}
+
+
+def validate_bounds(row_type: type[Row], name: str, *, start: Any, end: Any) -> dict[str, Any]:
+    """Validate the limits of a range of a key field, and return those that are not None, as a request has them."""
+    given = (("at_least", "start", start), ("below", "end", end))
+    return {
+        bound: check_values(row_type, name, [value], place=place)[0]
+        for bound, place, value in given
+        if value is not None
+    }
+
+
+def validate_flags(**flags: bool) -> None:
+    """Raise an InvalidArgumentError for an argument that is neither True nor False."""
+    for name, value in flags.items():
+        if type(value) is not bool:
+            raise InvalidArgumentError(f"{name} must be True or False")
 
 
 def validate_page(*, low: int = 0, **numbers: int) -> None:

@@ -60,9 +60,13 @@ class Reads:
         return UnitOfWork(run, writes=False, can_autocommit=True)
 
     def list_by_key(self, request: ListByKey[R]) -> UnitOfWork[list[R]]:
-        """Read the rows whose key begins with a prefix, in key order."""
-        statement = statements.list_by_key(request.row_type, tuple(request.prefix))
-        parameters = self._parameters(request, request.row_type, request.prefix)
+        """Read the rows whose key begins with a prefix and is within the bounds, in key order or backwards."""
+        limit = {} if request.limit is None else {"limit": request.limit}
+        prefix, bounds = tuple(request.prefix), tuple(request.bounds)
+        statement = statements.list_by_key(
+            request.row_type, prefix, bounds, limited=bool(limit), reverse=request.reverse
+        )
+        parameters = self._parameters(request, request.row_type, {**request.prefix, **request.bounds, **limit})
         return _select(request.row_type, statement, parameters, maker_of(request.row_type))
 
     def list_newest(self, request: ListNewest[R]) -> UnitOfWork[list[R]]:

@@ -1,5 +1,6 @@
 """The SQLAlchemy Core statements. Each is built once and cached. Parameters have the names of their columns."""
 
+from operator import ge, gt, lt
 from typing import Any
 
 from sqlalchemy import (
@@ -21,6 +22,9 @@ from axon_storage.model.rows import Row, fields_of
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 Names = tuple[str, ...]
+
+BOUNDS = {"at_least": ge, "above": gt, "below": lt}
+"""The limits of a range of keys: the names of their parameters, with their comparisons."""
 
 
 @cached
@@ -44,11 +48,20 @@ def get(row_type: type[Row]) -> Select[Any]:
 
 
 @cached
-def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
-    """Select the rows whose key begins with ``prefix``, in key order, unless they expired at or before ``now``."""
+def list_by_key(
+    row_type: type[Row], prefix: Names, bounds: Names = (), *, limited: bool = False, reverse: bool = False
+) -> Select[Any]:
+    """Select the rows whose key begins with ``prefix``, in key order, unless they expired at or before ``now``.
+
+    ``bounds``: the names in ``BOUNDS`` of the limits of the key field after the prefix. ``limited``: with LIMIT.
+    """
     table = TABLES[row_type]
-    order = [table.c[name] for name in row_type.KEY]
-    return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
+    # without the fields of the prefix, because MariaDB sorts by them even though they are constant
+    order = [table.c[name].desc() if reverse else table.c[name] for name in row_type.KEY[len(prefix) :]]
+    between = within(table.c[row_type.KEY[len(prefix)]], bounds) if bounds else []
+    statement = _fields(row_type).where(_tenant(table), *_equal(table, prefix), *between, *_live(table))
+    statement = statement.order_by(*order)
+    return statement.limit(bindparam("limit")) if limited else statement
 
 
 @cached
@@ -116,6 +129,11 @@ def next_tenant(*, first: bool) -> Executable:
         seek = select(func.min(column).label("tenant_id"))
         seeks.append(seek if first else seek.where(column > bindparam("last")))
     return union_all(*seeks)
+
+
+def within(column: ColumnElement[Any], bounds: Names) -> list[ColumnElement[bool]]:
+    """Return the conditions that a column's value is within the bounds with these names."""
+    return [BOUNDS[name](column, bindparam(name)) for name in bounds]
 
 
 def _fields(row_type: type[Row]) -> Select[Any]:

@@ -22,7 +22,7 @@ from axon_storage import (
 from axon_storage.model.rows import ROW_TYPES
 from tests.conformance.test_refusals import FIELD_REFUSALS, JSON_REFUSALS
 from tests.samples import sample
-from tests.verbs import KEYED, LOGS, delete, load, store
+from tests.verbs import KEYED, LOGS, delete, get, load, store
 
 
 @pytest.fixture(params=["memory", "memory through a dispatcher"])
@@ -37,6 +37,7 @@ async def test_writes_succeed_and_loads_are_empty(storage: StorageBackend, row_t
     await storage.save_many([sample(row_type)])
     assert await load(storage, row_type) == []
     if row_type in KEYED:
+        assert await get(storage, sample(row_type)) is None
         assert await delete(storage, sample(row_type)) == 0
     if row_type in LOGS:
         row_id = new_id()

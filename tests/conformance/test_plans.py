@@ -13,7 +13,16 @@ from axon_storage import AuditRow, CacheRow, CostRow, EventRow, Row, SessionRow,
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.schema import upgrade
-from axon_storage.sql.statements import delete, evict_expired, get, list_newest, list_page, next_scope, next_tenant
+from axon_storage.sql.statements import (
+    delete,
+    evict_expired,
+    get,
+    list_by_key,
+    list_newest,
+    list_page,
+    next_scope,
+    next_tenant,
+)
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.databases import Databases
 from tests.plans import Cost, cost
@@ -191,6 +200,15 @@ async def test_one_row_is_found_by_its_key(filled: AsyncEngine, row_type: type[R
     now = {"now": datetime.now(UTC)} if row_type is CacheRow else {}
     found = await _cost(filled, get(row_type), **key, **now)
     assert found.touched <= 1 + SPARE, found.plan
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_a_range_of_entries_reads_only_its_own_rows(filled: AsyncEngine, *, reverse: bool) -> None:
+    statement = list_by_key(SessionRow, ("scope",), ("at_least", "below"), limited=True, reverse=reverse)
+    for limit, rows in ((PAGE, PAGE), (10**6, 223)):  # 12, 122, 127, …, 12997
+        found = await _cost(filled, statement, scope="scope 2", at_least="12", below="13", limit=limit)
+        assert not found.sorts, found.plan
+        assert found.touched <= rows + SPARE, found.plan
 
 
 @pytest.mark.parametrize("count", [1, 100])

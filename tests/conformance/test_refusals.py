@@ -169,6 +169,8 @@ async def test_keys_outside_the_domain_are_refused_as_in_a_row(storage: StorageB
         "get_session: sessions.key": storage.get_session("scope", "x" * 256),
         "load_sessions: sessions.scope": storage.load_sessions("\0"),
         "delete_daemon: daemons.name": storage.delete_daemon("\ud800"),
+        "get_daemon: daemons.name": storage.get_daemon("\0"),
+        "get_hibernation: hibernations.id": storage.get_hibernation("x" * 256),
         "delete_hibernation: hibernations.id": storage.delete_hibernation(7),  # type: ignore[arg-type]  # on purpose
         "query_events: event_history.topic": storage.query_events("x" * 256, 1),
         "query_costs: cost_tracking.flow_name": storage.query_costs("\0", 1),

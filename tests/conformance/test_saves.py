@@ -8,7 +8,7 @@ import pytest
 from axon_storage import CacheRow, DaemonRow, Row, SerializationError, SessionRow, StorageBackend, TraceRow
 from axon_storage.model.rows import check_row
 from tests.samples import sample
-from tests.verbs import KEYED, NAMED, delete, load, store
+from tests.verbs import KEYED, NAMED, delete, get, load, store
 
 # neighbours differ in case, accent, trailing space, normalisation or width, or are variants of one letter
 DISTINCT = ["", " ", "A", "A ", "a", "a ", "a  ", "aa", "e\u0301", "ss", "z", "é", "ß", "ﬀ", "🙂", "🙃"]
@@ -80,6 +80,16 @@ async def test_the_longest_identifiers_are_stored_whole(storage: StorageBackend,
     assert await storage.load_daemons() == [daemon]
     assert await storage.get_session(long, long) == entry
     assert await storage.get_cache_entry(long, long) == cached
+
+
+@pytest.mark.parametrize("row_type", KEYED)
+async def test_a_row_is_read_by_its_key(storage: StorageBackend, tenant: str, row_type: type[Row]) -> None:
+    row = sample(row_type, tenant)
+    assert await get(storage, row) is None
+    last = row_type.KEY[-1]
+    other = sample(row_type, tenant, **{last: 8 if row_type is TraceRow else "name "})
+    await storage.save_many([row, other])
+    assert [await get(storage, row), await get(storage, other)] == [row, other]
 
 
 async def test_a_trace_of_an_unknown_id_is_none(storage: StorageBackend) -> None:

@@ -1,0 +1,76 @@
+"""Ranges of keys: a part of the entries of a scope, and a part of the scopes, by code point."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import InvalidArgumentError, SerializationError, SessionRow, SqlRepository, StorageBackend
+from tests.conformance.test_saves import DISTINCT
+from tests.samples import sample
+
+BOUNDS = [None, "", "\x01", "A ", "a", "a\x01", "é", "🙃", "\U0010ffff"]
+
+
+def _within(keys: list[str], start: str | None, end: str | None) -> list[str]:
+    return sorted(key for key in keys if (start is None or key >= start) and (end is None or key < end))
+
+
+async def test_entries_are_loaded_from_a_start_to_an_end_by_code_point(storage: StorageBackend, tenant: str) -> None:
+    keys = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
+    entries = {key: sample(SessionRow, tenant, scope="s", key=key) for key in keys}
+    await storage.save_many([*entries.values(), sample(SessionRow, tenant, scope="s ", key="b")])
+    for start, end in product(BOUNDS, BOUNDS):
+        expected = [entries[key] for key in _within(keys, start, end)]
+        assert await storage.load_sessions("s", start=start, end=end) == expected
+        for limit in (0, 1, 3, 99):
+            assert await storage.load_sessions("s", start=start, end=end, limit=limit) == expected[:limit]
+        backwards = await storage.load_sessions("s", start=start, end=end, limit=3, reverse=True)
+        assert backwards == expected[::-1][:3]
+
+
+async def test_without_a_range_entries_can_be_limited_and_reversed(storage: StorageBackend, tenant: str) -> None:
+    entries = [sample(SessionRow, tenant, scope="", key=f"{number}") for number in range(5)]
+    await storage.save_many(entries)
+    assert await storage.load_sessions("", limit=2) == entries[:2]
+    assert await storage.load_sessions("", reverse=True) == entries[::-1]
+    assert await storage.load_sessions("", limit=2**63 - 1) == entries
+    async with storage.transaction() as transaction:
+        assert await transaction.load_sessions("", start="1", end="4", reverse=True) == entries[3:0:-1]
+
+
+LONG = "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"start": LONG}, SerializationError, "start: 256 characters, at most 255"),
+        ({"end": LONG}, SerializationError, "end: 256 characters, at most 255"),
+        ({"start": "a\0"}, SerializationError, "start: U\\+0000"),
+        ({"end": 7}, SerializationError, "end: 7 is not a str"),
+        ({"limit": -1}, InvalidArgumentError, "limit must be"),
+        ({"limit": 2**63}, InvalidArgumentError, "limit must be"),
+        ({"limit": "1"}, InvalidArgumentError, "limit must be"),
+        ({"reverse": 1}, InvalidArgumentError, "reverse must be True or False"),
+    ],
+)
+async def test_an_invalid_range_is_refused_before_anything_is_sent(
+    repository: SqlRepository, engine: AsyncEngine, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        with pytest.raises(error, match=f"load_sessions: {message}"):
+            await repository.load_sessions("s", **options)
+        assert sent == []
+        await repository.load_sessions("s")
+        assert sent != []
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
