@@ -19,6 +19,7 @@ from axon_storage.model.validation import (
     validate_bounds,
     validate_fields,
     validate_flags,
+    validate_limit,
     validate_page,
     validate_row,
 )
@@ -155,7 +156,7 @@ class BackendBase(ABC):
         with operation_context(operation):
             fields = validate_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
             bounds = validate_bounds(row_type, row_type.KEY[len(prefix)], start=start, end=end)
-            validate_page(**({} if limit is None else {"limit": limit}))
+            validate_limit(limit)
             validate_flags(reverse=reverse)
             tenant = self.current_tenant()
         return await self.execute(

@@ -100,9 +100,11 @@ class EvictExpired(Request[int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListScopes(Request[list[str]]):
-    """Return the distinct values of the first key field, sorted."""
+    """Return the distinct values of the first key field within the bounds, sorted, at most ``limit`` (None: all)."""
 
     row_type: type[Row]
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

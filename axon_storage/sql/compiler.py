@@ -20,7 +20,7 @@ from axon_storage.model.requests import (
     Save,
     WriteRequest,
 )
-from axon_storage.sql import batches
+from axon_storage.sql import batches, distinct
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
@@ -53,9 +53,9 @@ class Compiler:
             case ListPage():
                 unit = self._reads.list_page(request)
             case ListScopes():
-                unit = self._reads.list_scopes(request)
+                unit = distinct.list_scopes(self._dialect, request)
             case ListTenants():
-                unit = self._reads.list_tenants(request)
+                unit = distinct.list_tenants(self._dialect, request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
             case WriteRequest():

@@ -9,10 +9,8 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
-    func,
     or_,
     select,
-    union_all,
 )
 from sqlalchemy import Delete as DeleteStatement
 
@@ -25,6 +23,9 @@ Names = tuple[str, ...]
 
 BOUNDS = {"at_least": ge, "above": gt, "below": lt}
 """The limits of a range of keys: the names of their parameters, with their comparisons."""
+
+UPPER = frozenset({"below"})
+"""The names of the bounds that are upper bounds."""
 
 
 @cached
@@ -44,7 +45,7 @@ def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
 def get(row_type: type[Row]) -> Select[Any]:
     """Select a row by its key, unless it expired at or before ``now``."""
     table = TABLES[row_type]
-    return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
+    return _fields(row_type).where(tenant_equals(table), *_equal(table, row_type.KEY), *_live(table))
 
 
 @cached
@@ -59,7 +60,7 @@ def list_by_key(
     # without the fields of the prefix, because MariaDB sorts by them even though they are constant
     order = [table.c[name].desc() if reverse else table.c[name] for name in row_type.KEY[len(prefix) :]]
     between = within(table.c[row_type.KEY[len(prefix)]], bounds) if bounds else []
-    statement = _fields(row_type).where(_tenant(table), *_equal(table, prefix), *between, *_live(table))
+    statement = _fields(row_type).where(tenant_equals(table), *_equal(table, prefix), *between, *_live(table))
     statement = statement.order_by(*order)
     return statement.limit(bindparam("limit")) if limited else statement
 
@@ -73,7 +74,7 @@ def list_newest(
     ``by_index``: add an index hint on the databases that need one.
     """
     table, order = TABLES[row_type], _recorded(row_type)
-    statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
+    statement = _fields(row_type).where(tenant_equals(table), *_equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if has_offset else statement
     return _by_index(dialect, statement, table, where, order) if by_index else statement
@@ -87,7 +88,7 @@ def list_page(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: 
     """
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
-    statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
+    statement = select(order, *_columns(row_type)).where(tenant_equals(table), *_equal(table, where), *between)
     statement = statement.order_by(order).limit(bindparam("limit"))
     return _by_index(dialect, statement, table, where, order) if by_index else statement
 
@@ -99,34 +100,19 @@ def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     *prefix, name = row_type.KEY
     last = table.c[name]
     matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
-    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), matches)
+    return dialect.delete(table, tenant_equals(table), *_equal(table, tuple(prefix)), matches)
 
 
 @cached
 def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete the rows that expired at or before ``now``."""
     table = TABLES[row_type]
-    return dialect.delete(table, _tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
+    return dialect.delete(table, tenant_equals(table), table.c[EXPIRES_AT] <= bindparam("now"))
 
 
-@cached
-def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
-    """Select the smallest value of the first key field, or the smallest value above ``last``."""
-    table = TABLES[row_type]
-    column = table.c[row_type.KEY[0]]
-    statement = select(func.min(column)).where(_tenant(table))
-    return statement if first else statement.where(column > bindparam("last"))
-
-
-@cached
-def next_tenant(*, first: bool) -> Executable:
-    """Select the smallest tenant of each table, or the smallest tenant above ``last``."""
-    seeks = []
-    for table in TABLES.values():
-        column = table.c["tenant_id"]
-        seek = select(func.min(column).label("tenant_id"))
-        seeks.append(seek if first else seek.where(column > bindparam("last")))
-    return union_all(*seeks)
+def tenant_equals(table: Table) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to the tenant of the parameter ``tenant_id``."""
+    return table.c["tenant_id"] == bindparam("tenant_id")
 
 
 def within(column: ColumnElement[Any], bounds: Names) -> list[ColumnElement[bool]]:
@@ -153,10 +139,6 @@ def _by_index(
     path = ["tenant_id", *where, order.key]
     index = next((index for index in table.indexes if index.columns.keys() == path), None)
     return statement if index is None else dialect.by_index(statement, table, index)
-
-
-def _tenant(table: Table) -> ColumnElement[bool]:
-    return table.c["tenant_id"] == bindparam("tenant_id")
 
 
 def _equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
