@@ -7,13 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from axon_storage.backend.cache import CacheMethods
 from axon_storage.backend.logs import LogMethods
 from axon_storage.backend.named import NamedRowMethods
+from axon_storage.backend.scans import ScanMethods
 from axon_storage.backend.sessions import SessionMethods
 from axon_storage.backend.traces import TraceMethods
 from axon_storage.model.requests import ListTenants
 from axon_storage.model.rows import Row
 
 
-class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods):
+class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods, ScanMethods):
     """The interface of every storage: methods that save, append, read and delete the rows of an agent server.
 
     A write is committed before its call returns. A save replaces the whole row. A value that not every database can

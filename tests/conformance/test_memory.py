@@ -36,6 +36,7 @@ async def test_writes_succeed_and_loads_are_empty(storage: StorageBackend, row_t
     await store(storage, sample(row_type))
     await storage.save_many([sample(row_type)])
     assert await load(storage, row_type) == []
+    assert [row async for row in storage.scan(row_type)] == []
     if row_type in KEYED:
         assert await get(storage, sample(row_type)) is None
         assert await delete(storage, sample(row_type)) == 0

@@ -176,6 +176,14 @@ async def test_a_range_of_entries_reads_only_its_own_rows(filled: AsyncEngine, *
         assert found.touched <= rows + SPARE, found.plan
 
 
+@pytest.mark.parametrize("prefix", [(), ("scope",)])
+async def test_a_page_of_a_scan_reads_only_its_own_rows(filled: AsyncEngine, prefix: tuple[str, ...]) -> None:
+    statement = list_by_key(SessionRow, prefix, ("above",), limited=True)
+    found = await _cost(filled, statement, scope="scope 2", above="30" if prefix else "scope 2", limit=PAGE)
+    assert not found.sorts, found.plan
+    assert found.touched <= PAGE + SPARE, found.plan
+
+
 @pytest.mark.parametrize("count", [1, 100])
 async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int) -> None:
     statement = delete(dialect_of(filled.dialect), TraceRow)
