@@ -10,8 +10,10 @@ from axon_storage.backend.named import NamedRowMethods
 from axon_storage.backend.scans import ScanMethods
 from axon_storage.backend.sessions import SessionMethods
 from axon_storage.backend.traces import TraceMethods
-from axon_storage.model.requests import ListTenants
+from axon_storage.errors import InvalidArgumentError
+from axon_storage.model.requests import Create, ListTenants
 from axon_storage.model.rows import Row
+from axon_storage.model.validation import operation_context, validate_row
 
 
 class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods, ScanMethods):
@@ -24,9 +26,31 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
 
     # Writes of several rows, transactions, tenants, health.
 
-    async def save_many(self, rows: Iterable[Row]) -> None:
-        """Store rows of any types in one transaction. If several rows have the same key, the last one is stored."""
-        await self._save("save_many", Row, rows)
+    async def save_many(self, rows: Iterable[Row], *, keep_existing: bool = False) -> None:
+        """Store rows of any types in one transaction. If several rows have the same key, the last one is stored.
+
+        With ``keep_existing``, rows that exist stay as they are, and of several rows with the same key the first one is
+        stored.
+        """
+        await self._save("save_many", Row, rows, keep_existing=keep_existing)
+
+    async def create(self, row: Row) -> bool:
+        """Store a row with a key unless the key exists, and return whether it was stored.
+
+        False leaves the stored row as it is. Of several concurrent calls with one key, one returns True. The row may
+        have any type that is not append-only::
+
+            if await storage.create(SessionRow(scope="locks", key="import", value="host 7", source_step="import")):
+                ...  # this process does the import
+
+        If the answer to the COMMIT is lost and the call is repeated, it returns False, although it stored the row.
+        """
+        with operation_context("create"):
+            tenant = self.current_tenant()
+            checked = validate_row(row, Row, tenant)
+            if not row.KEY:
+                raise InvalidArgumentError(f"{type(row).__name__} is append-only: use its append method, with an id")
+        return await self.execute(Create(operation="create", tenant=tenant, row=checked))
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager["StorageBackend"]:

@@ -117,12 +117,15 @@ class BackendBase(ABC):
 
     # One method for each kind of request.
 
-    async def _save(self, operation: str, row_type: type[Row], rows: Iterable[Row]) -> None:
+    async def _save(
+        self, operation: str, row_type: type[Row], rows: Iterable[Row], *, keep_existing: bool = False
+    ) -> None:
         with operation_context(operation):
+            validate_flags(keep_existing=keep_existing)
             tenant = self.current_tenant()
             checked = [validate_row(row, row_type, tenant) for row in rows]
         if checked:
-            await self.execute(Save(operation=operation, tenant=tenant, rows=checked))
+            await self.execute(Save(operation=operation, tenant=tenant, rows=checked, keep_existing=keep_existing))
 
     async def _append(self, operation: str, row: Row, row_type: type[Row], row_id: UUID | None) -> UUID:
         with operation_context(operation):

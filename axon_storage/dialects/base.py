@@ -142,6 +142,19 @@ class Dialect(MigrationSupport, ServerInspection):
         """Return a statement that inserts a row unless its key exists. Any other conflict remains an error."""
         raise NotImplementedError
 
+    def create(self, table: Table) -> Executable:
+        """Return a statement that inserts a row unless its key exists, and says whether it did.
+
+        If the key exists, the statement changes 0 rows or raises an error for which :meth:`is_existing_key` is true,
+        and the transaction can continue.
+        """
+        return self.insert_once(table)
+
+    def is_existing_key(self, error: BaseException) -> bool:
+        """Return whether a driver's error says that the key of a :meth:`create` exists."""
+        del error
+        return False
+
     def batch(self, save: Any, table: Table) -> Executable:
         """Return a statement that stores several rows; ``save`` stores one."""
         del table

@@ -8,6 +8,7 @@ from axon_storage.dialects import Dialect
 from axon_storage.model.ids import Clock, IdSource, new_id
 from axon_storage.model.requests import (
     Append,
+    Create,
     Delete,
     EvictExpired,
     Get,
@@ -72,6 +73,8 @@ class Compiler:
                 write = self._writes.append(request)
             case Save():
                 write = self._writes.save(request)
+            case Create():
+                write = self._writes.create(request)
             case Delete():
                 write = self._writes.delete(request)
             case _:

@@ -29,16 +29,22 @@ UPPER = frozenset({"below"})
 
 
 @cached
-def save(dialect: Dialect, row_type: type[Row]) -> Executable:
-    """Insert a row, or replace the row with the same key; in an append-only table, insert it unless its id exists."""
+def save(dialect: Dialect, row_type: type[Row], *, keep: bool = False) -> Executable:
+    """Insert a row, or replace the row with the same key; with ``keep``, insert it unless its key exists."""
     table = TABLES[row_type]
-    return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
+    return dialect.insert_once(table) if keep else dialect.upsert(table)
 
 
 @cached
-def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
+def save_batch(dialect: Dialect, row_type: type[Row], *, keep: bool = False) -> Executable:
     """Store several rows with different keys, each as :func:`save` does."""
-    return dialect.batch(save(dialect, row_type), TABLES[row_type])
+    return dialect.batch(save(dialect, row_type, keep=keep), TABLES[row_type])
+
+
+@cached
+def create(dialect: Dialect, row_type: type[Row]) -> Executable:
+    """Insert a row unless its key exists; the number of rows, or an error, says which."""
+    return dialect.create(TABLES[row_type])
 
 
 @cached

@@ -69,6 +69,9 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     _ = [recorded async for recorded in storage.iter_audit()]
     for row_type in KEYED:
         await get(storage, sample(row_type))
+    for row_type in KEYED:
+        await storage.create(sample(row_type))
+    await storage.save_many([sample(row_type) for row_type in ROW_TYPES] * 2, keep_existing=True)
     for row_type in ROW_TYPES:
         _ = [row async for row in storage.scan(row_type, page_size=1)]
     await storage.load_sessions("name", start="a", end="z", limit=2)

@@ -43,6 +43,9 @@ _QUOTED_VALUE = re.compile(
     re.DOTALL,
 )
 
+# MySQL puts the table's name in front
+_PRIMARY_KEY = re.compile(r" for key '(?:[^']*\.)?PRIMARY'$")
+
 
 class MySQL(MySQLMigration, MySQLInspection, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
@@ -97,7 +100,17 @@ class MySQL(MySQLMigration, MySQLInspection, Dialect):
 
     def insert_once(self, table: Table) -> Executable:
         # not INSERT IGNORE, which also truncates and clamps values
-        return insert(table).on_duplicate_key_update({"id": table.c["id"]})
+        name = list(table.primary_key)[-1].name
+        return insert(table).on_duplicate_key_update({name: table.c[name]})
+
+    def create(self, table: Table) -> Executable:
+        # With ON DUPLICATE KEY UPDATE the server reports one row in both cases, because the drivers set
+        # CLIENT_FOUND_ROWS. The error undoes only this statement.
+        return insert(table)
+
+    def is_existing_key(self, error: BaseException) -> bool:
+        # not the key of a unique index that the application has added
+        return self.code(error) == codes.DUPLICATE_KEY and bool(_PRIMARY_KEY.search(str(error.args[-1])))
 
     def distinct(
         self,
