@@ -10,6 +10,7 @@ from axon_storage.errors import QueryError
 from axon_storage.model.ids import new_id
 from axon_storage.model.requests import (
     Append,
+    Create,
     Delete,
     EvictExpired,
     Get,
@@ -60,6 +61,8 @@ class InMemoryBackend(StorageBackend):
         match request:
             case Append():
                 result = request.id or new_id()
+            case Create():
+                result = True
             case Save() | Get():
                 result = None
             case Delete() | EvictExpired():

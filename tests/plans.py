@@ -90,7 +90,7 @@ async def _sqlite(connection: AsyncConnection, statement: Any, parameters: dict[
     columns = len(result.keys()) if result.returns_rows else 1
     result.close()
     await driver.set_progress_handler(None, 1)
-    scans = bool(re.search(r"\bSCAN\b", plan))
+    scans = bool(re.search(r"\bSCAN (?!found_|CONSTANT)", plan))  # of a table; found_ is a recursive CTE
     # SQLite does not count rows; its virtual machine runs one instruction per column and about ten more per row
     touched = 10**9 if scans else instructions // (columns + 10)
     return Cost("TEMP B-TREE" in plan, touched, plan)

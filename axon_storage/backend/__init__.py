@@ -8,14 +8,17 @@ from typing import Any
 from axon_storage.backend.cache import CacheMethods
 from axon_storage.backend.logs import LogMethods
 from axon_storage.backend.named import NamedRowMethods
+from axon_storage.backend.scans import ScanMethods
 from axon_storage.backend.sessions import SessionMethods
 from axon_storage.backend.traces import TraceMethods
-from axon_storage.model.requests import ListTenants
+from axon_storage.errors import InvalidArgumentError
+from axon_storage.model.requests import Create, ListTenants
 from axon_storage.model.rows import Recorded, Row
 from axon_storage.model.stats import StorageStats
+from axon_storage.model.validation import operation_context, validate_row
 
 
-class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods):
+class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods, ScanMethods):
     """The interface of every storage: methods that save, append, read and delete the rows of an agent server.
 
     A write is committed before its call returns. A save replaces the whole row. A value that not every database can
@@ -25,8 +28,11 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
 
     # Writes of several rows, transactions, tenants, health.
 
-    async def save_many(self, rows: Iterable[Row | Recorded[Any]]) -> None:
+    async def save_many(self, rows: Iterable[Row | Recorded[Any]], *, keep_existing: bool = False) -> None:
         """Store rows of any types in one transaction. If several rows have the same key, the last one is stored.
+
+        With ``keep_existing``, rows that exist stay as they are, and of several rows with the same key the first one is
+        stored.
 
         A :class:`Recorded`, as the iterators return it, is stored under its id, which determines its timestamp and its
         place in the order. So rows can be copied from another storage, and a repeated call stores nothing twice::
@@ -38,7 +44,25 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
         own id. Two traces must not have the same id. Other rows with a key have no id, and are passed as they are. A
         ``timestamp`` that is not that of the id raises an :class:`InvalidArgumentError`.
         """
-        await self._save("save_many", Row, rows)
+        await self._save("save_many", Row, rows, keep_existing=keep_existing)
+
+    async def create(self, row: Row) -> bool:
+        """Store a row with a key unless the key exists, and return whether it was stored.
+
+        False leaves the stored row as it is. Of several concurrent calls with one key, one returns True. The row may
+        have any type that is not append-only::
+
+            if await storage.create(SessionRow(scope="locks", key="import", value="host 7", source_step="import")):
+                ...  # this process does the import
+
+        If the answer to the COMMIT is lost and the call is repeated, it returns False, although it stored the row.
+        """
+        with operation_context("create"):
+            tenant = self.current_tenant()
+            checked = validate_row(row, Row, tenant)
+            if not row.KEY:
+                raise InvalidArgumentError(f"{type(row).__name__} is append-only: use its append method, with an id")
+        return await self.execute(Create(operation="create", tenant=tenant, row=checked))
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager["StorageBackend"]:

@@ -19,6 +19,7 @@ from axon_storage.model.validation import (
     validate_bounds,
     validate_fields,
     validate_flags,
+    validate_limit,
     validate_page,
     validate_row,
 )
@@ -116,12 +117,20 @@ class BackendBase(ABC):
 
     # One method for each kind of request.
 
-    async def _save(self, operation: str, row_type: type[Row], rows: Iterable[Row | Recorded[Any]]) -> None:
+    async def _save(
+        self,
+        operation: str,
+        row_type: type[Row],
+        rows: Iterable[Row | Recorded[Any]],
+        *,
+        keep_existing: bool = False,
+    ) -> None:
         with operation_context(operation):
+            validate_flags(keep_existing=keep_existing)
             tenant = self.current_tenant()
             checked = [validate_row(row, row_type, tenant) for row in rows]
         if checked:
-            await self.execute(Save(operation=operation, tenant=tenant, rows=checked))
+            await self.execute(Save(operation=operation, tenant=tenant, rows=checked, keep_existing=keep_existing))
 
     async def _append(self, operation: str, row: Row, row_type: type[Row], row_id: UUID | None) -> UUID:
         with operation_context(operation):
@@ -155,7 +164,7 @@ class BackendBase(ABC):
         with operation_context(operation):
             fields = validate_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
             bounds = validate_bounds(row_type, row_type.KEY[len(prefix)], start=start, end=end)
-            validate_page(**({} if limit is None else {"limit": limit}))
+            validate_limit(limit)
             validate_flags(reverse=reverse)
             tenant = self.current_tenant()
         return await self.execute(

@@ -3,6 +3,7 @@
 from axon_storage.backend.base import BackendBase
 from axon_storage.model.requests import ListScopes
 from axon_storage.model.rows import SessionRow
+from axon_storage.model.validation import operation_context, validate_bounds, validate_limit
 
 
 class SessionMethods(BackendBase):
@@ -41,8 +42,18 @@ class SessionMethods(BackendBase):
         """Delete an entry, and return whether it existed."""
         return await self._delete("delete_session", SessionRow, scope, last=[key]) > 0
 
-    async def session_scopes(self) -> list[str]:
-        """Return the scopes that have entries, sorted. The time depends on the number of scopes, not of entries."""
+    async def session_scopes(
+        self, *, start: str | None = None, end: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        """Return the scopes that have entries, sorted. The time depends on the number of scopes, not of entries.
+
+        ``start`` (included) and ``end`` (not included) limit the scopes, by code point. ``limit`` is the maximum number
+        of scopes. None means no limit.
+        """
+        with operation_context("session_scopes"):
+            bounds = validate_bounds(SessionRow, "scope", start=start, end=end)
+            validate_limit(limit)
+            tenant = self.current_tenant()
         return await self.execute(
-            ListScopes(operation="session_scopes", tenant=self.current_tenant(), row_type=SessionRow)
+            ListScopes(operation="session_scopes", tenant=tenant, row_type=SessionRow, bounds=bounds, limit=limit)
         )

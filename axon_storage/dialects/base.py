@@ -23,6 +23,9 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    func,
+    literal_column,
+    select,
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -124,6 +127,10 @@ class Dialect(MigrationSupport, ServerInspection):
 
     # Statements. Their parameters have the names of the columns.
 
+    distinct_values: ClassVar[int] = 500
+    """The maximum number of values that :meth:`distinct` is asked for."""
+    distinct_is_exact: ClassVar[bool] = True
+    """Whether :meth:`distinct` returns ``limit`` values if there are so many; otherwise, it returns at least one."""
     deletes_lists: ClassVar[bool] = True
     """Whether one DELETE takes a list of keys and locks them in order; otherwise each key has its own DELETE."""
 
@@ -134,6 +141,19 @@ class Dialect(MigrationSupport, ServerInspection):
     def insert_once(self, table: Table) -> Executable:
         """Return a statement that inserts a row unless its key exists. Any other conflict remains an error."""
         raise NotImplementedError
+
+    def create(self, table: Table) -> Executable:
+        """Return a statement that inserts a row unless its key exists, and says whether it did.
+
+        If the key exists, the statement changes 0 rows or raises an error for which :meth:`is_existing_key` is true,
+        and the transaction can continue.
+        """
+        return self.insert_once(table)
+
+    def is_existing_key(self, error: BaseException) -> bool:
+        """Return whether a driver's error says that the key of a :meth:`create` exists."""
+        del error
+        return False
 
     def batch(self, save: Any, table: Table) -> Executable:
         """Return a statement that stores several rows; ``save`` stores one."""
@@ -147,6 +167,28 @@ class Dialect(MigrationSupport, ServerInspection):
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
+
+    def distinct(
+        self,
+        source: ColumnElement[Any],
+        column: ColumnElement[Any],
+        conditions: Sequence[ColumnElement[bool]],
+        lower: Sequence[ColumnElement[bool]],
+    ) -> Any:
+        """Return a SELECT of ``source`` and the first distinct values of an indexed column, at most ``limit``.
+
+        ``lower``: the lower bound of the column. A value of the result may be NULL. The cost depends on ``limit``, not
+        on the number of rows.
+        """
+        smallest = select(func.min(column)).where(*conditions)
+        lowest = smallest.where(*lower).scalar_subquery()
+        first = select(literal_column("1").label("step"), lowest.label("value"))
+        found = first.cte(f"found_{source}", recursive=True)
+        following = smallest.where(column > found.c.value).scalar_subquery()
+        more = select(found.c.step + literal_column("1"), following)
+        more = more.where(found.c.value.is_not(None), found.c.step < bindparam("limit"))
+        found = found.union_all(more)
+        return select(source, found.c.value)
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         """Return a SELECT that uses the index, if the planner might choose a worse plan."""

@@ -26,9 +26,17 @@ class WriteRequest(Request[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save(WriteRequest[None]):
-    """Store rows of any types, in order and atomically."""
+    """Store rows of any types, in order and atomically. ``keep_existing``: leave the rows whose keys exist."""
 
     rows: Sequence[CheckedRow]
+    keep_existing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(WriteRequest[bool]):
+    """Insert a row unless its key exists, and return whether it was inserted."""
+
+    row: CheckedRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +112,11 @@ class EvictExpired(Request[int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListScopes(Request[list[str]]):
-    """Return the distinct values of the first key field, sorted."""
+    """Return the distinct values of the first key field within the bounds, sorted, at most ``limit`` (None: all)."""
 
     row_type: type[Row]
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

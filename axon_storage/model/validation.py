@@ -87,6 +87,12 @@ def validate_page(*, low: int = 0, **numbers: int) -> None:
             raise InvalidArgumentError(f"{name} must be an integer from {low} to 2^63-1")
 
 
+def validate_limit(limit: int | None) -> None:
+    """Validate a limit that can be None, as :func:`validate_page` does."""
+    if limit is not None:
+        validate_page(limit=limit)
+
+
 def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
     """Return the exclusive bounds of the ids of rows from ``since`` (inclusive) to ``until`` (exclusive).
 

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Table
-from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.sql import statements
+from axon_storage.sql.plans import execute_save
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite, RowKey, RowValues
 
 T = TypeVar("T")
-
-_ATTEMPTS = 10
 
 
 def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
@@ -32,13 +30,13 @@ def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
 def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
     """Combine several writes into one unit of work, whose result is the list of their results.
 
-    All saves run before all deletes, so a batch must not contain a save of a row after a delete of it. ``lock_first``:
-    lock the rows with separate statements first, which fail immediately if a row is locked.
+    All saves run before all plans, so a batch must not contain a write of a row after one that has a plan for it.
+    ``lock_first``: lock the rows with separate statements first, which fail immediately if a row is locked.
     """
     locks = _rows_to_lock(writes) if lock_first else {}
     saves = list(_save_statements(dialect, (row for write in writes for row in write.saves)))
-    deletes = [(number, write.delete) for number, write in enumerate(writes) if write.delete is not None]
-    deletes.sort(key=lambda numbered: numbered[1].sort_key)
+    plans = [(number, write.plan) for number, write in enumerate(writes) if write.plan is not None]
+    plans.sort(key=lambda numbered: numbered[1].sort_key)
 
     def run(connection: Connection) -> list[Any]:
         results = [write.result for write in writes]
@@ -46,29 +44,16 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
             for start in range(0, len(keys), STATEMENT_ROWS):
                 dialect.lock_rows(connection, table, keys[start : start + STATEMENT_ROWS])
         for statement, parameters in saves:
-            _save(dialect, connection, statement, parameters)
-        for number, delete in deletes:
-            results[number] = delete.run(connection)
+            execute_save(dialect, connection, statement, parameters)
+        for number, plan in plans:
+            results[number] = plan.run(connection)
         return results
 
     # A replace or delete that the server runs late could overwrite newer rows. Also, a list of parameters may be sent
     # as one statement per row.
-    only_appends = not deletes and not writes[0].saves[0].row_type.KEY
+    only_appends = not plans and not writes[0].saves[0].row_type.KEY
     one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
     return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement)
-
-
-def _save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
-    """Execute a save. Repeat it if a concurrent save makes it fail but leaves the transaction usable."""
-    for _ in range(_ATTEMPTS):
-        try:
-            connection.execute(statement, parameters)
-        except DBAPIError as error:
-            if dialect.code(dialect.driver_error(error)) not in dialect.lost_race_codes:
-                raise
-        else:
-            return
-    connection.execute(statement, parameters)
 
 
 def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[tuple[Executable, Any]]:
@@ -82,14 +67,15 @@ def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[t
         for chunk in _chunks([by_key[key] for key in sorted(by_key)]):
             rows = [row.values for row in chunk]
             if len(rows) == 1:
-                yield statements.save(dialect, row_type), rows[0]
+                yield statements.save(dialect, row_type, keep=chunk[0].keep), rows[0]
             else:
-                yield statements.save_batch(dialect, row_type), dialect.batch_parameters(rows)
+                statement = statements.save_batch(dialect, row_type, keep=chunk[0].keep)
+                yield statement, dialect.batch_parameters(rows)
 
 
 def _merge(first: RowValues, last: RowValues) -> RowValues:
-    """Merge two saves of a row: of appends, keep the first; otherwise the last, with the first's ``created_id``."""
-    if not first.row_type.KEY:
+    """Merge two saves of a row: if the last keeps existing rows, the first; else the last with its ``created_id``."""
+    if last.keep:
         return first
     if CREATED_ID in first.values:
         # A copy, because the last write may be sent again without the first, with its original values.
@@ -107,11 +93,15 @@ def _rows_to_lock(writes: Sequence[PreparedWrite[Any]]) -> dict[Table, list[tupl
 
 
 def _chunks(rows: Sequence[RowValues]) -> Iterator[list[RowValues]]:
-    """Split rows into chunks of at most ``STATEMENT_ROWS`` rows and ``STATEMENT_BYTES`` bytes."""
+    """Split rows into chunks of one statement: at most ``STATEMENT_ROWS`` rows and ``STATEMENT_BYTES`` bytes.
+
+    The rows stay in order, so that all writers lock rows in the same order.
+    """
     chunk: list[RowValues] = []
     size = 0
     for row in rows:
-        if chunk and (len(chunk) == STATEMENT_ROWS or size + row.size > STATEMENT_BYTES):
+        is_full = len(chunk) == STATEMENT_ROWS or size + row.size > STATEMENT_BYTES
+        if chunk and (is_full or row.keep != chunk[0].keep):
             yield chunk
             chunk, size = [], 0
         chunk.append(row)

@@ -8,6 +8,7 @@ from axon_storage.dialects import Dialect
 from axon_storage.model.ids import Clock, IdSource, new_id
 from axon_storage.model.requests import (
     Append,
+    Create,
     Delete,
     EvictExpired,
     Get,
@@ -20,7 +21,7 @@ from axon_storage.model.requests import (
     Save,
     WriteRequest,
 )
-from axon_storage.sql import batches
+from axon_storage.sql import batches, distinct
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
@@ -53,9 +54,9 @@ class Compiler:
             case ListPage():
                 unit = self._reads.list_page(request)
             case ListScopes():
-                unit = self._reads.list_scopes(request)
+                unit = distinct.list_scopes(self._dialect, request)
             case ListTenants():
-                unit = self._reads.list_tenants(request)
+                unit = distinct.list_tenants(self._dialect, request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
             case WriteRequest():
@@ -72,6 +73,8 @@ class Compiler:
                 write = self._writes.append(request)
             case Save():
                 write = self._writes.save(request)
+            case Create():
+                write = self._writes.create(request)
             case Delete():
                 write = self._writes.delete(request)
             case _:

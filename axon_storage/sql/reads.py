@@ -18,8 +18,6 @@ from axon_storage.model.requests import (
     ListByKey,
     ListNewest,
     ListPage,
-    ListScopes,
-    ListTenants,
     Request,
 )
 from axon_storage.model.rows import Recorded, Row, maker_of
@@ -100,36 +98,6 @@ class Reads:
 
         # Safe to run late: it deletes only rows that had expired when the call was made.
         return UnitOfWork(run, writes=True, can_autocommit=True)
-
-    def list_scopes(self, request: ListScopes) -> UnitOfWork[list[str]]:
-        """Read the distinct values of the first key field, with one index lookup per value."""
-
-        def run(connection: Connection) -> list[str]:
-            found: list[str] = []
-            while True:
-                statement = statements.next_scope(request.row_type, first=not found)
-                after = {"last": found[-1]} if found else {}
-                scope = connection.execute(statement, {"tenant_id": request.tenant} | after).scalar()
-                if scope is None:
-                    return found
-                found.append(scope)
-
-        return UnitOfWork(run, writes=False, can_autocommit=True)
-
-    def list_tenants(self, _request: ListTenants) -> UnitOfWork[list[str]]:
-        """Read the tenants that have rows, with one index lookup per tenant and table."""
-
-        def run(connection: Connection) -> list[str]:
-            found: list[str] = []
-            while True:
-                statement = statements.next_tenant(first=not found)
-                seeks = connection.execute(statement, {"last": found[-1]} if found else {})
-                tenants = [tenant for tenant in seeks.scalars() if tenant is not None]
-                if not tenants:
-                    return found
-                found.append(min(tenants))
-
-        return UnitOfWork(run, writes=False, can_autocommit=True)
 
     def _select_by_index(
         self,

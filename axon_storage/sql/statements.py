@@ -9,10 +9,8 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
-    func,
     or_,
     select,
-    union_all,
 )
 from sqlalchemy import Delete as DeleteStatement
 
@@ -26,25 +24,34 @@ Names = tuple[str, ...]
 BOUNDS = {"at_least": ge, "above": gt, "below": lt}
 """The limits of a range of keys: the names of their parameters, with their comparisons."""
 
+UPPER = frozenset({"below"})
+"""The names of the bounds that are upper bounds."""
+
 
 @cached
-def save(dialect: Dialect, row_type: type[Row]) -> Executable:
-    """Insert a row, or replace the row with the same key; in an append-only table, insert it unless its id exists."""
+def save(dialect: Dialect, row_type: type[Row], *, keep: bool = False) -> Executable:
+    """Insert a row, or replace the row with the same key; with ``keep``, insert it unless its key exists."""
     table = TABLES[row_type]
-    return dialect.upsert(table) if row_type.KEY else dialect.insert_once(table)
+    return dialect.insert_once(table) if keep else dialect.upsert(table)
 
 
 @cached
-def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
+def save_batch(dialect: Dialect, row_type: type[Row], *, keep: bool = False) -> Executable:
     """Store several rows with different keys, each as :func:`save` does."""
-    return dialect.batch(save(dialect, row_type), TABLES[row_type])
+    return dialect.batch(save(dialect, row_type, keep=keep), TABLES[row_type])
+
+
+@cached
+def create(dialect: Dialect, row_type: type[Row]) -> Executable:
+    """Insert a row unless its key exists; the number of rows, or an error, says which."""
+    return dialect.create(TABLES[row_type])
 
 
 @cached
 def get(row_type: type[Row]) -> Select[Any]:
     """Select a row by its key, unless it expired at or before ``now``."""
     table = TABLES[row_type]
-    return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
+    return _fields(row_type).where(tenant_equals(table), *_equal(table, row_type.KEY), *_live(table))
 
 
 @cached
@@ -59,7 +66,7 @@ def list_by_key(
     # without the fields of the prefix, because MariaDB sorts by them even though they are constant
     order = [table.c[name].desc() if reverse else table.c[name] for name in row_type.KEY[len(prefix) :]]
     between = within(table.c[row_type.KEY[len(prefix)]], bounds) if bounds else []
-    statement = _fields(row_type).where(_tenant(table), *_equal(table, prefix), *between, *_live(table))
+    statement = _fields(row_type).where(tenant_equals(table), *_equal(table, prefix), *between, *_live(table))
     statement = statement.order_by(*order)
     return statement.limit(bindparam("limit")) if limited else statement
 
@@ -73,7 +80,7 @@ def list_newest(
     ``by_index``: add an index hint on the databases that need one.
     """
     table, order = TABLES[row_type], _recorded(row_type)
-    statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
+    statement = _fields(row_type).where(tenant_equals(table), *_equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if has_offset else statement
     return _by_index(dialect, statement, table, where, order) if by_index else statement
@@ -89,7 +96,7 @@ def list_page(
     """
     table, order = TABLES[row_type], _recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
-    statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
+    statement = select(order, *_columns(row_type)).where(tenant_equals(table), *_equal(table, where), *between)
     statement = statement.order_by(order.desc() if reverse else order).limit(bindparam("limit"))
     return _by_index(dialect, statement, table, where, order) if by_index else statement
 
@@ -101,34 +108,19 @@ def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     *prefix, name = row_type.KEY
     last = table.c[name]
     matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
-    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), matches)
+    return dialect.delete(table, tenant_equals(table), *_equal(table, tuple(prefix)), matches)
 
 
 @cached
 def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete the rows that expired at or before ``now``."""
     table = TABLES[row_type]
-    return dialect.delete(table, _tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
+    return dialect.delete(table, tenant_equals(table), table.c[EXPIRES_AT] <= bindparam("now"))
 
 
-@cached
-def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
-    """Select the smallest value of the first key field, or the smallest value above ``last``."""
-    table = TABLES[row_type]
-    column = table.c[row_type.KEY[0]]
-    statement = select(func.min(column)).where(_tenant(table))
-    return statement if first else statement.where(column > bindparam("last"))
-
-
-@cached
-def next_tenant(*, first: bool) -> Executable:
-    """Select the smallest tenant of each table, or the smallest tenant above ``last``."""
-    seeks = []
-    for table in TABLES.values():
-        column = table.c["tenant_id"]
-        seek = select(func.min(column).label("tenant_id"))
-        seeks.append(seek if first else seek.where(column > bindparam("last")))
-    return union_all(*seeks)
+def tenant_equals(table: Table) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to the tenant of the parameter ``tenant_id``."""
+    return table.c["tenant_id"] == bindparam("tenant_id")
 
 
 def within(column: ColumnElement[Any], bounds: Names) -> list[ColumnElement[bool]]:
@@ -155,10 +147,6 @@ def _by_index(
     path = ["tenant_id", *where, order.key]
     index = next((index for index in table.indexes if index.columns.keys() == path), None)
     return statement if index is None else dialect.by_index(statement, table, index)
-
-
-def _tenant(table: Table) -> ColumnElement[bool]:
-    return table.c["tenant_id"] == bindparam("tenant_id")
 
 
 def _equal(table: Table, names: Names) -> list[ColumnElement[bool]]:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Executable, bindparam, func, literal, select
 from axon_storage.dialects import Dialect
 from axon_storage.model.cached import cached
 from axon_storage.model.ids import timestamp_of
+from axon_storage.model.requests import ListTenants
 from axon_storage.model.rows import Row
 from axon_storage.model.stats import StorageStats, TableStats
-from axon_storage.sql import statements
+from axon_storage.sql.distinct import list_tenants
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from axon_storage.sql.unit_of_work import UnitOfWork
 
@@ -40,7 +41,7 @@ def read_stats(dialect: Dialect, revision_of: Callable[[Connection], str | None]
 
 def _tables(connection: Connection, dialect: Dialect) -> tuple[TableStats, ...]:
     sizes = dialect.table_sizes(connection, [table.name for table in TABLES.values()])
-    periods = _periods(connection)
+    periods = _periods(connection, dialect)
     found = []
     for row_type, table in TABLES.items():
         estimate, size = sizes.get(table.name, (None, None))
@@ -61,25 +62,23 @@ def _count(connection: Connection, row_type: type[Row], estimate: int | None, *,
     return rows, True
 
 
-def _periods(connection: Connection) -> dict[type[Row], Period]:
+def _periods(connection: Connection, dialect: Dialect) -> dict[type[Row], Period]:
     """Return the timestamps of the first and the last row of each table whose rows have ids, if it has rows.
 
-    The primary keys begin with the tenant, so that this takes two statements for each tenant.
+    The primary keys begin with the tenant, so that this takes one statement for each tenant.
     """
     periods: dict[type[Row], Period] = {}
-    tenant: str | None = None
-    for _number in range(MAX_TENANTS + 1):
-        seeks = connection.execute(statements.next_tenant(first=tenant is None), {"last": tenant} if tenant else {})
-        tenant = min((found for found in seeks.scalars() if found is not None), default=None)
-        if tenant is None:
-            return periods
+    tenants = list_tenants(dialect, ListTenants(operation="stats", tenant="")).run(connection)
+    if len(tenants) > MAX_TENANTS:
+        return {}
+    for tenant in tenants:
         ends = connection.execute(_ends(), {"tenant_id": tenant}).one()
         for row_type, first, last in zip(_with_ids(), ends[::2], ends[1::2], strict=True):
             if first is not None:
                 known = periods.get(row_type, ())
                 times = [*known, timestamp_of(first), timestamp_of(last)]
                 periods[row_type] = min(times), max(times)
-    return {}
+    return periods
 
 
 @cached

@@ -1,4 +1,4 @@
-"""Prepared writes: the values that a save, an append or a delete sends, computed when the call is made."""
+"""Prepared writes: the values that a write sends, computed when the call is made."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -6,19 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection
-from sqlalchemy import Delete as DeleteStatement
-
 from axon_storage.dialects import Dialect
 from axon_storage.model.ids import EPOCH, Clock, IdSource, current_timestamp, timestamp_of
-from axon_storage.model.requests import Append, Delete, Save
+from axon_storage.model.requests import Append, Create, Delete, Save
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row
 from axon_storage.sql import statements
+from axon_storage.sql.plans import CreatePlan, DeletePlan, Plan, Values
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT
 
 T = TypeVar("T")
-Values = dict[str, Any]
-
 RowKey = tuple[str, tuple[Any, ...]]
 """The table and primary key of a row. Row keys sort in the database's order."""
 
@@ -38,33 +34,25 @@ _WITH_UPDATED_AT = frozenset(row_type for row_type in ROW_TYPES if UPDATED_AT in
 
 
 class RowValues(NamedTuple):
-    """The values of all columns of a row to save. ``key``: its primary key in sortable form. ``size``: in bytes."""
+    """The values of all columns of a row to save.
+
+    ``key``: its primary key in sortable form. ``size``: in bytes. ``keep``: if its key exists, store nothing.
+    """
 
     row_type: type[Row]
     key: tuple[Any, ...]
     values: Values
     size: int
-
-
-class DeletePlan(NamedTuple):
-    """A DELETE statement and the parameters of its executions. The deletes of a batch run in order of ``sort_key``."""
-
-    sort_key: tuple[Any, ...]
-    statement: DeleteStatement
-    executions: list[Values | list[Values]]
-
-    def run(self, connection: Connection) -> int:
-        """Delete, and return the number of deleted rows."""
-        return sum([connection.execute(self.statement, parameters).rowcount for parameters in self.executions])
+    keep: bool
 
 
 @dataclass(slots=True)
 class PreparedWrite(Generic[T]):
-    """The rows that one call saves or deletes, and the call's result.
+    """The rows that one call writes, and the call's result.
 
-    ``row_keys``: the keys of the rows that other writes may also save or delete. ``row_count``, ``size``: the number of
-    its rows and their size in bytes. ``result``: the return value of a save or an append. A delete returns the number
-    of deleted rows instead.
+    ``row_keys``: the keys of the rows that other writes may also write. ``row_count``, ``size``: the number of its rows
+    and their size in bytes. ``result``: the return value of a save or an append. ``plan``: what a delete or a create
+    does after the saves of its transaction; its result is the return value.
     """
 
     operation: str
@@ -73,7 +61,7 @@ class PreparedWrite(Generic[T]):
     row_count: int
     size: int
     saves: Sequence[RowValues] = ()
-    delete: DeletePlan | None = None
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -96,11 +84,19 @@ class Writes:
 
     def save(self, request: Save) -> PreparedWrite[None]:
         """Prepare saves and appends."""
-        rows = [self._row_values(row, row.id) for row in request.rows]
+        rows = [self._row_values(row, row.id, keep=request.keep_existing) for row in request.rows]
         # A new id cannot occur in another write.
         known = [row for row, given in zip(rows, request.rows, strict=True) if row.row_type.KEY or given.id]
         row_keys = {(row.row_type.TABLE, row.key) for row in known}
         return PreparedWrite(request.operation, None, row_keys, len(rows), sum([row.size for row in rows]), rows)
+
+    def create(self, request: Create) -> PreparedWrite[bool]:
+        """Prepare a create."""
+        row = self._row_values(request.row, None)
+        statement = statements.create(self.dialect, row.row_type)
+        plan = CreatePlan((ROW_TYPES.index(row.row_type), *row.key), self.dialect, statement, row.values)
+        row_keys = {(row.row_type.TABLE, row.key)}
+        return PreparedWrite(request.operation, False, row_keys, 1, row.size, plan=plan)
 
     def delete(self, request: Delete) -> PreparedWrite[int]:
         """Prepare a delete. It deletes rows in the order in which all writers lock rows."""
@@ -122,15 +118,15 @@ class Writes:
             executions,
         )
         size = len(row_keys) * ROW_OVERHEAD
-        return PreparedWrite(request.operation, 0, row_keys, len(row_keys), size, delete=plan)
+        return PreparedWrite(request.operation, 0, row_keys, len(row_keys), size, plan=plan)
 
-    def _row_values(self, row: CheckedRow, row_id: UUID | None) -> RowValues:
+    def _row_values(self, row: CheckedRow, row_id: UUID | None, *, keep: bool = False) -> RowValues:
         """Add the columns that are not fields of the row."""
         row_type, values, size = row.row_type, row.values, row.size + ROW_OVERHEAD
         if not row_type.KEY:
             values["id"] = row_id = row_id or self.new_id()
             values["timestamp_utc"] = timestamp_of(row_id)
-            return RowValues(row_type, (values["tenant_id"], row_id.int), values, size)
+            return RowValues(row_type, (values["tenant_id"], row_id.int), values, size, keep=True)
         if row_type in _WITH_CREATED_ID:
             values[CREATED_ID] = row_id or self.new_id()
         if row_type in _WITH_EXPIRY:
@@ -138,7 +134,7 @@ class Writes:
         if row_type in _WITH_UPDATED_AT:
             values[UPDATED_AT] = current_timestamp(self.clock)
         key = [sort_key(values[name]) for name in row_type.KEY]
-        return RowValues(row_type, (values["tenant_id"], *key), values, size)
+        return RowValues(row_type, (values["tenant_id"], *key), values, size, keep)
 
     def _expiry(self, ttl_secs: int | None) -> datetime | None:
         if ttl_secs is None:

@@ -35,8 +35,11 @@ async def storage(request: pytest.FixtureRequest) -> AsyncIterator[StorageBacken
 async def test_writes_succeed_and_loads_are_empty(storage: StorageBackend, row_type: type[Row]) -> None:
     await store(storage, sample(row_type))
     await storage.save_many([sample(row_type)])
+    await storage.save_many([sample(row_type)], keep_existing=True)
     assert await load(storage, row_type) == []
+    assert [row async for row in storage.scan(row_type)] == []
     if row_type in KEYED:
+        assert await storage.create(sample(row_type)) is True
         assert await get(storage, sample(row_type)) is None
         assert await delete(storage, sample(row_type)) == 0
     if row_type in LOGS:

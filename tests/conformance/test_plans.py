@@ -13,6 +13,7 @@ from axon_storage import AuditRow, CacheRow, CostRow, EventRow, Row, SessionRow,
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.schema import upgrade
+from axon_storage.sql.distinct import distinct_values
 from axon_storage.sql.statements import (
     delete,
     evict_expired,
@@ -20,8 +21,6 @@ from axon_storage.sql.statements import (
     list_by_key,
     list_newest,
     list_page,
-    next_scope,
-    next_tenant,
 )
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.databases import Databases
@@ -211,6 +210,14 @@ async def test_a_range_of_entries_reads_only_its_own_rows(filled: AsyncEngine, *
         assert found.touched <= rows + SPARE, found.plan
 
 
+@pytest.mark.parametrize("prefix", [(), ("scope",)])
+async def test_a_page_of_a_scan_reads_only_its_own_rows(filled: AsyncEngine, prefix: tuple[str, ...]) -> None:
+    statement = list_by_key(SessionRow, prefix, ("above",), limited=True)
+    found = await _cost(filled, statement, scope="scope 2", above="30" if prefix else "scope 2", limit=PAGE)
+    assert not found.sorts, found.plan
+    assert found.touched <= PAGE + SPARE, found.plan
+
+
 @pytest.mark.parametrize("count", [1, 100])
 async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int) -> None:
     statement = delete(dialect_of(filled.dialect), TraceRow)
@@ -220,10 +227,18 @@ async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int)
     )  # each row is found, locked and deleted, in the index and the table
 
 
-async def test_scopes_and_tenants_are_found_by_seeks(filled: AsyncEngine) -> None:
-    for statement in (next_scope(SessionRow, first=True), next_scope(SessionRow, first=False)):
-        found = await _cost(filled, statement, last="scope 1")
-        assert found.touched <= 1 + SPARE, found.plan
-    for seek in (next_tenant(first=True), next_tenant(first=False)):
-        found = await _cost(filled, seek, last="default")
-        assert found.touched <= len(TABLES) * 3 + SPARE, found.plan
+@pytest.mark.parametrize(("bounds", "scopes"), [((), 5), (("above",), 3), (("at_least", "below"), 2)])
+async def test_scopes_are_found_by_seeks(filled: AsyncEngine, bounds: tuple[str, ...], scopes: int) -> None:
+    dialect = dialect_of(filled.dialect)
+    statement = distinct_values(dialect, (TABLES[SessionRow],), "scope", bounds)
+    found = await _cost(filled, statement, above="scope 1", at_least="scope 1", below="scope 3", limit=PAGE)
+    assert not found.sorts, found.plan
+    assert found.touched <= (scopes * 4 if dialect.distinct_is_exact else 2 * PAGE + scopes) + SPARE, found.plan
+
+
+@pytest.mark.parametrize("bounds", [(), ("above",)])
+async def test_tenants_are_found_by_seeks(filled: AsyncEngine, bounds: tuple[str, ...]) -> None:
+    dialect = dialect_of(filled.dialect)
+    statement = distinct_values(dialect, tuple(TABLES.values()), "tenant_id", bounds)
+    found = await _cost(filled, statement, above="default", limit=PAGE if dialect.distinct_is_exact else 1)
+    assert found.touched <= len(TABLES) * 8 + SPARE, found.plan

@@ -7,10 +7,22 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import InvalidArgumentError, SerializationError, SessionRow, SqlRepository, StorageBackend
+from axon_storage import (
+    AuditRow,
+    DaemonRow,
+    InvalidArgumentError,
+    Row,
+    SerializationError,
+    SessionRow,
+    SqlRepository,
+    StorageBackend,
+)
+from axon_storage.dialects import Dialect
 from tests.conformance.test_saves import DISTINCT
 from tests.samples import sample
+from tests.verbs import store
 
+STATEMENT_VALUES = Dialect.distinct_values
 BOUNDS = [None, "", "\x01", "A ", "a", "a\x01", "é", "🙃", "\U0010ffff"]
 
 
@@ -69,8 +81,46 @@ async def test_an_invalid_range_is_refused_before_anything_is_sent(
     try:
         with pytest.raises(error, match=f"load_sessions: {message}"):
             await repository.load_sessions("s", **options)
+        if "reverse" not in options:
+            with pytest.raises(error, match=f"session_scopes: {message}"):
+                await repository.session_scopes(**options)
         assert sent == []
         await repository.load_sessions("s")
         assert sent != []
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+
+async def test_scopes_are_listed_from_a_start_to_an_end_by_code_point(storage: StorageBackend, tenant: str) -> None:
+    scopes = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
+    await storage.save_many(sample(SessionRow, tenant, scope=scope, key=key) for scope in scopes for key in "ab")
+    for start, end in product(BOUNDS, BOUNDS):
+        expected = _within(scopes, start, end)
+        assert await storage.session_scopes(start=start, end=end) == expected
+        for limit in (0, 1, 3, 99):
+            assert await storage.session_scopes(start=start, end=end, limit=limit) == expected[:limit]
+
+
+async def test_any_number_of_scopes_is_listed(storage: StorageBackend, tenant: str) -> None:
+    scopes = [f"{number:04}" for number in range(2 * STATEMENT_VALUES + 1)]
+    await storage.save_many(sample(SessionRow, tenant, scope=scope) for scope in scopes)
+    assert await storage.session_scopes() == scopes
+    for limit in (STATEMENT_VALUES, STATEMENT_VALUES + 1):
+        assert await storage.session_scopes(limit=limit) == scopes[:limit]
+    async with storage.transaction() as transaction:
+        assert await transaction.session_scopes(start="0001", end="1000") == scopes[1:1000]
+    await storage.delete_session(scopes[-1], "name")  # the last statement finds no other scope
+    assert await storage.session_scopes() == scopes[:-1]
+
+
+async def test_any_number_of_tenants_is_listed(repository: SqlRepository) -> None:
+    tenants = [f"{number:04}" for number in range(STATEMENT_VALUES + 3)]
+    for row_type, some in ((AuditRow, tenants[:-1]), (SessionRow, tenants[1:]), (DaemonRow, tenants[::50])):
+        await _save_for(repository, row_type, some)
+    assert await repository.tenant_ids() == tenants
+
+
+async def _save_for(repository: SqlRepository, row_type: type[Row], tenants: list[str]) -> None:
+    async with repository.transaction() as transaction:
+        for tenant in tenants:
+            await store(transaction.for_tenant(tenant), sample(row_type, tenant))

@@ -58,6 +58,20 @@ async def test_a_delete_whose_answer_was_lost_returns_the_result_of_its_last_att
         assert await storage.load_sessions("name") == []
 
 
+async def test_a_create_whose_answer_was_lost_returns_the_result_of_its_last_attempt(url: str) -> None:
+    async with one_fault(url) as (proxy, storage):
+        proxy.once("after")
+        assert await storage.create(sample(SessionRow)) is False
+        assert await storage.load_sessions("name") == [sample(SessionRow)]
+
+
+async def test_a_create_whose_commit_never_arrived_is_retried(url: str) -> None:
+    async with one_fault(url) as (proxy, storage):
+        proxy.once("before")
+        assert await storage.create(sample(SessionRow)) is True
+        assert await storage.load_sessions("name") == [sample(SessionRow)]
+
+
 @pytest.mark.parametrize(("fault", "stored"), [("before", 0), ("after", 1)])
 async def test_a_transaction_is_not_retried(url: str, fault: str, stored: int) -> None:
     async with one_fault(url) as (proxy, storage):

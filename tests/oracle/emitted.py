@@ -12,7 +12,7 @@ from axon_storage import SqlRepository, StorageBackend, new_id, schema
 from axon_storage.dialects import execute
 from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
-from tests.verbs import KEYED, delete, load, store
+from tests.verbs import KEYED, delete, get, load, store
 
 
 class Noting:
@@ -69,9 +69,16 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     _ = [recorded async for recorded in storage.iter_audit()]
     _ = [recorded async for recorded in storage.iter_traces(flow="name", after=new_id(), reverse=True)]
     await storage.load_traces(3, flow="name")
-    for get in (storage.get_session, storage.get_cache_entry):
-        await get("name", "name")
-    await storage.get_trace(7)
+    for row_type in KEYED:
+        await get(storage, sample(row_type))
+    for row_type in KEYED:
+        await storage.create(sample(row_type))
+    await storage.save_many([sample(row_type) for row_type in ROW_TYPES] * 2, keep_existing=True)
+    for row_type in ROW_TYPES:
+        _ = [row async for row in storage.scan(row_type, page_size=1)]
+    await storage.load_sessions("name", start="a", end="z", limit=2)
+    await storage.load_sessions("name", reverse=True)
+    await storage.session_scopes(start="a", end="z", limit=2)
     await storage.evict_expired_cache()
     await storage.tenant_ids()
     await storage.is_healthy()

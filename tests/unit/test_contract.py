@@ -133,7 +133,7 @@ def test_the_methods_are_those_of_a_storage() -> None:
         name + _plain(inspect.signature(method)) for name, method in public.items()
     )
     plain = {name for name, method in public.items() if not inspect.iscoroutinefunction(method)}
-    assert plain == {"for_tenant", "transaction", *(name for name in public if name.startswith("iter_"))}
+    assert plain == {"for_tenant", "scan", "transaction", *(name for name in public if name.startswith("iter_"))}
 
 
 def _plain(signature: inspect.Signature) -> str:

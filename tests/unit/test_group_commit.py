@@ -11,8 +11,9 @@ from axon_storage.engine.group_commit.next_batch import next_batch
 from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.model.rows import SessionRow
+from axon_storage.sql.plans import DeletePlan
 from axon_storage.sql.tables import TABLES
-from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, DeletePlan, PreparedWrite
+from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite
 
 
 class Waiting:
@@ -24,7 +25,7 @@ class Waiting:
     def add(self, name: str, rows: str, *, deletes: bool = False, row_count: int = 1, size: int = 1) -> QueuedWrite:
         plan = DeletePlan((0,), TABLES[SessionRow].delete(), []) if deletes else None
         keys = {(SessionRow.TABLE, (row,)) for row in rows}
-        queued = QueuedWrite(PreparedWrite("save", None, keys, row_count, size, delete=plan), 1.0, 0.0)
+        queued = QueuedWrite(PreparedWrite("save", None, keys, row_count, size, plan=plan), 1.0, 0.0)
         self.names[queued] = name
         self.order.add(queued)
         self.queue.add(queued)

@@ -15,14 +15,13 @@ from axon_storage import CacheRow, EventRow, Row, SessionRow, StorageConnectionE
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.tls import split_tls
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.sql.distinct import distinct_values
 from axon_storage.sql.statements import (
     delete,
     evict_expired,
     get,
     list_by_key,
     list_newest,
-    next_scope,
-    next_tenant,
     save,
 )
 from axon_storage.sql.tables import TABLES
@@ -56,7 +55,7 @@ def test_a_save_is_a_merge() -> None:
 
 
 def test_an_append_is_a_merge_that_changes_nothing() -> None:
-    assert "WHEN MATCHED" not in _sql(save(ORACLE, EventRow))
+    assert "WHEN MATCHED" not in _sql(save(ORACLE, EventRow, keep=True))
 
 
 def test_a_trace_saved_again_keeps_its_position() -> None:
@@ -64,14 +63,23 @@ def test_a_trace_saved_again_keeps_its_position() -> None:
     assert "created_id =" not in updates.partition("UPDATE SET")[2]
 
 
+def _distinct(column: str, *bounds: str) -> Any:
+    tables = tuple(table for table in TABLES.values() if column in table.c)
+    return distinct_values(ORACLE, tables, column, bounds)
+
+
 def _statements(row_type: type[Row]) -> list[Any]:
-    statements: list[Any] = [CreateTable(TABLES[row_type]), save(ORACLE, row_type), next_tenant(first=False)]
+    statements: list[Any] = [
+        CreateTable(TABLES[row_type]),
+        save(ORACLE, row_type, keep=not row_type.KEY),
+        _distinct("tenant_id", "above"),
+    ]
     if row_type.KEY:
         statements += [
             get(row_type),
             list_by_key(row_type, ()),
             delete(ORACLE, row_type),
-            next_scope(row_type, first=False),
+            _distinct(row_type.KEY[0], "above", "below"),
         ]
     if row_type is CacheRow:
         statements.append(evict_expired(ORACLE, row_type))

@@ -1,5 +1,8 @@
 """MySQL and MariaDB: the symbols of their error references; those of the client library begin with ``CR_``."""
 
+DUPLICATE_KEY = "1062"
+"""A row with the same unique key exists."""
+
 PASSING = {
     "0": "closed connection",  # the drivers' own
     "1040": "ER_CON_COUNT_ERROR",

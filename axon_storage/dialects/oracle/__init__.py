@@ -4,7 +4,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, Column, Connection, Executable, Insert, Table, bindparam
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    Insert,
+    Table,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.oracle import BINARY_DOUBLE, CLOB, NUMBER, TIMESTAMP, VARCHAR2
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -41,6 +52,7 @@ class Oracle(OracleMigration, OracleInspection, Dialect):
     empty_is_null = True
     # one DELETE would lock its rows in the order of its plan; a batch of DELETEs locks them in the given order
     deletes_lists = False
+    distinct_values = 1
     session_isolation = "READ COMMITTED"
     # By default SQL*Plus, SQLcl and SQL Developer prompt for a value at each &, and continue after an error.
 
@@ -92,6 +104,15 @@ class Oracle(OracleMigration, OracleInspection, Dialect):
 
     def insert_once(self, table: Table) -> Executable:
         return _Merge(table)
+
+    def distinct(
+        self,
+        source: ColumnElement[Any],
+        column: ColumnElement[Any],
+        conditions: Sequence[ColumnElement[bool]],
+        lower: Sequence[ColumnElement[bool]],
+    ) -> Any:
+        return select(source, func.min(column)).where(*conditions, *lower)
 
     def locks_rows_first(self, *, contended: bool) -> bool:
         del contended

@@ -5,7 +5,7 @@ Rules:
 1. Ready writes are taken in order, up to ``limit``.
 2. Then blocked writes are added if all writes that block them are in the batch, where they take effect in order.
    ``limit`` does not apply to them, but the maximum size of a batch does.
-3. A write is not added if it is blocked by a delete, because a transaction sends all its saves before its deletes.
+3. A write is not added if it is blocked by a delete or a create, because a transaction sends all its saves before them.
 """
 
 from axon_storage.engine.group_commit.batch import Batch, QueuedWrite
@@ -29,4 +29,4 @@ def next_batch(queue: Queue, limit: int) -> Batch:
 
 
 def _can_join(later: QueuedWrite, batch: Batch) -> bool:
-    return all(earlier.batch is batch and earlier.write.delete is None for earlier in later.before.values())
+    return all(earlier.batch is batch and earlier.write.plan is None for earlier in later.before.values())
