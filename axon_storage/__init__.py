@@ -33,6 +33,7 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
+from axon_storage.model.summaries import CostSummary, TraceSummary
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
@@ -44,6 +45,7 @@ __all__ = [
     "AxonStoreRow",
     "CacheRow",
     "CostRow",
+    "CostSummary",
     "DaemonRow",
     "DataspaceRow",
     "EventRow",
@@ -65,6 +67,7 @@ __all__ = [
     "StorageError",
     "TenantMismatchError",
     "TraceRow",
+    "TraceSummary",
     "__version__",
     "create_engine",
     "id_range",

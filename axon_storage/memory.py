@@ -20,6 +20,7 @@ from axon_storage.model.requests import (
     ListTenants,
     Request,
     Save,
+    Summarize,
 )
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class InMemoryBackend(StorageBackend):
                 result = None
             case Delete() | EvictExpired():
                 result = 0
-            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants():
+            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)

@@ -69,6 +69,8 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     _ = [recorded async for recorded in storage.iter_audit()]
     _ = [recorded async for recorded in storage.iter_traces(flow="name", after=new_id(), reverse=True)]
     await storage.load_traces(3, flow="name")
+    await storage.summarize_traces(by=("flow", "status", "hour"))
+    await storage.summarize_costs(by="day", flow="name")
     for get in (storage.get_session, storage.get_cache_entry):
         await get("name", "name")
     await storage.get_trace(7)

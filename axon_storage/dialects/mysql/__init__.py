@@ -6,7 +6,7 @@ from asyncio import BaseTransport
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Index, Select, Table
+from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Index, Select, Table, literal_column
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -96,6 +96,9 @@ class MySQL(MySQLMigration, MySQLInspection, Dialect):
     def insert_once(self, table: Table) -> Executable:
         # not INSERT IGNORE, which also truncates and clamps values
         return insert(table).on_duplicate_key_update({"id": table.c["id"]})
+
+    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        return literal_column(f"CAST(CONV(LEFT({column}, 12), 16, 10) AS SIGNED)", BigInteger())
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         # If the planner estimates that a topic is frequent, it would scan the primary key instead.
