@@ -34,6 +34,7 @@ from axon_storage.model.rows import (
     TraceRow,
 )
 from axon_storage.model.stats import PoolStats, QueueStats, StorageStats, TableStats
+from axon_storage.model.summaries import CostSummary, TraceSummary
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
@@ -45,6 +46,7 @@ __all__ = [
     "AxonStoreRow",
     "CacheRow",
     "CostRow",
+    "CostSummary",
     "DaemonRow",
     "DataspaceRow",
     "EventRow",
@@ -70,6 +72,7 @@ __all__ = [
     "TableStats",
     "TenantMismatchError",
     "TraceRow",
+    "TraceSummary",
     "__version__",
     "create_engine",
     "id_range",

@@ -21,6 +21,7 @@ from axon_storage.model.requests import (
     ListTenants,
     Request,
     Save,
+    Summarize,
 )
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.model.stats import StorageStats, TableStats
@@ -67,7 +68,7 @@ class InMemoryBackend(StorageBackend):
                 result = None
             case Delete() | EvictExpired():
                 result = 0
-            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants():
+            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)

@@ -1,7 +1,7 @@
 """BackendBase: converts the arguments of public methods into requests."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import replace
@@ -11,9 +11,11 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from axon_storage.model.ids import check_id
-from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save
+from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save, Summarize
 from axon_storage.model.rows import Recorded, Row, check_values
+from axon_storage.model.summaries import Summary, check_groups
 from axon_storage.model.validation import (
+    id_range,
     operation_context,
     page_range,
     validate_bounds,
@@ -30,6 +32,7 @@ PAGE_SIZE = 500
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+S = TypeVar("S", bound=Summary)
 
 
 class BackendBase(ABC):
@@ -218,6 +221,33 @@ class BackendBase(ABC):
             reverse=reverse,
         )
         return _pages(self._iteration_backend(), first)
+
+    async def _summarize(
+        self,
+        operation: str,
+        summary_type: type[S],
+        by: str | Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+        **where: Any,
+    ) -> list[S]:
+        with operation_context(operation):
+            groups = check_groups(summary_type, by)
+            after, before = id_range(since, until)
+            given = {name: value for name, value in where.items() if value is not None}
+            fields = validate_fields(summary_type.ROW, given)
+            tenant = self.current_tenant()
+        return await self.execute(
+            Summarize(
+                operation=operation,
+                tenant=tenant,
+                summary_type=summary_type,
+                by=groups,
+                where=fields,
+                after=after,
+                before=before,
+            )
+        )
 
     async def _delete(self, operation: str, row_type: type[Row], *prefix: Any, last: Iterable[Any]) -> int:
         with operation_context(operation):

@@ -1,11 +1,12 @@
 """The methods of a storage for append-only rows: the audit log, events, costs."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from axon_storage.backend.base import PAGE_SIZE, BackendBase
 from axon_storage.model.rows import AuditRow, CostRow, EventRow, Recorded
+from axon_storage.model.summaries import CostSummary
 
 
 class LogMethods(BackendBase):
@@ -86,3 +87,20 @@ class LogMethods(BackendBase):
         return self._iterate(
             "iter_costs", CostRow, since, until, after=after, reverse=reverse, page_size=page_size, flow_name=flow
         )
+
+    async def summarize_costs(
+        self,
+        *,
+        by: str | Sequence[str],
+        flow: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[CostSummary]:
+        """Return the number of costs and their sums, by ``"flow"``, ``"backend"``, ``"day"`` or ``"hour"`` (UTC).
+
+        The arguments and the order of the result are those of :meth:`summarize_traces`::
+
+            for summary in await storage.summarize_costs(by=("flow", "day")):
+                print(summary.flow, summary.period, summary.calls, summary.cost_usd)
+        """
+        return await self._summarize("summarize_costs", CostSummary, by, since, until, flow_name=flow)

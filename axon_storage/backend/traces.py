@@ -1,11 +1,12 @@
 """The methods of a storage for traces."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from axon_storage.backend.base import PAGE_SIZE, BackendBase
 from axon_storage.model.rows import Recorded, TraceRow
+from axon_storage.model.summaries import TraceSummary
 
 
 class TraceMethods(BackendBase):
@@ -55,6 +56,24 @@ class TraceMethods(BackendBase):
         return self._iterate(
             "iter_traces", TraceRow, since, until, after=after, reverse=reverse, page_size=page_size, flow_name=flow
         )
+
+    async def summarize_traces(
+        self,
+        *,
+        by: str | Sequence[str],
+        flow: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[TraceSummary]:
+        """Return counts and sums of traces, by ``"flow"``, ``"backend"``, ``"status"``, ``"day"`` or ``"hour"`` (UTC).
+
+        ``by`` is one of these names, or a tuple or list of several; an empty one gives one summary of all traces.
+        ``flow``, ``since`` and ``until`` limit the traces, as in :meth:`iter_traces`. The result is sorted by group, in
+        the order of ``by``; groups without a trace do not appear. The database reads every trace of the period::
+
+            await storage.summarize_traces(by=("day", "status"), since=datetime(2026, 11, 1, tzinfo=UTC))
+        """
+        return await self._summarize("summarize_traces", TraceSummary, by, since, until, flow_name=flow)
 
     async def get_trace(self, trace_id: int) -> TraceRow | None:
         """Return one trace, or None."""

@@ -22,10 +22,12 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    case,
     delete,
     func,
     literal_column,
     select,
+    type_coerce,
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -189,6 +191,20 @@ class Dialect(MigrationSupport, ServerInspection):
         more = more.where(found.c.value.is_not(None), found.c.step < bindparam("limit"))
         found = found.union_all(more)
         return select(source, found.c.value)
+
+    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        """Return the milliseconds since 1970 in an id: the first 48 bits of a UUIDv7. It has no parameters."""
+        raise NotImplementedError
+
+    def exact_sum(self, column: ColumnElement[Any]) -> Sequence[tuple[int, ColumnElement[int]]]:
+        """Return sums that add up to the sum of unsigned 64-bit integers, each with its factor.
+
+        The integers are stored as two's complement, so each negative value counts 2^64 more.
+        """
+        stored = type_coerce(column, BigInteger())
+        zero, one = literal_column("0", Integer()), literal_column("1", Integer())
+        negative = func.sum(case((stored < zero, one), else_=zero), type_=BigInteger())
+        return [(1, func.sum(stored, type_=BigInteger())), (2**64, negative)]
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         """Return a SELECT that uses the index, if the planner might choose a worse plan."""

@@ -17,6 +17,19 @@ FILLFACTOR = "axon_storage_fillfactor"
 WRITTEN_ONCE = "axon_storage_written_once"
 """The mark in the ``info`` of a column that keeps the value of the first save."""
 
+ID_TIME_DIGITS = 12
+"""The number of hexadecimal digits at the start of an id that contain its time."""
+
+
+def from_hexadecimal(column: str, count: int, integer: str) -> str:
+    """Return an expression for the number that the first ``count`` hexadecimal digits of a column represent.
+
+    It is for databases without a function for it. The digits are in lower case. ``integer``: the type of the number.
+    """
+    found = [f"INSTR('123456789abcdef', SUBSTR({column}, {place + 1}, 1))" for place in range(count)]
+    digits = [f"CAST({digit} AS {integer})" for digit in found]
+    return " + ".join(f"{digit} * {16 ** (count - 1 - place)}" for place, digit in enumerate(digits)).join("()")
+
 
 def replaced(table: Table) -> list[str]:
     """Return the columns that a later save of the same key replaces."""

@@ -6,9 +6,11 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from axon_storage.model.rows import CheckedRow, Recorded, Row
+from axon_storage.model.summaries import Summary
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+S = TypeVar("S", bound=Summary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,20 @@ class ListPage(Request[list[Recorded[R]]], Generic[R]):
     before: UUID
     limit: int
     reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summarize(Request[list[S]], Generic[S]):
+    """Return counts and sums of the rows with ids between ``after`` and ``before`` whose fields equal ``where``.
+
+    ``by``: the names of the groups, and of a period.
+    """
+
+    summary_type: type[S]
+    by: tuple[str, ...]
+    where: Mapping[str, Any]
+    after: UUID
+    before: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

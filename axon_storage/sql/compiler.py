@@ -19,10 +19,12 @@ from axon_storage.model.requests import (
     ListTenants,
     Request,
     Save,
+    Summarize,
     WriteRequest,
 )
 from axon_storage.sql import batches, distinct
 from axon_storage.sql.reads import Reads
+from axon_storage.sql.summaries import summarize
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
 
@@ -53,6 +55,8 @@ class Compiler:
                 unit = self._reads.list_newest(request)
             case ListPage():
                 unit = self._reads.list_page(request)
+            case Summarize():
+                unit = summarize(self._dialect, request)
             case ListScopes():
                 unit = distinct.list_scopes(self._dialect, request)
             case ListTenants():

@@ -79,6 +79,8 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.load_sessions("name", start="a", end="z", limit=2)
     await storage.load_sessions("name", reverse=True)
     await storage.session_scopes(start="a", end="z", limit=2)
+    await storage.summarize_traces(by=("flow", "status", "hour"))
+    await storage.summarize_costs(by="day", flow="name")
     await storage.evict_expired_cache()
     await storage.tenant_ids()
     await storage.is_healthy()

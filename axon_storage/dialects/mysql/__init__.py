@@ -6,7 +6,18 @@ from asyncio import BaseTransport
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, Index, Select, Table, bindparam, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Index,
+    Select,
+    Table,
+    bindparam,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -125,6 +136,9 @@ class MySQL(MySQLMigration, MySQLInspection, Dialect):
         rows = select(column.label("value")).where(*conditions, *lower).order_by(*keys[keys.index(column) :])
         first = rows.limit(bindparam("limit")).subquery()
         return select(source, first.c.value).distinct()
+
+    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        return literal_column(f"CAST(CONV(LEFT({column}, 12), 16, 10) AS SIGNED)", BigInteger())
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         # If the planner estimates that a topic is frequent, it would scan the primary key instead.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Column,
     ColumnElement,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.oracle import BINARY_DOUBLE, CLOB, NUMBER, TIMESTAMP, VARCHAR2
@@ -28,7 +30,14 @@ from axon_storage.dialects.error_codes import oracle as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.oracle.inspection import OracleInspection
 from axon_storage.dialects.oracle.migration import OracleMigration
-from axon_storage.dialects.statements import any_key, execute, replaced, take_application_name
+from axon_storage.dialects.statements import (
+    ID_TIME_DIGITS,
+    any_key,
+    execute,
+    from_hexadecimal,
+    replaced,
+    take_application_name,
+)
 
 _CHARSET = "AL32UTF8"
 _ROLLBACK_SECONDS = 1
@@ -113,6 +122,10 @@ class Oracle(OracleMigration, OracleInspection, Dialect):
         lower: Sequence[ColumnElement[bool]],
     ) -> Any:
         return select(source, func.min(column)).where(*conditions, *lower)
+
+    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        # Not TO_NUMBER with the format XXXXXXXXXXXX, which the Oracle double does not have.
+        return literal_column(from_hexadecimal(str(column), ID_TIME_DIGITS, "NUMBER(19)"), BigInteger())
 
     def locks_rows_first(self, *, contended: bool) -> bool:
         del contended

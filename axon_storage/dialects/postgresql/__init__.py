@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Delete,
     Executable,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    literal_column,
     select,
     tuple_,
     type_coerce,
@@ -117,6 +119,10 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, OnConflict):
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         # one statement for lists of any length, so that it is planned once
         return column == any_(bindparam(parameter, type_=ARRAY(column.type)))
+
+    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        digits = f"replace(substr(CAST({column} AS text), 1, 13), '-', '')"
+        return literal_column(f"CAST(CAST('x' || {digits} AS bit(48)) AS bigint)", BigInteger())
 
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, literal_column, type_coerce
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -16,7 +16,7 @@ from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
-from axon_storage.dialects.statements import execute
+from axon_storage.dialects.statements import ID_TIME_DIGITS, execute, from_hexadecimal
 
 _WRITES = "axon_storage_writes"
 _AUTOCOMMIT = "axon_storage_autocommit"
@@ -42,6 +42,15 @@ class SQLite(SQLiteMigration, SQLiteInspection, OnConflict):
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     codes_without_values = codes.WITHOUT_VALUES
+
+    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        return literal_column(from_hexadecimal(str(column), ID_TIME_DIGITS, "INTEGER"), BigInteger())
+
+    def exact_sum(self, column: ColumnElement[Any]) -> Sequence[tuple[int, ColumnElement[int]]]:
+        # SUM fails at 2^63, so the high and the low 32 bits are added separately.
+        stored, mask = type_coerce(column, BigInteger()), literal_column("4294967295", BigInteger())
+        high = stored.bitwise_rshift(literal_column("32", BigInteger())).bitwise_and(mask)
+        return [(2**32, func.sum(high)), (1, func.sum(stored.bitwise_and(mask)))]
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         del timeout  # opening a file does not wait
