@@ -1,5 +1,6 @@
 """Validation of method arguments. Error messages name the argument."""
 
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError, TenantMismatchError
 from axon_storage.model.ids import first_id
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row, check_field, check_row, check_values
+from axon_storage.model.values import UNSET
 
 _MAX_PAGE = 2**63 - 1
 
@@ -29,10 +31,15 @@ class operation_context:  # noqa: N801  # used as a function in a with statement
 
 
 def validate_row(row: Row, row_type: type[Row], tenant: str) -> CheckedRow:
-    """Validate a row that a tenant saves, and return its values. ``row_type``: its type; ``Row`` allows any type."""
+    """Validate a row that a tenant saves, and return its values, with the tenant if the row has none.
+
+    ``row_type``: its type; ``Row`` allows any type.
+    """
     # Not isinstance, because a subclass has no table, and would be loaded as its base class.
     if type(row) not in (ROW_TYPES if row_type is Row else (row_type,)):
         raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
+    if row.tenant_id is UNSET:
+        return check_row(replace(row, tenant_id=tenant))
     checked = check_row(row)
     if row.tenant_id != tenant:
         raise TenantMismatchError(

@@ -156,11 +156,11 @@ async def test_concurrent_saves_that_keep_or_replace_a_row_take_effect_in_order(
 ) -> None:
     names = ("value", "a", "b", "c", "d") if row_type is SessionRow else ("status", "a", "b", "c", "d")
     a, b, c, d = (sample(row_type, tenant, **{names[0]: name}) for name in names[1:])
-    orders = [
-        ([a, True], [b, True]),
-        ([a, False], [b, True]),
-        ([a, True], [b, False]),
-        ([c, True], [d, False], [a, True]),
+    orders: list[list[tuple[Row, bool]]] = [
+        [(a, True), (b, True)],
+        [(a, False), (b, True)],
+        [(a, True), (b, False)],
+        [(c, True), (d, False), (a, True)],
     ]
     for order, expected in zip(orders, (a, a, b, d), strict=True):
         calls = start(*(storage.save_many([row], keep_existing=keep) for row, keep in order))
