@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from axon_storage.model.rows import CacheRow, Row, fields_of
-from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
+from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Tenant, Text
 
 R = TypeVar("R", bound=Row)
 
@@ -18,6 +18,7 @@ _SAMPLES: dict[type[Kind], Any] = {
     Real: 0.25,
     Boolean: True,
     Identifier: "name",
+    Tenant: "default",
     Text: "a text, \"with\" 'quotes' \\ and\nlines",
     Json: SAMPLE_JSON,
 }

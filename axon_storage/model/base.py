@@ -16,7 +16,7 @@ from axon_storage.errors import SerializationError
 from axon_storage.model.cached import cached
 from axon_storage.model.checks import MAX_ROW_BYTES, refusal, utf8_size
 from axon_storage.model.json import JsonText, parse_json
-from axon_storage.model.values import Kind, Nullable, TenantId
+from axon_storage.model.values import UNSET, Kind, Nullable, TenantId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,14 @@ class Row:
     KEY: ClassVar[tuple[str, ...]] = ()
     """The fields of the primary key after ``tenant_id``. Empty for append-only types, whose rows have generated ids."""
 
-    tenant_id: TenantId
+    tenant_id: TenantId = UNSET
+    """The tenant. If it is left out, the row is stored for the tenant of the call."""
 
     def to_json(self) -> bytes:
-        """Return the row as a JSON object with one member per field; raise a SerializationError if it is invalid."""
+        """Return the row as a JSON object with one member per field; raise a SerializationError if it is invalid.
+
+        A row without ``tenant_id`` is invalid.
+        """
         checked = check_row(self)
         return orjson.dumps({name: _fragment(value, checked.values[name]) for name, value in _items(self)})
 

@@ -1,5 +1,6 @@
 """Validation of method arguments. Error messages name the argument."""
 
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError, TenantMismatchError
 from axon_storage.model.ids import check_id, first_id, timestamp_of
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Recorded, Row, TraceRow, check_field, check_row, check_values
+from axon_storage.model.values import UNSET
 
 _MAX_PAGE = 2**63 - 1
 _WITH_ID = frozenset({TraceRow, *(row_type for row_type in ROW_TYPES if not row_type.KEY)})
@@ -30,7 +32,7 @@ class operation_context:  # noqa: N801  # used as a function in a with statement
 
 
 def validate_row(row: Row | Recorded[Any], row_type: type[Row], tenant: str) -> CheckedRow:
-    """Validate a row that a tenant saves, and return its values.
+    """Validate a row that a tenant saves, and return its values, with the tenant if the row has none.
 
     ``row_type``: its type; ``Row`` allows any type, and a :class:`Recorded`, whose id is returned too.
     """
@@ -39,6 +41,8 @@ def validate_row(row: Row | Recorded[Any], row_type: type[Row], tenant: str) -> 
         if isinstance(row, Recorded) and row_type is Row:
             return _validate_recorded(row, tenant)
         raise SerializationError(f"{type(row).__name__[:40]} is not a {row_type.__name__}")
+    if row.tenant_id is UNSET:
+        return check_row(replace(row, tenant_id=tenant))
     checked = check_row(row)
     if row.tenant_id != tenant:
         raise TenantMismatchError(

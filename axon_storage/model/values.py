@@ -79,6 +79,36 @@ class Identifier(Kind):
         return value  # type: ignore[no-any-return]  # check_str has checked it
 
 
+class Unset(str):
+    """The tenant of a row that was created without one. It is equal only to itself, and is never stored."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = str.__hash__
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __reduce__(self) -> str:
+        return "UNSET"  # a copy is the same object
+
+
+UNSET: str = Unset()
+"""The default of ``tenant_id``: the row gets the tenant of the call that stores it."""
+
+
+class Tenant(Identifier):
+    """A tenant: a string of 1 to 64 characters."""
+
+    def check(self, value: Any) -> str:
+        if value is UNSET:
+            raise ValueError("not set; only a call that stores the row fills it in")
+        return super().check(value)
+
+
 class Text(Kind):
     """A string, limited only by the size of its row."""
 
@@ -116,7 +146,7 @@ F64 = Annotated[float, Real()]
 Flag = Annotated[bool, Boolean()]
 Name = Annotated[str, Identifier(255)]
 Path = Annotated[str, Identifier(900)]
-TENANT = Identifier(64, low=1)
+TENANT = Tenant(64, low=1)
 TenantId = Annotated[str, TENANT]
 LongText = Annotated[str, Text()]
 JsonValue = Annotated[Any, Json()]

@@ -156,7 +156,7 @@ async def test_concurrent_saves_that_keep_or_replace_a_row_take_effect_in_order(
 ) -> None:
     names = ("value", "a", "b", "c", "d") if row_type is SessionRow else ("status", "a", "b", "c", "d")
     a, b, c, d = (sample(row_type, tenant, **{names[0]: name}) for name in names[1:])
-    orders = [
+    orders: list[list[tuple[Row, bool]]] = [
         [(a, True), (b, True)],
         [(a, False), (b, True)],
         [(a, True), (b, False)],

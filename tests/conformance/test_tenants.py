@@ -1,8 +1,11 @@
 """Tenants: no method reaches another tenant's rows."""
 
 import asyncio
+import copy
 import logging
+import pickle
 from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,7 +23,7 @@ from axon_storage import (
     TraceRow,
     tenant_scope,
 )
-from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.model.rows import ROW_TYPES, Row, fields_of
 from axon_storage.tenancy import current_tenant
 from tests.samples import sample
 from tests.verbs import KEYED, delete, load, store
@@ -115,6 +118,39 @@ async def test_a_row_of_another_tenant_is_refused_and_not_rewritten(
     with pytest.raises(TenantMismatchError):
         await view.save_many([sample(row_type, "mine"), sample(row_type, "theirs")])
     assert await repository.tenant_ids() == []
+
+
+def _without_tenant(row_type: type[Row], **fields: Any) -> Row:
+    values = {field.name: getattr(sample(row_type), field.name) for field in fields_of(row_type)} | fields
+    del values["tenant_id"]
+    return row_type(**values)
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+async def test_a_row_without_a_tenant_gets_that_of_the_call(repository: SqlRepository, row_type: type[Row]) -> None:
+    row = _without_tenant(row_type)
+    view = repository.for_tenant("viewed")
+    await store(view, row)
+    with tenant_scope("scoped"):
+        await repository.save_many([row])
+    async with repository.transaction() as transaction:
+        await store(transaction, row)
+        if row_type in KEYED:
+            assert await transaction.for_tenant("created").create(row)
+    tenants = ["default", "scoped", "viewed", *(["created"] if row_type in KEYED else [])]
+    assert await repository.tenant_ids() == sorted(tenants)
+    for tenant in tenants:
+        assert await load(repository.for_tenant(tenant), row_type) == [sample(row_type, tenant)]
+    assert repr(row).startswith(f"{row_type.__name__}(tenant_id=UNSET, ")  # the caller's row is not changed
+    assert row == copy.deepcopy(row) == pickle.loads(pickle.dumps(row)) != sample(row_type)  # noqa: S301  # own data
+    with pytest.raises(SerializationError, match="tenant_id"):
+        await store(view, sample(row_type, ""))
+
+
+async def test_a_row_without_a_tenant_is_refused_if_the_call_has_none(engine: AsyncEngine) -> None:
+    storage = SqlRepository(engine, require_tenant=True)
+    with pytest.raises(TenantMismatchError, match="no tenant"):
+        await storage.save_many([_without_tenant(SessionRow)])
 
 
 async def test_with_require_tenant_a_call_without_a_tenant_is_refused(engine: AsyncEngine) -> None:

@@ -139,3 +139,11 @@ def test_an_int_in_a_float_field_becomes_a_float() -> None:
 def test_to_json_of_a_row_outside_the_domain_is_refused() -> None:
     with pytest.raises(SerializationError, match=r"traces\.trace_id: -1 is outside u64"):
         sample(TraceRow, trace_id=-1).to_json()
+
+
+def test_a_row_without_a_tenant_has_no_json() -> None:
+    row = SessionRow(scope="s", key="k", value="v", source_step="")
+    with pytest.raises(SerializationError, match=r"sessions\.tenant_id: not set"):
+        row.to_json()
+    with pytest.raises(SerializationError, match=r"sessions\.tenant_id: missing field"):
+        SessionRow.from_json(b'{"scope": "s", "key": "k", "value": "v", "source_step": ""}')
