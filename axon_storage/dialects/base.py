@@ -28,6 +28,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
+from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
@@ -44,12 +45,12 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis):
+class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
     The attributes and methods for migrations are those of :class:`MigrationSupport`, for errors those of
     :class:`DriverErrors`, and for questions about a server those of :class:`ServerInspection` and
-    :class:`ServerDiagnosis`.
+    :class:`ServerDiagnosis`, for backups those of :class:`BackupSupport`.
     """
 
     # Names and URLs.
@@ -189,11 +190,6 @@ class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis):
 
     def check_url(self, url: URL) -> None:
         """Raise :class:`UnsupportedServer` for a URL that cannot be used."""
-
-    def missing_file(self, url: URL) -> str | None:
-        """Return the path of the database file if it does not exist; connecting would create it. None on servers."""
-        del url
-        return None
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         """Return the URL and the driver's keyword arguments for connecting within ``timeout`` seconds."""

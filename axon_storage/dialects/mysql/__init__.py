@@ -49,6 +49,8 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"
+    backup_tool = "mysqldump --single-transaction DATABASE, on MariaDB mariadb-dump --single-transaction DATABASE"
+    unerased = ("binary logs until they are purged",)
     schemes = {
         scheme + suffix: "mysql+" + (suffix[1:] or "aiomysql")
         for scheme in ("mysql", "mariadb")

@@ -32,6 +32,8 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, Dialect):
     """Oracle, without its JSON and BOOLEAN types, so that the schema is the same on every version of the server."""
 
     title = "Oracle"
+    backup_tool = "expdp schemas=USER"
+    unerased = ("undo and archived redo logs",)
     schemes = {
         "oracle": "oracle+oracledb_async",
         "oracle+oracledb": "oracle+oracledb_async",

@@ -71,6 +71,8 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
+    backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
+    unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
     schemes = {
         "postgres": "postgresql+asyncpg",
         "postgresql": "postgresql+asyncpg",

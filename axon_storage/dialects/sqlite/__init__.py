@@ -4,9 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import Insert
@@ -16,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.sqlite.backup import SQLiteBackup
 from axon_storage.dialects.sqlite.diagnosis import SQLiteDiagnosis
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
@@ -29,7 +28,7 @@ _BUSY_SECONDS = 30
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
 
-class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, OnConflict):
+class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, OnConflict):
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"
@@ -61,11 +60,6 @@ class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, OnConflict):
             raise UnsupportedServer(
                 "SQLite's :memory: is refused, because its one connection would mix transactions: use a file"
             )
-
-    def missing_file(self, url: URL) -> str | None:
-        name = url.database or ""
-        path = unquote(name.removeprefix("file:")) if name.startswith("file:") else name
-        return None if Path(path).exists() else path
 
     def on_connect(self, connection: DBAPIConnection) -> None:
         execute(connection, f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
