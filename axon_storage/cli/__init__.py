@@ -5,10 +5,24 @@ from typing import Annotated
 import typer
 
 from axon_storage import __version__
-from axon_storage.cli import migrate
+from axon_storage.cli import backup, bench, costs, doctor, migrate, prune, show, stats, tail, tenants, transfer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(migrate.app, name="migrate")
+app.command()(stats.stats)
+app.command()(doctor.doctor)
+app.add_typer(tenants.app, name="tenants")
+app.command("show")(show.show_rows)
+app.command()(show.traces)
+app.command()(tail.tail)
+app.command()(costs.costs)
+app.command()(prune.prune)
+app.command()(transfer.copy)
+app.command()(transfer.verify)
+app.command()(transfer.export)
+app.command("import")(transfer.import_file)
+app.command("backup")(backup.backup_database)
+app.command()(bench.bench)
 
 
 def _print_version(value: bool) -> None:
@@ -24,4 +38,8 @@ Version = Annotated[
 
 @app.callback()
 def _app(version: Version = False) -> None:
-    """The persistence layer for AI-agent servers."""
+    """The persistence layer for AI-agent servers.
+
+    Exit statuses: 0 the work is done, and was checked; 1 it failed, or a check failed; 2 wrong usage; 3 there was
+    nothing to do, or a comparison found differences; 130 interrupted by Ctrl-C.
+    """

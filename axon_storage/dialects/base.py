@@ -33,6 +33,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeEngine
 
+from axon_storage.dialects.backup import BackupSupport
+from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
 
@@ -48,11 +50,12 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(MigrationSupport, ServerInspection):
+class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
     The attributes and methods for migrations are those of :class:`MigrationSupport`, for errors those of
-    :class:`DriverErrors`, and for questions about a server those of :class:`ServerInspection`.
+    :class:`DriverErrors`, and for questions about a server those of :class:`ServerInspection` and
+    :class:`ServerDiagnosis`, for backups those of :class:`BackupSupport`.
     """
 
     # Names and URLs.

@@ -25,6 +25,7 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import mysql as codes
+from axon_storage.dialects.mysql.diagnosis import MySQLDiagnosis
 from axon_storage.dialects.mysql.inspection import MySQLInspection
 from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
 from axon_storage.dialects.statements import any_key, execute, replaced, take_application_name
@@ -58,10 +59,12 @@ _QUOTED_VALUE = re.compile(
 _PRIMARY_KEY = re.compile(r" for key '(?:[^']*\.)?PRIMARY'$")
 
 
-class MySQL(MySQLMigration, MySQLInspection, Dialect):
+class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"
+    backup_tool = "mysqldump --single-transaction DATABASE, on MariaDB mariadb-dump --single-transaction DATABASE"
+    unerased = ("binary logs until they are purged",)
     schemes = {
         scheme + suffix: "mysql+" + (suffix[1:] or "aiomysql")
         for scheme in ("mysql", "mariadb")
@@ -229,6 +232,7 @@ class MariaDB(MariaDBMigration, MySQL):
     """MariaDB: another name for the collation, and a time limit for every statement."""
 
     title = "MariaDB"
+    tested_servers = ("10.11",)
     collation = "utf8mb4_nopad_bin"
     brief_lock_waits = ("SET SESSION innodb_lock_wait_timeout = 0",)  # no wait at all, which MySQL does not offer
 

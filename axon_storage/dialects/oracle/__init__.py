@@ -28,6 +28,7 @@ from sqlalchemy.types import CHAR, TypeEngine
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import oracle as codes
 from axon_storage.dialects.errors import ErrorClass
+from axon_storage.dialects.oracle.diagnosis import OracleDiagnosis
 from axon_storage.dialects.oracle.inspection import OracleInspection
 from axon_storage.dialects.oracle.migration import OracleMigration
 from axon_storage.dialects.statements import (
@@ -47,10 +48,12 @@ _CANNOT_CONNECT = "DPY-6005"  # its cause says why
 _VARCHAR_CHARACTERS = 1000
 
 
-class Oracle(OracleMigration, OracleInspection, Dialect):
+class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, Dialect):
     """Oracle, without its JSON and BOOLEAN types, so that the schema is the same on every version of the server."""
 
     title = "Oracle"
+    backup_tool = "expdp schemas=USER"
+    unerased = ("undo and archived redo logs",)
     schemes = {
         "oracle": "oracle+oracledb_async",
         "oracle+oracledb": "oracle+oracledb_async",

@@ -31,6 +31,7 @@ from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
 from axon_storage.dialects.statements import take_application_name
@@ -68,10 +69,12 @@ class _Json(JSON):
         del dialect, coltype
 
 
-class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, OnConflict):
+class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, OnConflict):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
+    backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
+    unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
     schemes = {
         "postgres": "postgresql+asyncpg",
         "postgresql": "postgresql+asyncpg",

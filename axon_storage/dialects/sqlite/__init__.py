@@ -14,6 +14,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.sqlite.backup import SQLiteBackup
+from axon_storage.dialects.sqlite.diagnosis import SQLiteDiagnosis
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
 from axon_storage.dialects.statements import ID_TIME_DIGITS, execute, from_hexadecimal
@@ -26,7 +28,7 @@ _BUSY_SECONDS = 30
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
 
-class SQLite(SQLiteMigration, SQLiteInspection, OnConflict):
+class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, OnConflict):
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"

@@ -1,0 +1,111 @@
+"""The options that several commands share, and opening the storage that they name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from axon_storage.cli.terminal import USAGE, fail, printable
+from axon_storage.dialects import Dialect, of_scheme
+from axon_storage.dispatcher import StorageDispatcher, open_storage
+from axon_storage.engine.url import parse_url
+from axon_storage.errors import StorageError
+from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.tenancy import DEFAULT_TENANT, check_tenant
+
+Url = Annotated[
+    str,
+    typer.Option(envvar="DATABASE_URL", show_default=False, help="The database, as scheme://user:password@host/name."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document, or one line for each row.")]
+Tenant = Annotated[str, typer.Option(envvar="AXON_STORAGE_TENANT", help="The tenant whose rows are used.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="The most rows to print.")]
+Flow = Annotated[str | None, typer.Option("--flow", help="Only the rows of this flow.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Only the events of this topic.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+
+_SHORT_NAMES = {
+    "audit": "audit_log",
+    "stores": "axon_stores",
+    "events": "event_history",
+    "cache": "execution_cache",
+    "costs": "cost_tracking",
+}
+TABLES: dict[str, type[Row]] = {row_type.TABLE: row_type for row_type in ROW_TYPES}
+
+
+def row_type_of(table: str) -> type[Row]:
+    """Return the row type of a table's name or short name; exit with status 2 for another name."""
+    row_type = TABLES.get(_SHORT_NAMES.get(table, table))
+    if row_type is None:
+        names = ", ".join([*TABLES, *_SHORT_NAMES])
+        raise typer.BadParameter(f"there is no table {printable(table)[:40]!r}: use one of {names}")
+    return row_type
+
+
+def time_of(value: str | None) -> datetime | None:
+    """Return the time of an option in ISO 8601, or of an age such as ``30d``; UTC if it names no time zone."""
+    if value is None:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise typer.BadParameter(f"{printable(value)[:40]!r} is not a time such as 2026-01-31T12:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def dialect_of_url(url: str) -> Dialect:
+    """Return the dialect of a URL; exit with status 2 if no rows can be stored there, with 1 if it cannot be used."""
+    if not url or url.startswith("memory:"):
+        fail("this URL names no database: nothing is stored there", USAGE)
+    try:
+        parsed = parse_url(url)
+        dialect = of_scheme(parsed.drivername)
+    except (StorageError, ValueError) as refused:
+        fail(str(refused))
+    return dialect
+
+
+def require_database(url: str) -> None:
+    """Exit with status 1 if the URL names a file that does not exist; opening it would create an empty database."""
+    if (missing := dialect_of_url(url).missing_file(parse_url(url))) is not None:
+        fail(f"there is no file {printable(missing)}")
+
+
+@asynccontextmanager
+async def opened(url: str, **options: Any) -> AsyncIterator[StorageDispatcher]:
+    """Open an existing database for a block, without upgrading its schema."""
+    require_database(url)
+    async with open_storage(url, migrate=False, **options) as storage:
+        yield storage
+
+
+def tenant_of(tenant: str) -> str:
+    """Return a tenant's name; exit with status 2 if it is invalid."""
+    try:
+        return check_tenant(tenant)
+    except StorageError as refused:
+        raise typer.BadParameter(str(refused)) from None
+
+
+__all__ = [
+    "DEFAULT_TENANT",
+    "TABLES",
+    "DryRun",
+    "Flow",
+    "Json",
+    "Limit",
+    "Tenant",
+    "Topic",
+    "Url",
+    "Yes",
+    "dialect_of_url",
+    "opened",
+    "require_database",
+    "row_type_of",
+    "tenant_of",
+    "time_of",
+]

@@ -1,0 +1,102 @@
+"""``axon-storage prune``: delete rows that are older than a retention policy allows."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from axon_storage.cli.formats import moment
+from axon_storage.cli.options import DEFAULT_TENANT, DryRun, Json, Url, opened, tenant_of
+from axon_storage.cli.policy import policy_of
+from axon_storage.cli.terminal import FAILED, fail, note, printable, run, show, show_json
+from axon_storage.errors import StorageError
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", envvar="AXON_STORAGE_PRUNE_POLICY", help="A TOML file of lines such as events = '30d'."),
+]
+Pause = Annotated[
+    float, typer.Option(min=0.0, envvar="AXON_STORAGE_PRUNE_PAUSE", help="Seconds to wait after each batch of rows.")
+]
+TenantOrAll = Annotated[str, typer.Option(envvar="AXON_STORAGE_TENANT", help="A tenant, or all for every tenant.")]
+
+
+def _age(table: str) -> Any:
+    name = table.replace("_", "-")
+    text = f"Delete {name.replace('-', ' ')} older than this, such as 30d."
+    return typer.Option(f"--{name}", envvar=f"AXON_STORAGE_PRUNE_{table.upper()}", metavar="AGE", help=text)
+
+
+def prune(
+    url: Url,
+    *,
+    traces: Annotated[str | None, _age("traces")] = None,
+    events: Annotated[str | None, _age("events")] = None,
+    audit: Annotated[str | None, _age("audit")] = None,
+    costs: Annotated[str | None, _age("costs")] = None,
+    sessions: Annotated[str | None, _age("sessions")] = None,
+    daemons: Annotated[str | None, _age("daemons")] = None,
+    axon_stores: Annotated[str | None, _age("axon_stores")] = None,
+    dataspaces: Annotated[str | None, _age("dataspaces")] = None,
+    hibernations: Annotated[str | None, _age("hibernations")] = None,
+    cache: Annotated[str | None, _age("cache")] = None,
+    schedules: Annotated[str | None, _age("schedules")] = None,
+    policy: PolicyFile = None,
+    tenant: TenantOrAll = DEFAULT_TENANT,
+    pause: Pause = 0.0,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Delete old rows, by a policy from options, environment variables or a file, and print a line for each table.
+
+    Without a policy nothing is deleted, and the status is 2. It is 1 if any table of any tenant was skipped or failed;
+    the others are pruned nevertheless. It is 0 if all were pruned, even if no row was old enough.
+    """
+    given = {
+        "traces": traces, "events": events, "audit": audit, "costs": costs, "sessions": sessions, "daemons": daemons,
+        "axon_stores": axon_stores, "dataspaces": dataspaces, "hibernations": hibernations, "cache": cache,
+        "schedules": schedules,
+    }  # fmt: skip
+    ages = policy_of(policy, given)
+    names = None if tenant == "all" else [tenant_of(tenant)]
+    failed = run(_prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json))
+    if failed:
+        fail(f"{failed} tables were skipped or failed", FAILED)
+
+
+async def _prune(
+    url: str, names: list[str] | None, ages: Mapping[str, timedelta], *, pause: float, dry_run: bool, as_json: bool
+) -> int:
+    """Prune each table of each tenant, print the results, and return how many failed."""
+    now, failed = datetime.now(UTC), 0
+    async with opened(url) as storage:
+        tenants = await storage.tenant_ids() if names is None else names
+        for tenant in tenants:
+            view: Any = storage.for_tenant(tenant)
+            for table, age in ages.items():
+                result = {"tenant": tenant, "table": table, "before": moment(now - age), "dry_run": dry_run}
+                result |= await _prune_table(view, table, now - age, pause=pause, dry_run=dry_run)
+                failed += "error" in result
+                _print(result, as_json=as_json)
+        if not tenants:
+            note("no tenant has rows")
+    return failed
+
+
+async def _prune_table(view: Any, table: str, before: datetime, *, pause: float, dry_run: bool) -> dict[str, Any]:
+    try:
+        rows = await getattr(view, f"prune_{table}")(before, dry_run=dry_run, pause=pause)
+    except StorageError as error:
+        return {"rows": None, "error": str(error)}
+    return {"rows": rows}
+
+
+def _print(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(result)
+        return
+    done = "would be deleted" if result["dry_run"] else "deleted"
+    outcome = f"failed: {result['error']}" if "error" in result else f"{result['rows']:,} rows {done}"
+    show(printable(f"{result['tenant']}  {result['table']}  before {result['before']}: {outcome}"))

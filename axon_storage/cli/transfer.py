@@ -1,0 +1,172 @@
+"""``axon-storage copy``, ``verify``, ``export`` and ``import``: move all rows between databases and files."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from axon_storage.cli.options import Json, Url, Yes, dialect_of_url, opened, require_database, tenant_of
+from axon_storage.cli.progress import Bar, bar
+from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, printable, run, show, show_json, show_table
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="The database to read, as scheme://user:password@host/name.")
+]
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="The database to write.")]
+Other = Annotated[str, typer.Argument(metavar="TARGET", help="The database to compare with.")]
+OutFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to create; .gz and .zst are compressed.")]
+InFile = Annotated[Path, typer.Argument(metavar="FILE", help="A file that export has written.")]
+Tenants = Annotated[list[str] | None, typer.Option("--tenant", help="Only this tenant; may be repeated. Default: all.")]
+Verify = Annotated[bool, typer.Option("--verify/--no-verify", help="Compare the two databases afterwards.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+
+
+def copy(
+    source: Source,
+    target: Target,
+    *,
+    tenant: Tenants = None,
+    verify: Verify = True,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Copy every row to another database, of any kind, and compare the two. All tenants, unless --tenant is given.
+
+    Rows that exist in the target are replaced; the command asks first if the target has rows. Exits with status 3 if
+    there is nothing to copy, or if the databases differ afterwards, as they do if the source is in use.
+    """
+    names = _tenants(tenant)
+    _require_two(source, target)
+    if not yes and (existing := run(_tenants_of(target))):
+        confirm(f"The target has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
+    with bar() as progress:
+        result = run(_transfer().copy(source, target, tenants=names, progress=_report(progress)))
+    if not result.rows:
+        nothing("the source has no such rows: nothing was copied")
+    compared = _compare(source, target, names) if verify else None
+    if as_json:
+        verified = None if compared is None else compared.is_equal
+        show_json({"tables": dict(result.tables), "tenants": result.tenants, "verified": verified})
+    else:
+        _show_counts(result)
+    if compared is None:
+        note("copied, and not verified")
+    else:
+        _end(compared)
+
+
+def verify(source: Source, target: Other, *, tenant: Tenants = None, as_json: Json = False) -> None:
+    """Compare every value of every row of two databases. Exits with status 3 if they differ."""
+    names = _tenants(tenant)
+    _require_two(source, target)
+    require_database(target)
+    compared = _compare(source, target, names)
+    if as_json:
+        show_json({"equal": compared.is_equal, "comparisons": [_comparison(each) for each in compared.comparisons]})
+    elif compared.comparisons:
+        show_table(
+            ["tenant", "table", "source", "target", "differences"],
+            (
+                [each.tenant, each.table, f"{each.source_rows:,}", f"{each.target_rows:,}", f"{each.differences:,}"]
+                for each in compared.comparisons
+            ),
+        )
+    if not compared.comparisons:
+        nothing("neither database has such rows: nothing was compared")
+    _end(compared)
+
+
+def export(file: OutFile, url: Url, *, tenant: Tenants = None, force: Force = False, as_json: Json = False) -> None:
+    """Write every row to a file of JSON lines. All tenants, unless --tenant is given. Status 3 if there is no row."""
+    names = _tenants(tenant)
+    if file.exists() and not force:
+        fail(f"{printable(str(file))} exists: choose another name, or use --force")
+    with bar() as progress:
+        result = run(_export(url, file, names, progress))
+    _finish(result, as_json=as_json, action="exported")
+
+
+def import_file(file: InFile, url: Url, *, yes: Yes = False, as_json: Json = False) -> None:
+    """Store every row of a file that export has written. Rows with the same keys are replaced, after a question."""
+    if not file.exists():
+        fail(f"there is no file {printable(str(file))}")
+    if not yes and (existing := run(_tenants_of(url))):
+        confirm(f"The database has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
+    with bar() as progress:
+        result = run(_import(url, file, progress))
+    _finish(result, as_json=as_json, action="imported")
+
+
+def _finish(result: Any, *, as_json: bool, action: str) -> None:
+    if as_json:
+        show_json({"tables": dict(result.tables), "tenants": result.tenants})
+    if not result.rows:
+        nothing(f"there are no such rows: nothing was {action}")
+    if not as_json:
+        _show_counts(result)
+
+
+def _show_counts(result: Any) -> None:
+    show_table(["table", "rows"], ((name, f"{rows:,}") for name, rows in result.tables.items()))
+    show(f"{result.rows:,} rows of {result.tenants} tenants")
+
+
+def _compare(source: str, target: str, names: list[str] | None) -> Any:
+    with bar() as progress:
+        return run(_transfer().verify(source, target, tenants=names, progress=_report(progress)))
+
+
+def _end(compared: Any) -> None:
+    """Say whether the databases are equal; exit with status 3 if they are not."""
+    if compared.is_equal:
+        note("verified: every value is equal")
+        return
+    for difference in compared.first_differences[:10]:
+        place = f"{difference.table}, tenant {difference.tenant!r}, {dict(difference.key)}"
+        note(f"{place}: {difference.reason} {', '.join(difference.columns)}".rstrip())
+    fail("the databases differ", NOTHING)
+
+
+def _comparison(each: Any) -> dict[str, Any]:
+    names = ("tenant", "table", "source_rows", "target_rows", "differences")
+    return {name: getattr(each, name) for name in names} | {"equal": each.is_equal}
+
+
+def _report(progress: Bar) -> Any:
+    return lambda at: progress.update(at.rows, part=(at.tenant, at.table), text=at.table)
+
+
+def _tenants(names: list[str] | None) -> list[str] | None:
+    return [tenant_of(name) for name in names] if names else None
+
+
+def _require_two(source: str, target: str) -> None:
+    require_database(source)
+    dialect_of_url(target)
+    if source == target:
+        raise typer.BadParameter("the source and the target are the same")
+
+
+def _transfer() -> Any:
+    return import_module("axon_storage.transfer")  # when it is used, so that other commands start faster
+
+
+async def _tenants_of(url: str) -> list[str]:
+    """Return the tenants that have rows; none if the file does not exist yet."""
+    from axon_storage.engine.url import parse_url  # noqa: PLC0415
+
+    if dialect_of_url(url).missing_file(parse_url(url)) is not None:
+        return []
+    async with opened(url) as storage:
+        return await storage.tenant_ids()
+
+
+async def _export(url: str, file: Path, names: list[str] | None, progress: Bar) -> Any:
+    async with opened(url) as storage:
+        return await _transfer().export(storage, file, tenants=names, progress=_report(progress))
+
+
+async def _import(url: str, file: Path, progress: Bar) -> Any:
+    async with opened(url) as storage:
+        return await _transfer().import_(storage, file, progress=_report(progress))

@@ -1,0 +1,34 @@
+"""The base class for the files of a database, its backups, and what a deletion does not reach."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL
+
+
+class BackupSupport:
+    """How a database is backed up. A database in a file overrides the methods."""
+
+    backup_tool: ClassVar[str] = ""
+    """The command that backs up a server; empty if :meth:`copy_to_file` backs up the database."""
+    unerased: ClassVar[tuple[str, ...]] = ()
+    """Where rows remain after they were deleted."""
+
+    def missing_file(self, url: URL) -> str | None:
+        """Return the path of the database file if it does not exist; connecting would create it. None on servers."""
+        del url
+        return None
+
+    def database_file(self, connection: Connection) -> str:
+        """Return the path of the database file."""
+        raise NotImplementedError
+
+    def copy_to_file(self, source: Path, target: Path, progress: Callable[[int, int], object]) -> Mapping[str, int]:
+        """Copy a database file that is in use, check the copy, and return the number of rows of each table.
+
+        ``progress`` is called with the number of pages copied so far, and of all pages. Raise a ValueError if the copy
+        is damaged or incomplete, or the driver's error.
+        """
+        raise NotImplementedError

@@ -1,0 +1,57 @@
+"""The base class for what ``axon-storage doctor`` asks a database."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, NamedTuple
+
+from sqlalchemy import Connection
+
+from axon_storage.model.findings import Finding
+
+
+class ConnectionCount(NamedTuple):
+    """The connections of a server: how many are open, and how many there can be for this account."""
+
+    open: int
+    maximum: int
+
+
+class ServerDiagnosis:
+    """Questions about a server, a file or a session. A subclass overrides those that its database can answer."""
+
+    tested_servers: ClassVar[Sequence[str]] = ()
+    """The versions of the server with which the package is tested, as the beginning of a version. Empty for SQLite."""
+    server_is_tested: ClassVar[bool] = True
+    """False if the package is tested with a double of the server only."""
+    tested_drivers: ClassVar[Mapping[str, str]] = {}
+    """The distribution of each driver, with the version with which the package is tested."""
+
+    def settings(self, connection: Connection) -> Iterator[Finding]:
+        """Yield a finding for each setting of the server, the database or the session that matters."""
+        del connection
+        yield from ()
+
+    def dead_space(self, connection: Connection, tables: Sequence[str]) -> Iterator[Finding]:
+        """Yield findings about space that deleted and replaced rows take."""
+        del connection, tables
+        yield from ()
+
+    def clock(self, connection: Connection) -> datetime | None:
+        """Return the server's time, or None if the database uses the clock of this machine."""
+        del connection
+        return None
+
+    def connection_count(self, connection: Connection) -> ConnectionCount | None:
+        """Return the number of connections of the server, or None if it has no limit."""
+        del connection
+        return None
+
+    def administrator(self, connection: Connection) -> str | None:
+        """Return the privilege that makes the account an administrator, or an empty string; None without accounts."""
+        del connection
+        return None
+
+    def has_pooler(self, connection: Connection) -> bool | None:
+        """Return whether a pooler is between this process and the server; None if that cannot be found out."""
+        del connection
+        return None

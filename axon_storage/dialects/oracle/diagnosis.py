@@ -1,0 +1,25 @@
+"""What ``axon-storage doctor`` asks Oracle. Most of it needs no grant."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from axon_storage.dialects.diagnosis import ServerDiagnosis
+from axon_storage.model.findings import Finding, ok_unless
+
+_CHARSET = "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'"
+
+
+class OracleDiagnosis(ServerDiagnosis):
+    """The character set and the role of an account of Oracle."""
+
+    tested_servers = ()
+    server_is_tested = False
+    tested_drivers = {"oracledb": "26.1"}
+
+    def settings(self, connection: Connection) -> Iterator[Finding]:
+        yield ok_unless("character set", str(connection.exec_driver_sql(_CHARSET).scalar_one()))
+
+    def administrator(self, connection: Connection) -> str:
+        roles = connection.exec_driver_sql("SELECT role FROM session_roles").scalars().all()
+        return "DBA" if "DBA" in roles else ""

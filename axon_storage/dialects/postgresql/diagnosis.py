@@ -1,0 +1,75 @@
+"""What ``axon-storage doctor`` asks PostgreSQL."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from axon_storage.dialects.diagnosis import ConnectionCount, ServerDiagnosis
+from axon_storage.model.findings import Finding, ok_unless
+
+_CONNECTIONS = """
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+least(
+  current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+  (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+  (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
+)
+"""
+_DEAD_ROWS = """
+SELECT relname, n_live_tup, n_dead_tup, coalesce(greatest(last_autovacuum, last_vacuum)::text, 'never')
+FROM pg_stat_user_tables WHERE relid = ANY(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)
+"""
+_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
+_DEAD_ROWS_OF_CONCERN = 10_000
+
+
+class PostgreSQLDiagnosis(ServerDiagnosis):
+    """The settings, connections and dead rows of PostgreSQL."""
+
+    tested_servers = ("15",)
+    tested_drivers = {"asyncpg": "0.32"}
+
+    def settings(self, connection: Connection) -> Iterator[Finding]:
+        yield ok_unless("encoding", _setting(connection, "server_encoding"))
+        full_pages = _setting(connection, "full_page_writes")
+        yield ok_unless(
+            "full_page_writes",
+            full_pages,
+            warn="a crash can damage pages: set full_page_writes = on" if full_pages == "off" else "",
+        )
+        isolation = _setting(connection, "default_transaction_isolation")
+        yield ok_unless("isolation", f"default {isolation}; each transaction sets READ COMMITTED itself")
+        for name in _TIMEOUTS:
+            value = _setting(connection, name)
+            if value not in {"", "0"}:
+                yield ok_unless(
+                    name, value, warn="it ends long calls and transactions; it should exceed operation_timeout"
+                )
+
+    def dead_space(self, connection: Connection, tables: Sequence[str]) -> Iterator[Finding]:
+        for name, live, dead, vacuumed in connection.execute(text(_DEAD_ROWS), {"names": list(tables)}):
+            if dead > _DEAD_ROWS_OF_CONCERN and dead > live / 2:
+                found = f"{name}: {dead:,} dead rows, {live:,} live rows; last vacuum: {vacuumed}"
+                yield ok_unless("dead rows", found, warn=f"run VACUUM {name}, and check that autovacuum runs")
+
+    def clock(self, connection: Connection) -> datetime | None:
+        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return now
+
+    def connection_count(self, connection: Connection) -> ConnectionCount | None:
+        return ConnectionCount(*connection.execute(text(_CONNECTIONS)).one())
+
+    def administrator(self, connection: Connection) -> str:
+        query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+        return "SUPERUSER" if connection.execute(text(query)).scalar_one() else ""
+
+    def has_pooler(self, connection: Connection) -> bool | None:
+        driver: Any = connection.connection.driver_connection
+        return bool(connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != driver.get_server_pid())
+
+
+def _setting(connection: Connection, name: str) -> str:
+    """Return a setting, or an empty string if this version of the server does not have it."""
+    return connection.execute(text("SELECT current_setting(:name, true)"), {"name": name}).scalar_one() or ""
