@@ -22,12 +22,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
-    case,
     delete,
-    func,
-    literal_column,
-    select,
-    type_coerce,
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -37,6 +32,7 @@ from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
+from axon_storage.dialects.queries import QuerySupport
 
 
 class Tls(NamedTuple):
@@ -50,12 +46,12 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport):
+class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
-    The attributes and methods for migrations are those of :class:`MigrationSupport`, for errors those of
-    :class:`DriverErrors`, and for questions about a server those of :class:`ServerInspection` and
-    :class:`ServerDiagnosis`, for backups those of :class:`BackupSupport`.
+    Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
+    :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
+    server, and :class:`BackupSupport` for backups.
     """
 
     # Names and URLs.
@@ -132,10 +128,6 @@ class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport
 
     # Statements. Their parameters have the names of the columns.
 
-    distinct_values: ClassVar[int] = 500
-    """The maximum number of values that :meth:`distinct` is asked for."""
-    distinct_is_exact: ClassVar[bool] = True
-    """Whether :meth:`distinct` returns ``limit`` values if there are so many; otherwise, it returns at least one."""
     deletes_lists: ClassVar[bool] = True
     """Whether one DELETE takes a list of keys and locks them in order; otherwise each key has its own DELETE."""
 
@@ -172,42 +164,6 @@ class Dialect(MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
-
-    def distinct(
-        self,
-        source: ColumnElement[Any],
-        column: ColumnElement[Any],
-        conditions: Sequence[ColumnElement[bool]],
-        lower: Sequence[ColumnElement[bool]],
-    ) -> Any:
-        """Return a SELECT of ``source`` and the first distinct values of an indexed column, at most ``limit``.
-
-        ``lower``: the lower bound of the column. A value of the result may be NULL. The cost depends on ``limit``, not
-        on the number of rows.
-        """
-        smallest = select(func.min(column)).where(*conditions)
-        lowest = smallest.where(*lower).scalar_subquery()
-        first = select(literal_column("1").label("step"), lowest.label("value"))
-        found = first.cte(f"found_{source}", recursive=True)
-        following = smallest.where(column > found.c.value).scalar_subquery()
-        more = select(found.c.step + literal_column("1"), following)
-        more = more.where(found.c.value.is_not(None), found.c.step < bindparam("limit"))
-        found = found.union_all(more)
-        return select(source, found.c.value)
-
-    def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
-        """Return the milliseconds since 1970 in an id: the first 48 bits of a UUIDv7. It has no parameters."""
-        raise NotImplementedError
-
-    def exact_sum(self, column: ColumnElement[Any]) -> Sequence[tuple[int, ColumnElement[int]]]:
-        """Return sums that add up to the sum of unsigned 64-bit integers, each with its factor.
-
-        The integers are stored as two's complement, so each negative value counts 2^64 more.
-        """
-        stored = type_coerce(column, BigInteger())
-        zero, one = literal_column("0", Integer()), literal_column("1", Integer())
-        negative = func.sum(case((stored < zero, one), else_=zero), type_=BigInteger())
-        return [(1, func.sum(stored, type_=BigInteger())), (2**64, negative)]
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         """Return a SELECT that uses the index, if the planner might choose a worse plan."""
