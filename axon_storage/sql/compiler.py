@@ -9,6 +9,7 @@ from axon_storage.model.ids import Clock, IdSource, new_id
 from axon_storage.model.requests import (
     Append,
     Delete,
+    DeleteTableRows,
     EvictExpired,
     Get,
     ListByKey,
@@ -16,11 +17,13 @@ from axon_storage.model.requests import (
     ListPage,
     ListScopes,
     ListTenants,
+    ReadTablePage,
     Request,
     Save,
     WriteRequest,
+    WriteTablePage,
 )
-from axon_storage.sql import batches
+from axon_storage.sql import batches, transfer
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
@@ -58,6 +61,12 @@ class Compiler:
                 unit = self._reads.list_tenants(request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
+            case ReadTablePage():
+                unit = transfer.read_page(self._dialect, request)
+            case WriteTablePage():
+                unit = transfer.write_page(self._dialect, request)
+            case DeleteTableRows():
+                unit = transfer.delete_rows(self._dialect, request)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
             case _:
