@@ -1,7 +1,7 @@
 """Compares the rows of two databases."""
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any
 
@@ -46,11 +46,7 @@ async def verify(
         tally, comparisons = Tally(progress), list[TableComparison]()
         for tenant in await tenants_of(tenants, (one, other), (one, other)):
             for row_type in ROW_TYPES:
-                async with AsyncExitStack() as stack:
-                    sides = [_Rows(side.repository, tenant, row_type) for side in (one, other)]
-                    for side in sides:
-                        await stack.enter_async_context(aclosing(side.pages))
-                    comparison = await _compare(tenant, row_type, *sides, tally)
+                comparison = await _compare(tenant, row_type, one.repository, other.repository, tally)
                 if comparison.source_rows or comparison.target_rows:
                     comparisons.append(comparison)
     return VerifyResult(comparisons=tuple(comparisons))
@@ -113,10 +109,14 @@ class _Rows:
         return self.page.rows[self._position - 1]
 
 
-async def _compare(tenant: str, row_type: type[Row], source: _Rows, target: _Rows, tally: Tally) -> TableComparison:
+async def _compare(
+    tenant: str, row_type: type[Row], one: SqlRepository, other: SqlRepository, tally: Tally
+) -> TableComparison:
     found, first = 0, None
-    async for difference in _merge(tenant, row_type, source, target, tally):
-        found, first = found + 1, first or difference
+    source, target = (_Rows(each, tenant, row_type) for each in (one, other))
+    async with aclosing(source.pages), aclosing(target.pages):
+        async for difference in _merge(tenant, row_type, source, target, tally):
+            found, first = found + 1, first or difference
     return TableComparison(
         table=row_type.TABLE,
         tenant=tenant,

@@ -44,6 +44,7 @@ def difficult(tenant: str) -> list[Row]:
     numbers = (0, 1, 2**31, 2**32, 2**63 - 1, 2**63, LARGEST)
     floats = (0.1, 5e-324, 1.7976931348623157e308, -1e-300, 2.0**53 + 2, -0.0)
     texts = ("", "é" * 2_500_000, "\\'" * MEBIBYTE, "😀%s:name?$1\r\n\t\x01\x1a\x7f\ufeff")
+    documents: tuple[Any, ...] = (nested(64), 1, 1.0, 1e2, LARGEST, None, "", {})
     names = ("", "a", "A", "a ", "é", "e\u0301", "😀", "\x01", "\x01\x01", "'\"\\%", "x" * 255)
     return [
         *(sample(TraceRow, tenant, trace_id=number, latency_ms=number, replay_of=number) for number in numbers),
@@ -51,7 +52,7 @@ def difficult(tenant: str) -> list[Row]:
         *(sample(CostRow, tenant, cost_usd=number) for number in floats),
         *(sample(SessionRow, tenant, scope=name, key=text[:9], value=text) for name in names[:2] for text in texts),
         *(sample(SessionRow, tenant, scope=scope, key=key) for scope in names for key in names),
-        *(sample(EventRow, tenant, payload=value) for value in (nested(64), 1, 1.0, 1e2, LARGEST, None, "", {})),
+        *(sample(EventRow, tenant, payload=document) for document in documents),
         sample(EventRow, tenant, payload=[{"é": '"' * 10}] * 150_000),
         sample(CacheRow, tenant, ttl_secs=2**31 - 1),
         sample(CacheRow, tenant, cache_key="kept", ttl_secs=None),
