@@ -87,6 +87,11 @@ class BackendBase(ABC):
         return self._tenant or self._fallback.current_tenant()
 
     @property
+    def view_tenant(self) -> str | None:
+        """The tenant of a view, or None if this object is not a view."""
+        return self._tenant
+
+    @property
     def tenant_fallback(self) -> TenantFallback:
         """The object that determines the tenant of calls without a view."""
         return self._fallback

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    func,
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -125,6 +126,10 @@ class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis,
     def normalised_type(self, kind: str) -> str:
         """Return the same text for a column type as SQLAlchemy writes it and as SQLAlchemy reflects it."""
         return kind
+
+    def stored_size(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        """Return the length of a text or JSON column, in bytes or characters, whichever the database finds faster."""
+        return func.length(column)
 
     # Statements. Their parameters have the names of the columns.
 

@@ -138,3 +138,49 @@ class ListScopes(Request[list[str]]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListTenants(Request[list[str]]):
     """Return the tenants that have rows, sorted. Only this request reads rows of all tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    """Rows of a tenant in one table, in primary key order.
+
+    ``rows``: the values of all columns, in the order of the table, with JSON documents as text. ``size``: the size of
+    the texts and documents, measured as the database does. ``is_last``: no row follows.
+    """
+
+    rows: list[tuple[Any, ...]]
+    size: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRequest(Request[T]):
+    """A request for whole rows of a tenant and a table, with the columns that are not fields."""
+
+    row_type: type[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTablePage(TableRequest[TablePage]):
+    """Return the rows whose primary key follows ``after`` (empty: the first rows).
+
+    The page has at most ``max_rows`` rows, and ends at the row with which it reaches ``max_bytes``.
+    """
+
+    after: tuple[Any, ...]
+    max_rows: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteTablePage(TableRequest[None]):
+    """Insert rows, or replace every column of the rows with their primary keys. ``rows``: as in :class:`TablePage`."""
+
+    rows: Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteTableRows(TableRequest[int]):
+    """Delete rows by their primary keys without the tenant, and return their number."""
+
+    keys: Sequence[tuple[Any, ...]]

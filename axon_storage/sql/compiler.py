@@ -20,9 +20,10 @@ from axon_storage.model.requests import (
     Request,
     Save,
     Summarize,
+    TableRequest,
     WriteRequest,
 )
-from axon_storage.sql import batches, distinct
+from axon_storage.sql import batches, distinct, transfer
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.summaries import summarize
 from axon_storage.sql.unit_of_work import UnitOfWork
@@ -63,6 +64,8 @@ class Compiler:
                 unit = distinct.list_tenants(self._dialect, request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
+            case TableRequest():
+                unit = transfer.compile_table_request(self._dialect, request)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
             case _:

@@ -141,6 +141,17 @@ class JsonDocument(_Column):
         return decode_json if inner is None else _chain(inner, decode_json)
 
 
+class JsonAsText(JsonDocument):
+    """A JSON document as its stored text, which is neither decoded nor encoded."""
+
+    def bind_processor(self, dialect: Dialect) -> _Processor:
+        del dialect
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        return self.impl_instance.result_processor(dialect, coltype)
+
+
 class UtcTimestamp(_Column):
     """A UTC timestamp with microseconds. Parameters and results are aware datetimes."""
 

@@ -108,6 +108,10 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     def json(self) -> TypeEngine[Any]:
         return _Json()
 
+    def stored_size(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        # unlike length(), it does not decompress the value
+        return func.octet_length(cast(column, Text))
+
     def batch(self, save: Insert, table: Table) -> Executable:
         # One statement with an array for each column is less work for client and server than asyncpg's executemany, is
         # atomic by itself, and is sent at once. A long executemany waits for room in the send buffer; if asyncpg is

@@ -1,0 +1,78 @@
+"""The storages and tenants of a transfer: opening URLs, checks of the arguments."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import URL
+
+from axon_storage import schema
+from axon_storage.backend import StorageBackend
+from axon_storage.dispatcher import StorageDispatcher, open_storage
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError, TenantMismatchError
+from axon_storage.repository import SqlRepository
+from axon_storage.schema.revisions import revision_problem
+from axon_storage.tenancy import check_tenant
+
+
+class Side(NamedTuple):
+    """A storage of a transfer. ``tenant``: the only tenant that it may use, if it is a view."""
+
+    repository: SqlRepository
+    tenant: str | None
+
+
+@asynccontextmanager
+async def opened(argument: str, storage: StorageBackend | str, *, migrate: bool | None = None) -> AsyncIterator[Side]:
+    """Check a storage, or open the storage of a URL for a block. ``argument``: its name in errors."""
+    if isinstance(storage, str):
+        async with open_storage(storage, migrate=migrate) as own:
+            yield _side(argument, own)
+        return
+    side = _side(argument, storage)
+    # not schema.check, which would log the server's settings again
+    if problem := revision_problem(await schema.current(side.repository.engine), allow_ahead=False):
+        raise StorageConnectionError(f"{argument}: {problem}")
+    yield side
+
+
+def _side(argument: str, storage: StorageBackend) -> Side:
+    backend = storage.backend if isinstance(storage, StorageDispatcher) else storage
+    if not isinstance(backend, SqlRepository):
+        raise InvalidArgumentError(
+            f"{argument}: {type(backend).__name__} has no database; pass a storage that is open on a database"
+        )
+    return Side(backend, storage.view_tenant or backend.view_tenant)
+
+
+def refuse_same_database(source: Side, target: Side) -> None:
+    """Raise an InvalidArgumentError if both storages have the same engine, or URLs of the same database."""
+    one, other = source.repository.engine, target.repository.engine
+    if one is other or _database(one.url) == _database(other.url):
+        raise InvalidArgumentError("source and target are the same database; pass two databases")
+
+
+def _database(url: URL) -> tuple[object, ...]:
+    """Return what identifies a database. Two URLs of one database may differ in it, such as by the server's name."""
+    name = str(Path(url.database).resolve()) if url.database and url.host is None else url.database
+    return url.get_backend_name(), url.host, url.port, url.username, name, url.query
+
+
+async def tenants_of(tenants: Iterable[str] | None, sides: Iterable[Side], listed: Iterable[Side]) -> list[str]:
+    """Return the tenants of a transfer between ``sides``, sorted.
+
+    They are those given, otherwise that of the views, otherwise all tenants of the storages ``listed``.
+    """
+    views = {side.tenant for side in sides if side.tenant is not None}
+    if len(views) > 1:
+        raise TenantMismatchError("the storages are views of different tenants; pass views of the same tenant")
+    if tenants is None:
+        found = [await side.repository.tenant_ids() for side in listed if not views]
+        return sorted(views.union(*found))
+    if isinstance(tenants, str):
+        raise InvalidArgumentError("tenants: a string is not a list of tenants; pass a list")
+    given = {check_tenant(tenant) for tenant in tenants}
+    if views and given != views:
+        raise TenantMismatchError("tenants: a storage is a view of another tenant; pass the storage itself")
+    return sorted(given)

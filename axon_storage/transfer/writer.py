@@ -1,0 +1,67 @@
+"""Writes an export file, under a temporary name until it is complete."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from axon_storage.errors import InvalidArgumentError
+from axon_storage.model.rows import Row
+from axon_storage.transfer.compression import check_suffix, compressed, file_errors
+from axon_storage.transfer.lines import header_line, row_line, trailer_line
+
+
+class FileWriter:
+    """Writes an export file. Other users of the system cannot read it, because it contains every tenant's rows."""
+
+    def __init__(self, path: Path) -> None:
+        check_suffix(path)
+        if path.exists() and not path.is_file():
+            raise InvalidArgumentError(f"file: {path.name} exists and is not a file; pass the name of a file")
+        self._path, self._temporary = path, path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+        self._sha256 = sha256()
+        with file_errors("create"):
+            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._raw = os.fdopen(descriptor, "wb")
+            self._file = compressed(path, self._raw)
+        self._write(header_line())
+
+    def write_rows(self, row_type: type[Row], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write table rows."""
+        self._write(b"".join([row_line(row_type, row) for row in rows]))
+
+    def finish(self, rows: Mapping[str, int]) -> None:
+        """Write the trailer, sync the file to disk, and give it its name."""
+        self._write(trailer_line(rows, self._sha256.hexdigest()))
+        with file_errors("write"):
+            if self._file is not self._raw:
+                self._file.close()
+            self._raw.flush()
+            os.fsync(self._raw.fileno())
+            self._raw.close()
+            self._temporary.replace(self._path)
+            _sync_directory(self._path.parent)
+
+    def discard(self) -> None:
+        """Delete the temporary file."""
+        with suppress(Exception):
+            self._raw.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _write(self, data: bytes) -> None:
+        self._sha256.update(data)
+        with file_errors("write"):
+            self._file.write(data)
+
+
+def _sync_directory(path: Path) -> None:
+    """Sync the new name to disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,175 @@
+"""Copies between databases of every kind keep every value of every row."""
+
+import asyncio
+
+import pytest
+
+from axon_storage import (
+    CacheRow,
+    EventRow,
+    InMemoryBackend,
+    InvalidArgumentError,
+    SessionRow,
+    SqlRepository,
+    StorageConnectionError,
+    StorageDispatcher,
+    TenantMismatchError,
+    TraceRow,
+    create_engine,
+    open_storage,
+)
+from axon_storage.model.rows import ROW_TYPES
+from axon_storage.transfer import Progress, copy, verify
+from tests.databases import Databases
+from tests.samples import sample
+from tests.transfer.filling import TENANTS, everything
+
+HOPS = ("postgresql", "mariadb", "mysql", "oracle-double-23ai", "sqlite")
+
+
+async def test_a_copy_keeps_every_value_of_every_row(
+    filled: SqlRepository, repository: SqlRepository, other: SqlRepository
+) -> None:
+    expected = await everything(filled)
+    there = await copy(filled, repository)
+    assert there.rows == sum(there.tables.values()) > 5_000
+    assert there.tenants == len(TENANTS)
+    assert (await verify(filled, repository)).is_equal
+    assert await everything(repository) == expected
+    assert (await copy(repository, other)).tables == there.tables
+    assert (await verify(filled, other)).is_equal
+    assert await everything(other) == expected
+
+
+async def test_a_copy_replaces_every_column_of_existing_rows(repository: SqlRepository, other: SqlRepository) -> None:
+    for storage, status in ((repository, "old"), (other, "new")):
+        await storage.save_trace(sample(TraceRow, status=status))
+        await storage.save_cache_entry(sample(CacheRow, ttl_secs=900 if status == "new" else 60))
+        event = await storage.append_event(sample(EventRow, topic=status))
+    await repository.append_event(sample(EventRow, topic="old"), id=event)
+    found = {each.table: each.columns for each in (await verify(other, repository)).first_differences}
+    assert found["traces"] == ("status", "created_id")
+    assert found["execution_cache"] == ("ttl_secs", "expires_at", "updated_at")
+    assert "event_history" in found
+    await copy(other, repository, delete_extra=True)
+    assert (await verify(other, repository)).is_equal
+    assert await everything(repository) == await everything(other)
+
+
+async def test_a_copy_can_be_repeated(repository: SqlRepository, other: SqlRepository) -> None:
+    await other.save_many(sample(row_type) for row_type in ROW_TYPES)
+    first = await copy(other, repository)
+    assert await copy(other, repository) == first
+    assert (await verify(other, repository)).is_equal
+
+
+async def test_rows_that_only_the_target_has_are_kept_unless_they_are_to_be_deleted(
+    repository: SqlRepository, other: SqlRepository
+) -> None:
+    await other.save_session(sample(SessionRow))
+    await repository.save_many(sample(SessionRow, scope=scope) for scope in "ab")
+    await repository.append_event(sample(EventRow))
+    await repository.for_tenant("extra").save_trace(sample(TraceRow, "extra"))
+    assert (await copy(other, repository)).deleted == 0
+    assert len(await repository.session_scopes()) == 3
+    assert (await copy(other, repository, delete_extra=True)).deleted == 4
+    assert (await verify(other, repository)).is_equal
+    assert await repository.tenant_ids() == ["default"]
+
+
+async def test_only_the_given_tenants_are_copied(filled: SqlRepository, repository: SqlRepository) -> None:
+    await copy(filled, repository, tenants=["z"])
+    assert await repository.tenant_ids() == ["z"]
+    assert (await verify(filled, repository, tenants=["z"])).is_equal
+    assert not (await verify(filled, repository)).is_equal
+
+
+async def test_a_view_copies_its_tenant_only(filled: SqlRepository, other: SqlRepository) -> None:
+    await copy(filled.for_tenant("z"), StorageDispatcher(other))
+    assert await other.tenant_ids() == ["z"]
+    with pytest.raises(TenantMismatchError, match="view"):
+        await copy(filled, other.for_tenant("z"), tenants=["default"])
+    with pytest.raises(TenantMismatchError, match="different tenants"):
+        await copy(filled.for_tenant("default"), other.for_tenant("z"))
+
+
+async def test_the_progress_names_tables_and_tenants_and_counts_rows(
+    filled: SqlRepository, other: SqlRepository
+) -> None:
+    seen: list[Progress] = []
+    result = await copy(filled, other, progress=seen.append)
+    last = {(each.table, each.tenant): each for each in seen}
+    assert sum(each.rows for each in last.values()) == result.rows
+    assert last["sessions", "z"].bytes > 5_000_000
+    pages = [each.rows for each in seen if (each.table, each.tenant) == ("traces", "default")]
+    assert pages == sorted(pages)
+    assert max(late - early for early, late in zip([0, *pages], pages, strict=False)) <= 1_000
+
+
+async def test_urls_are_opened_for_the_call(databases: Databases) -> None:
+    source, target = [await databases.empty("sqlite") for _ in range(2)]
+    with pytest.raises(StorageConnectionError, match="no schema"):
+        await copy(source, target)
+    async with open_storage(source) as storage:
+        await storage.save_trace(sample(TraceRow))
+    assert (await copy(source, target)).rows == 1
+    assert (await verify(source, target)).is_equal
+
+
+async def test_a_storage_without_a_database_is_refused(other: SqlRepository) -> None:
+    for call in (copy, verify):
+        with pytest.raises(InvalidArgumentError, match="source: InMemoryBackend has no database"):
+            await call(InMemoryBackend(), other)
+        with pytest.raises(InvalidArgumentError, match="target: InMemoryBackend has no database"):
+            await call(other, StorageDispatcher.in_memory())
+        async with other.transaction() as transaction:
+            with pytest.raises(InvalidArgumentError, match="source: Transaction"):
+                await call(transaction, other)
+
+
+async def test_one_database_as_source_and_target_is_refused(repository: SqlRepository) -> None:
+    url = repository.engine.url.render_as_string(hide_password=False)
+    async with SqlRepository(create_engine(url)) as same:
+        for source in (repository, same):
+            with pytest.raises(InvalidArgumentError, match="the same database"):
+                await copy(source, repository)
+
+
+async def test_tenants_that_are_no_list_are_refused(filled: SqlRepository, other: SqlRepository) -> None:
+    with pytest.raises(InvalidArgumentError, match="a string is not a list"):
+        await copy(filled, other, tenants="default")
+
+
+async def test_a_copy_through_every_database_is_equal_after_each(databases: Databases, filled: SqlRepository) -> None:
+    source, expected = filled, await everything(filled)
+    for hop in HOPS:
+        target = SqlRepository((await databases.ready(hop))[1])
+        rows = (await copy(source, target)).rows
+        result = await verify(source, target)
+        assert result.is_equal, (hop, result.first_differences)
+        assert await everything(target) == expected
+        print(f"to {hop}: {rows} rows, {result.rows} compared")  # noqa: T201  # shown with -rP
+        source = target
+
+
+async def test_repeated_copies_beside_writers_converge(repository: SqlRepository, other: SqlRepository) -> None:
+    done = asyncio.Event()
+
+    async def write(name: str) -> int:
+        number = 0
+        while not done.is_set():
+            number += 1
+            await other.save_many([sample(TraceRow, trace_id=hash((name, number)) % 2**64), sample(EventRow)])
+            await other.save_session(sample(SessionRow, key=name, value=str(number)))
+            if number % 5 == 0:
+                await other.delete_session("name", name)
+        return number
+
+    writers = [asyncio.create_task(write(name)) for name in "abc"]
+    for _ in range(3):
+        await copy(other, repository)
+    done.set()
+    assert min(await asyncio.gather(*writers)) > 3
+    await copy(other, repository, delete_extra=True)
+    assert (await verify(other, repository)).is_equal
+    assert await everything(repository) == await everything(other)
