@@ -34,7 +34,7 @@ from axon_storage.model.rows import (
     TraceRow,
 )
 from axon_storage.model.stats import PoolStats, QueueStats, StorageStats, TableStats
-from axon_storage.model.summaries import CostSummary, TraceSummary
+from axon_storage.model.summaries import CostSummary, EventSummary, TraceSummary
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import tenant_scope
@@ -50,6 +50,7 @@ __all__ = [
     "DaemonRow",
     "DataspaceRow",
     "EventRow",
+    "EventSummary",
     "HibernationRow",
     "InMemoryBackend",
     "InvalidArgumentError",

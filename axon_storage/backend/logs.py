@@ -6,7 +6,7 @@ from uuid import UUID
 
 from axon_storage.backend.base import PAGE_SIZE, BackendBase
 from axon_storage.model.rows import AuditRow, CostRow, EventRow, Recorded
-from axon_storage.model.summaries import CostSummary
+from axon_storage.model.summaries import CostSummary, EventSummary
 
 
 class LogMethods(BackendBase):
@@ -62,6 +62,20 @@ class LogMethods(BackendBase):
         return self._iterate(
             "iter_events", EventRow, since, until, after=after, reverse=reverse, page_size=page_size, topic=topic
         )
+
+    async def summarize_events(
+        self,
+        *,
+        by: str | Sequence[str],
+        topic: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[EventSummary]:
+        """Return the number of events, by ``"topic"``, ``"day"`` or ``"hour"`` (UTC).
+
+        The arguments and the order of the result are those of :meth:`summarize_traces`.
+        """
+        return await self._summarize("summarize_events", EventSummary, by, since, until, topic=topic)
 
     # Costs.
 

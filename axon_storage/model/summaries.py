@@ -1,4 +1,4 @@
-"""The results of ``summarize_costs`` and ``summarize_traces``: counts and sums of rows, by group."""
+"""The results of the ``summarize_*`` methods: counts and sums of rows, by group."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from axon_storage.errors import InvalidArgumentError
-from axon_storage.model.rows import CostRow, Row, TraceRow
+from axon_storage.model.rows import CostRow, EventRow, Row, TraceRow
 
 PERIODS: Mapping[str, int] = {"day": 86_400_000, "hour": 3_600_000}
 """The periods by which rows can be grouped, in milliseconds. A period begins at a multiple of its length since 1970."""
@@ -42,6 +42,21 @@ class CostSummary(Summary):
     input_tokens: int
     output_tokens: int
     cost_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSummary(Summary):
+    """The number of events of one group.
+
+    ``topic``, ``period`` (the UTC start of the day or hour): None if the events were not grouped by it.
+    """
+
+    ROW: ClassVar[type[Row]] = EventRow
+    GROUPS: ClassVar[Mapping[str, str]] = {"topic": "topic"}
+    COUNT: ClassVar[str] = "events"
+
+    topic: str | None
+    events: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Summaries of costs and traces: exact counts and sums by flow, backend, status, UTC day and hour."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -11,6 +12,8 @@ import pytest
 from axon_storage import (
     CostRow,
     CostSummary,
+    EventRow,
+    EventSummary,
     InMemoryBackend,
     InvalidArgumentError,
     Recorded,
@@ -170,3 +173,19 @@ async def test_invalid_groups_and_periods_are_refused(options: dict[str, Any], p
         await storage.summarize_costs(by="status")
     with pytest.raises(SerializationError, match=r"cost_tracking\.flow_name"):
         await storage.summarize_costs(by="flow", flow="a" * 256)
+
+
+async def test_events_are_counted_by_topic_and_period(storage: StorageBackend, tenant: str) -> None:
+    events = [
+        at(MIDNIGHT + timedelta(hours=hour), sample(EventRow, tenant, topic=topic))
+        for hour in (0, 1, 23, 24)
+        for topic in NAMES[: 1 + hour % 3]
+    ]
+    await storage.save_many(events)
+    topics = Counter(recorded.row.topic for recorded in events)
+    assert await storage.summarize_events(by="topic") == [
+        EventSummary(topic=topic, period=None, events=topics[topic]) for topic in sorted(topics)
+    ]
+    second_day = await storage.summarize_events(by=["day", "topic"], topic="", since=MIDNIGHT + DAY)
+    assert second_day == [EventSummary(topic="", period=MIDNIGHT + DAY, events=1)]
+    assert await storage.summarize_events(by="hour", until=MIDNIGHT) == []
