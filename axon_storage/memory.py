@@ -12,6 +12,7 @@ from axon_storage.model.requests import (
     Append,
     Create,
     Delete,
+    DeleteRange,
     EvictExpired,
     Get,
     ListByKey,
@@ -66,7 +67,7 @@ class InMemoryBackend(StorageBackend):
                 result = True
             case Save() | Get():
                 result = None
-            case Delete() | EvictExpired():
+            case Delete() | DeleteRange() | EvictExpired():
                 result = 0
             case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
                 result = []

@@ -11,7 +11,18 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from axon_storage.model.ids import check_id
-from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save, Summarize
+from axon_storage.model.requests import (
+    Append,
+    Delete,
+    DeleteRange,
+    Get,
+    ListByKey,
+    ListNewest,
+    ListPage,
+    Request,
+    Save,
+    Summarize,
+)
 from axon_storage.model.rows import Recorded, Row, check_values
 from axon_storage.model.summaries import Summary, check_groups
 from axon_storage.model.validation import (
@@ -261,6 +272,15 @@ class BackendBase(ABC):
             tenant = self.current_tenant()
         return await self.execute(
             Delete(operation=operation, tenant=tenant, row_type=row_type, prefix=fields, last=keys)
+        )
+
+    async def _delete_range(self, operation: str, row_type: type[Row], *prefix: Any, start: Any, end: Any) -> int:
+        with operation_context(operation):
+            fields = validate_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
+            bounds = validate_bounds(row_type, row_type.KEY[len(prefix)], start=start, end=end)
+            tenant = self.current_tenant()
+        return await self.execute(
+            DeleteRange(operation=operation, tenant=tenant, row_type=row_type, prefix=fields, bounds=bounds)
         )
 
 

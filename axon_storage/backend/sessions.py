@@ -1,6 +1,9 @@
 """The methods of a storage for sessions."""
 
+from collections.abc import Iterable
+
 from axon_storage.backend.base import BackendBase
+from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.requests import ListScopes
 from axon_storage.model.rows import SessionRow
 from axon_storage.model.validation import operation_context, validate_bounds, validate_limit
@@ -41,6 +44,23 @@ class SessionMethods(BackendBase):
     async def delete_session(self, scope: str, key: str) -> bool:
         """Delete an entry, and return whether it existed."""
         return await self._delete("delete_session", SessionRow, scope, last=[key]) > 0
+
+    async def delete_sessions(
+        self, scope: str, keys: Iterable[str] | None = None, *, start: str | None = None, end: str | None = None
+    ) -> int:
+        """Delete entries of a scope in one transaction, and return the number of deleted entries.
+
+        These are the entries with the given ``keys``, or those from ``start`` (included) to ``end`` (not included), by
+        code point, or without either all entries of the scope.
+        """
+        with operation_context("delete_sessions"):
+            if isinstance(keys, str):
+                raise InvalidArgumentError("keys must be an iterable of keys, not a str: use [key]")
+            if keys is not None and (start is not None or end is not None):
+                raise InvalidArgumentError("keys cannot be combined with start and end")
+        if keys is not None:
+            return await self._delete("delete_sessions", SessionRow, scope, last=keys)
+        return await self._delete_range("delete_sessions", SessionRow, scope, start=start, end=end)
 
     async def session_scopes(
         self, *, start: str | None = None, end: str | None = None, limit: int | None = None

@@ -23,7 +23,7 @@ class Request(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRequest(Request[T]):
-    """A write whose row keys are known in advance, so that it can share a transaction with others."""
+    """A write whose row keys, or range of keys, are known in advance, so that it can be ordered among others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,18 @@ class Delete(WriteRequest[int]):
     row_type: type[Row]
     prefix: Mapping[str, Any]
     last: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRange(WriteRequest[int]):
+    """Delete the rows whose key begins with ``prefix`` and is within the bounds, and return their number.
+
+    ``bounds``: as in :class:`ListByKey`.
+    """
+
+    row_type: type[Row]
+    prefix: Mapping[str, Any]
+    bounds: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     ``lock_first``: lock the rows with separate statements first, which fail immediately if a row is locked.
     """
     locks = _rows_to_lock(writes) if lock_first else {}
+    range_locks = [write.lock for write in writes if write.lock is not None] if lock_first else []
     saves = list(_save_statements(dialect, (row for write in writes for row in write.saves)))
     plans = [(number, write.plan) for number, write in enumerate(writes) if write.plan is not None]
     plans.sort(key=lambda numbered: numbered[1].sort_key)
@@ -43,6 +44,8 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
         for table, keys in locks.items():
             for start in range(0, len(keys), STATEMENT_ROWS):
                 dialect.lock_rows(connection, table, keys[start : start + STATEMENT_ROWS])
+        for statement, parameters in range_locks:
+            connection.execute(statement, parameters).all()
         for statement, parameters in saves:
             execute_save(dialect, connection, statement, parameters)
         for number, plan in plans:

@@ -10,6 +10,7 @@ from axon_storage.model.requests import (
     Append,
     Create,
     Delete,
+    DeleteRange,
     EvictExpired,
     Get,
     ListByKey,
@@ -84,6 +85,8 @@ class Compiler:
                 write = self._writes.create(request)
             case Delete():
                 write = self._writes.delete(request)
+            case DeleteRange():
+                write = self._writes.delete_range(request)
             case _:
                 raise NotImplementedError(type(request).__name__)
         return cast("PreparedWrite[T]", write)  # match does not narrow T

@@ -65,8 +65,7 @@ def list_by_key(
     table = TABLES[row_type]
     # without the fields of the prefix, because MariaDB sorts by them even though they are constant
     order = [table.c[name].desc() if reverse else table.c[name] for name in row_type.KEY[len(prefix) :]]
-    between = within(table.c[row_type.KEY[len(prefix)]], bounds) if bounds else []
-    statement = _fields(row_type).where(tenant_equals(table), *_equal(table, prefix), *between, *_live(table))
+    statement = _fields(row_type).where(*_range(row_type, prefix, bounds), *_live(table))
     statement = statement.order_by(*order)
     return statement.limit(bindparam("limit")) if limited else statement
 
@@ -112,6 +111,19 @@ def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
 
 
 @cached
+def delete_range(dialect: Dialect, row_type: type[Row], prefix: Names, bounds: Names) -> DeleteStatement:
+    """Delete the rows whose key begins with ``prefix`` and is within the bounds, as in :func:`list_by_key`."""
+    return dialect.delete(TABLES[row_type], *_range(row_type, prefix, bounds))
+
+
+@cached
+def lock_range(row_type: type[Row], prefix: Names, bounds: Names) -> Select[Any]:
+    """Lock the rows that :func:`delete_range` deletes; fail at once if one is locked."""
+    rows = select(TABLES[row_type].c["tenant_id"]).where(*_range(row_type, prefix, bounds))
+    return rows.with_for_update(nowait=True)
+
+
+@cached
 def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete the rows that expired at or before ``now``."""
     table = TABLES[row_type]
@@ -147,6 +159,12 @@ def _by_index(
     path = ["tenant_id", *where, order.key]
     index = next((index for index in table.indexes if index.columns.keys() == path), None)
     return statement if index is None else dialect.by_index(statement, table, index)
+
+
+def _range(row_type: type[Row], prefix: Names, bounds: Names) -> list[ColumnElement[bool]]:
+    table = TABLES[row_type]
+    between = within(table.c[row_type.KEY[len(prefix)]], bounds) if bounds else []
+    return [tenant_equals(table), *_equal(table, prefix), *between]
 
 
 def _equal(table: Table, names: Names) -> list[ColumnElement[bool]]:

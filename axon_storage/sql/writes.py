@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from sqlalchemy import Executable
+
 from axon_storage.dialects import Dialect
 from axon_storage.model.ids import EPOCH, Clock, IdSource, current_timestamp, timestamp_of
-from axon_storage.model.requests import Append, Create, Delete, Save
+from axon_storage.model.requests import Append, Create, Delete, DeleteRange, Save
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row
 from axon_storage.sql import statements
 from axon_storage.sql.plans import CreatePlan, DeletePlan, Plan, Values
@@ -17,6 +19,37 @@ from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT
 T = TypeVar("T")
 RowKey = tuple[str, tuple[Any, ...]]
 """The table and primary key of a row. Row keys sort in the database's order."""
+
+
+class KeyRange(NamedTuple):
+    """The rows of a table whose key is ``prefix``, then a value from ``start`` (None: the first) to before ``end``.
+
+    The values are sort keys.
+    """
+
+    table: str
+    prefix: tuple[Any, ...]
+    start: Any | None
+    end: Any | None
+
+    def contains(self, row: RowKey) -> bool:
+        """Return whether a row is in the range."""
+        table, key = row
+        if table != self.table or key[: len(self.prefix)] != self.prefix:
+            return False
+        value = key[len(self.prefix)]
+        return (self.start is None or self.start <= value) and (self.end is None or value < self.end)
+
+    def overlaps(self, other: "KeyRange") -> bool:
+        """Return whether a row can be in both ranges. The prefixes must have the same length."""
+        if (self.table, self.prefix) != (other.table, other.prefix):
+            return False
+        return _begins_before_end(self, other) and _begins_before_end(other, self)
+
+
+def _begins_before_end(one: KeyRange, other: KeyRange) -> bool:
+    return one.start is None or other.end is None or bool(one.start < other.end)
+
 
 STATEMENT_ROWS = 1_000
 """The maximum number of rows that one statement writes."""
@@ -52,7 +85,8 @@ class PreparedWrite(Generic[T]):
 
     ``row_keys``: the keys of the rows that other writes may also write. ``row_count``, ``size``: the number of its rows
     and their size in bytes. ``result``: the return value of a save or an append. ``plan``: what a delete or a create
-    does after the saves of its transaction; its result is the return value.
+    does after the saves of its transaction; its result is the return value. ``key_range``: the rows that it deletes, if
+    it deletes a range; ``lock``: a statement with parameters that locks them.
     """
 
     operation: str
@@ -62,6 +96,8 @@ class PreparedWrite(Generic[T]):
     size: int
     saves: Sequence[RowValues] = ()
     plan: Plan | None = None
+    key_range: KeyRange | None = None
+    lock: tuple[Executable, Values] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +155,24 @@ class Writes:
         )
         size = len(row_keys) * ROW_OVERHEAD
         return PreparedWrite(request.operation, 0, row_keys, len(row_keys), size, plan=plan)
+
+    def delete_range(self, request: DeleteRange) -> PreparedWrite[int]:
+        """Prepare a delete of a range of keys. It has the maximum number of rows, so that it is sent alone."""
+        row_type, names = request.row_type, (tuple(request.prefix), tuple(request.bounds))
+        prefix = (request.tenant, *map(sort_key, request.prefix.values()))
+        start, end = (sort_key(request.bounds.get(name)) for name in ("at_least", "below"))
+        parameters = {"tenant_id": request.tenant, **request.prefix, **request.bounds}
+        statement = statements.delete_range(self.dialect, row_type, *names)
+        return PreparedWrite(
+            request.operation,
+            0,
+            _NO_KEYS,
+            STATEMENT_ROWS,
+            ROW_OVERHEAD,
+            plan=DeletePlan((ROW_TYPES.index(row_type), *prefix), statement, [parameters]),
+            key_range=KeyRange(row_type.TABLE, prefix, start, end),
+            lock=(statements.lock_range(row_type, *names), parameters),
+        )
 
     def _row_values(self, row: CheckedRow, row_id: UUID | None, *, keep: bool = False) -> RowValues:
         """Add the columns that are not fields of the row."""

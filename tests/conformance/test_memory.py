@@ -56,6 +56,7 @@ async def test_the_memory_backend_gives_the_results_of_an_empty_storage(storage:
     assert await storage.tenant_ids() == []
     assert await storage.session_scopes() == []
     assert await storage.evict_expired_cache() == 0
+    assert await storage.delete_sessions("scope") == await storage.delete_sessions("scope", ["key"]) == 0
     assert await storage.delete_traces(range(10)) == 0
     async with storage.transaction() as transaction:
         await transaction.save_trace(sample(TraceRow))

@@ -28,6 +28,7 @@ from axon_storage.schema import upgrade
 from axon_storage.sql.distinct import distinct_values
 from axon_storage.sql.statements import (
     delete,
+    delete_range,
     evict_expired,
     get,
     list_by_key,
@@ -254,6 +255,12 @@ async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int)
     assert found.touched <= count * 6 + SPARE, (
         found.plan
     )  # each row is found, locked and deleted, in the index and the table
+
+
+async def test_a_delete_of_a_range_reads_only_its_own_rows(filled: AsyncEngine) -> None:
+    statement = delete_range(dialect_of(filled.dialect), SessionRow, ("scope",), ("at_least", "below"))
+    found = await _cost(filled, statement, scope="scope 2", at_least="12", below="13")
+    assert found.touched <= 223 * 6 + SPARE, found.plan
 
 
 @pytest.mark.parametrize(("bounds", "scopes"), [((), 5), (("above",), 3), (("at_least", "below"), 2)])

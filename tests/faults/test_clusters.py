@@ -136,6 +136,20 @@ async def _status(storage: StorageBackend) -> str:
     return trace.status if trace else ""
 
 
+async def test_of_the_creates_of_one_key_on_all_nodes_one_returns_true(
+    cluster: Cluster, error_codes: Counter[str]
+) -> None:
+    async with opened(cluster) as storages:
+        for turn in range(ROUNDS):
+            rows = [sample(SessionRow, key=f"{turn}", value=f"{number}") for number in range(SIZE * TASKS)]
+            calls = [storages[number % SIZE].create(row) for number, row in enumerate(rows)]
+            [stored] = [row for row, created in zip(rows, await asyncio.gather(*calls), strict=True) if created]
+            for storage in storages:
+                cluster.catch_up()
+                assert await storage.get_session("name", f"{turn}") == stored
+        print(f"codes {dict(error_codes)}")  # noqa: T201  # shown with -rP
+
+
 async def test_calls_that_change_the_same_rows_on_all_nodes_all_succeed(
     cluster: Cluster, target: str, error_codes: Counter[str]
 ) -> None:

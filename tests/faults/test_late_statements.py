@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -56,8 +56,10 @@ async def _pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         return  # the other end stays open, as when a firewall has dropped the connection
 
 
-@pytest.mark.parametrize("operation", ["save", "delete"])
-async def test_a_statement_that_the_server_runs_late_does_not_overwrite_a_later_save(operation: str) -> None:
+async def _value_after(
+    call: Callable[[SqlRepository], Awaitable[object]], then: Callable[[SqlRepository], Awaitable[object]]
+) -> str | None:
+    """Return the row's value after a call whose first attempt the server runs late, and a write after the call."""
     with server("postgresql") as (_, url):
         await schema.upgrade(url)
         link = Link(make_url(url).port or 0)
@@ -65,26 +67,50 @@ async def test_a_statement_that_the_server_runs_late_does_not_overwrite_a_later_
             engine = create_engine(make_url(url).set(port=port), pool_size=1, max_overflow=10)
             async with SqlRepository(engine) as storage:
                 await storage.save_session(sample(SessionRow, value="before"))
-                await storage.delete_session("name", "no such")  # so that both statements are prepared
+                # so that the statements are prepared
+                await storage.delete_session("name", "no such")
+                await storage.delete_sessions("no such")
+                await storage.create(sample(SessionRow, value="exists"))
                 async with engine.connect() as connection:
                     backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
                 os.kill(backend, signal.SIGSTOP)
                 try:
-                    call = asyncio.ensure_future(
-                        storage.save_session(sample(SessionRow, value="first"))
-                        if operation == "save"
-                        else storage.delete_session("name", "name")
-                    )
+                    late = asyncio.ensure_future(call(storage))
                     await asyncio.sleep(0.3)
                     link.lose_client()
-                    await call
-                    await storage.save_session(sample(SessionRow, value="second"))
+                    await late
+                    await then(storage)
                 finally:
                     os.kill(backend, signal.SIGCONT)
                 await asyncio.sleep(0.5)
                 found = await storage.get_session("name", "name")
-                assert found is not None
-                assert found.value == "second"
+                return None if found is None else found.value
+
+
+WRITES: dict[str, Callable[[SqlRepository], Awaitable[object]]] = {
+    "save": lambda storage: storage.save_session(sample(SessionRow, value="first")),
+    "delete": lambda storage: storage.delete_session("name", "name"),
+    "delete of a range": lambda storage: storage.delete_sessions("name"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_statement_that_the_server_runs_late_does_not_overwrite_a_later_save(write: str) -> None:
+    def save(storage: SqlRepository) -> Awaitable[object]:
+        return storage.save_session(sample(SessionRow, value="second"))
+
+    assert await _value_after(WRITES[write], save) == "second"
+
+
+async def test_a_create_that_the_server_runs_late_does_not_bring_a_row_back() -> None:
+    async def create(storage: SqlRepository) -> None:
+        await storage.delete_session("name", "name")
+        assert await storage.create(sample(SessionRow, value="first"))
+
+    def delete(storage: SqlRepository) -> Awaitable[object]:
+        return storage.delete_session("name", "name")
+
+    assert await _value_after(create, delete) is None
 
 
 async def test_a_commit_that_the_server_runs_late_comes_before_a_later_save(monkeypatch: pytest.MonkeyPatch) -> None:

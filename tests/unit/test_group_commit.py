@@ -13,7 +13,7 @@ from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.model.rows import SessionRow
 from axon_storage.sql.plans import DeletePlan
 from axon_storage.sql.tables import TABLES
-from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite
+from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, KeyRange, PreparedWrite
 
 
 class Waiting:
@@ -26,6 +26,16 @@ class Waiting:
         plan = DeletePlan((0,), TABLES[SessionRow].delete(), []) if deletes else None
         keys = {(SessionRow.TABLE, (row,)) for row in rows}
         queued = QueuedWrite(PreparedWrite("save", None, keys, row_count, size, plan=plan), 1.0, 0.0)
+        self.names[queued] = name
+        self.order.add(queued)
+        self.queue.add(queued)
+        return queued
+
+    def add_range(self, name: str, start: str | None, end: str | None) -> QueuedWrite:
+        key_range = KeyRange(SessionRow.TABLE, (), start, end)
+        plan = DeletePlan((0,), TABLES[SessionRow].delete(), [])
+        write = PreparedWrite("delete", 0, set(), STATEMENT_ROWS, 1, plan=plan, key_range=key_range)
+        queued = QueuedWrite(write, 1.0, 0.0)
         self.names[queued] = name
         self.order.add(queued)
         self.queue.add(queued)
@@ -160,3 +170,75 @@ def test_each_row_gets_its_writes_in_the_order_of_their_calls(seed: int) -> None
     for row in "abcd":
         key = (SessionRow.TABLE, (row,))
         assert [w for w in ended if key in w.row_keys] == [w for w in writes if key in w.row_keys]
+
+
+def test_a_delete_of_a_range_is_sent_alone_after_the_earlier_writes_of_its_rows() -> None:
+    waiting = Waiting()
+    earlier = [waiting.add(name, name) for name in "abc"]
+    deleted = waiting.add_range("b to d", "b", "d")
+    for name in "bde":
+        waiting.add(f"later {name}", name)
+    assert waiting.next_batch() == ["a", "b", "c", "later d", "later e"]
+    for queued in earlier:
+        assert waiting.queue.ready_count == 0
+        waiting.end(queued)
+    assert waiting.next_batch() == ["b to d"]
+    assert waiting.queue.ready_count == 0
+    waiting.end(deleted)
+    assert waiting.next_batch() == ["later b"]
+
+
+def test_a_delete_of_a_range_waits_for_each_earlier_write_of_a_row_even_if_the_last_one_is_cancelled() -> None:
+    waiting = Waiting()
+    first = waiting.add("first", "a")
+    assert waiting.next_batch() == ["first"]
+    last = waiting.add("last", "a")
+    deleted = waiting.add_range("all", None, None)
+    waiting.queue.remove(last)
+    waiting.end(last)
+    assert deleted.before
+    waiting.end(first)
+    assert waiting.next_batch() == ["all"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ranges_and_writes_of_their_rows_end_in_the_order_of_their_calls(seed: int) -> None:
+    waiting, dice, ended = Waiting(), random.Random(seed), list[QueuedWrite]()  # noqa: S311  # repeatable
+    writes: list[QueuedWrite] = []
+    in_flight: list[list[QueuedWrite]] = []
+    while len(writes) < 60 or len(ended) < 60:
+        if len(writes) < 60 and dice.random() < 0.5:
+            if dice.random() < 0.3:
+                start, end = dice.choice([None, "a", "b", "c"]), dice.choice([None, "b", "c", "d"])
+                writes.append(waiting.add_range(str(len(writes)), start, end))
+            else:
+                rows = "".join(dice.sample("abcd", dice.randint(1, 3)))
+                writes.append(waiting.add(str(len(writes)), rows, deletes=dice.random() < 0.2))
+        if waiting.queue.ready_count and dice.random() < 0.5:
+            in_flight.append(next_batch(waiting.queue, 4).writes)
+        if in_flight and dice.random() < 0.7:
+            batch = dice.choice(in_flight)
+            ended.append(batch.pop(0))
+            waiting.end(ended[-1])
+            in_flight = [batch for batch in in_flight if batch]
+        queued = [write for write in writes if write.capacity is not None]
+        if queued and dice.random() < 0.1:  # a caller is cancelled
+            ended.append(dice.choice(queued))
+            waiting.queue.remove(ended[-1])
+            ended[-1].expired = True
+            waiting.end(ended[-1])
+    sent = [write for write in ended if not write.expired]
+    for later in sent:
+        for earlier in sent[sent.index(later) :]:
+            assert writes.index(earlier) >= writes.index(later) or not _share_a_row(earlier, later)
+    assert waiting.queue.ready_count == 0
+    assert all(not write.before and not write.after for write in writes)
+
+
+def _share_a_row(one: QueuedWrite, other: QueuedWrite) -> bool:
+    if one.key_range is not None and other.key_range is not None:
+        return one.key_range.overlaps(other.key_range)
+    for ranged, plain in ((one, other), (other, one)):
+        if ranged.key_range is not None:
+            return any(map(ranged.key_range.contains, plain.row_keys))
+    return not one.row_keys.isdisjoint(other.row_keys)

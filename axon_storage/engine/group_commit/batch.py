@@ -49,7 +49,8 @@ class QueuedWrite(OrderedWrite):
     )
 
     def __init__(self, write: PreparedWrite[Any], seconds: float, deadline: float) -> None:
-        self.row_keys, self.before, self.after = write.row_keys, NO_WRITES, NO_WRITES
+        self.row_keys, self.key_range = write.row_keys, write.key_range
+        self.before = self.after = NO_WRITES
         self.write, self.seconds, self.deadline = write, seconds, deadline
         self.future: asyncio.Future[Any] | None = None
         self.wakeup: asyncio.Future[None] | None = None

@@ -57,7 +57,7 @@ class GroupCommit:
         queued = QueuedWrite(write, seconds, loop.time() + seconds)
         alone = not self._calls
         self._calls += 1
-        if write.row_keys:
+        if write.row_keys or write.key_range is not None:
             self.scheduler.register(queued)
         result: T
         try:

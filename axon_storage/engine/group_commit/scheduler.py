@@ -9,7 +9,7 @@ Rules:
    writer at a time, at most one batch is in flight. A second batch is started only if at least ``min_second_batch``
    writes are ready. Single batches, which wait for a row lock, do not count.
 2. Writes of the same row, outside ``transaction()``, take effect in call order: a write is sent when the earlier writes
-   of its rows have ended, or in the same batch.
+   of its rows have ended, or in the same batch. A delete of a range of keys is sent alone.
 3. At most ``max_single_batches`` writes of locked rows wait in the database, each on a connection of the pool. The
    others wait in the queue without a connection, and some of them are retried every ``retry_seconds``.
 4. When a caller is cancelled or times out, its write ends: a queued write is removed from the queue; if the write is
@@ -100,7 +100,7 @@ class Scheduler:
         queued.ended = True
         if queued.capacity is not None:
             self.queue.remove(queued)
-        if queued.row_keys:
+        if queued.row_keys or queued.key_range is not None:
             for later in self._order.remove(queued):
                 self._unblock(later)
 
