@@ -3,27 +3,39 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from axon_storage.backend import StorageBackend
-from axon_storage.errors import QueryError
+from axon_storage.errors import ClosedError, QueryError
 from axon_storage.model.ids import new_id
 from axon_storage.model.requests import (
     Append,
     Delete,
     EvictExpired,
     Get,
+    ListByIds,
     ListByKey,
     ListNewest,
     ListPage,
+    ListRecentIds,
     ListScopes,
     ListTenants,
+    RecentIds,
     Request,
     Save,
     Summarize,
 )
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _State:
+    """What a backend, its views and its transactions share: whether it is closed, which ends ``follow_events``."""
+
+    closed: bool = False
 
 
 class InMemoryBackend(StorageBackend):
@@ -35,6 +47,7 @@ class InMemoryBackend(StorageBackend):
     def __init__(self, *, require_tenant: bool = False) -> None:
         super().__init__(require_tenant=require_tenant)
         self._in_transaction = False
+        self._state = _State()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
@@ -56,7 +69,11 @@ class InMemoryBackend(StorageBackend):
                 result = None
             case Delete() | EvictExpired():
                 result = 0
-            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
+            case ListRecentIds():
+                if self._state.closed:
+                    raise ClosedError("this storage is closed", operation=request.operation)
+                result = RecentIds([], UUID(int=0))
+            case ListByIds() | ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)
@@ -66,4 +83,4 @@ class InMemoryBackend(StorageBackend):
         return ["transaction"] if self._in_transaction else []
 
     async def _close(self) -> None:
-        """Do nothing."""
+        self._state.closed = True

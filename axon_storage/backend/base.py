@@ -10,11 +10,24 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from axon_storage.backend.follow import Follower, follow
 from axon_storage.model.ids import check_id
-from axon_storage.model.requests import Append, Delete, Get, ListByKey, ListNewest, ListPage, Request, Save, Summarize
+from axon_storage.model.requests import (
+    Append,
+    Delete,
+    Get,
+    ListByKey,
+    ListNewest,
+    ListPage,
+    ListRecentIds,
+    Request,
+    Save,
+    Summarize,
+)
 from axon_storage.model.rows import Recorded, Row, check_values
 from axon_storage.model.summaries import Summary, check_groups
 from axon_storage.model.validation import (
+    check_interval,
     id_range,
     operation_context,
     page_range,
@@ -182,6 +195,36 @@ class BackendBase(ABC):
             reverse=reverse,
         )
         return _pages(self._iteration_backend(), first)
+
+    def _follow(
+        self, operation: str, row_type: type[R], after: UUID | None, poll: float, seconds: float, **where: Any
+    ) -> AsyncGenerator[Recorded[R], None]:
+        with operation_context(operation):
+            check_interval(poll, "poll")
+            if after is not None:
+                check_id(after, "after", "pass the id of a row")
+            fields = validate_fields(row_type, {name: value for name, value in where.items() if value is not None})
+            tenant = self.current_tenant()
+        first, last = id_range(None, None)
+        page = ListPage(
+            operation=operation,
+            tenant=tenant,
+            row_type=row_type,
+            where=fields,
+            after=first,
+            before=last,
+            limit=PAGE_SIZE,
+        )
+        recent = ListRecentIds(
+            operation=operation,
+            tenant=tenant,
+            row_type=row_type,
+            where=fields,
+            after=None,
+            before=last,
+            seconds=seconds,
+        )
+        return follow(Follower(self._iteration_backend(), page, recent), after, poll)
 
     async def _summarize(
         self,

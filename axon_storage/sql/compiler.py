@@ -11,9 +11,11 @@ from axon_storage.model.requests import (
     Delete,
     EvictExpired,
     Get,
+    ListByIds,
     ListByKey,
     ListNewest,
     ListPage,
+    ListRecentIds,
     ListScopes,
     ListTenants,
     Request,
@@ -54,6 +56,10 @@ class Compiler:
                 unit = self._reads.list_newest(request)
             case ListPage():
                 unit = self._reads.list_page(request)
+            case ListByIds():
+                unit = self._reads.list_by_ids(request)
+            case ListRecentIds():
+                unit = self._reads.list_recent_ids(request)
             case Summarize():
                 unit = summarize(self._dialect, request)
             case ListScopes():
