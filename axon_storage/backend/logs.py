@@ -88,7 +88,8 @@ class LogMethods(BackendBase):
         Memory holds these ids and one page of events.
 
         No event is missed if the difference between the clocks of the hosts plus the time that a COMMIT takes stays
-        below 30 s, because no COMMIT is sent more than 60 s after the event was appended. A
+        below 30 s, because no COMMIT is sent more than 60 s after the event was appended. On a cluster, the delay of
+        the node that the reader uses counts too. A
         ``transaction()`` that appended an event earlier fails at its end with a transient :class:`QueryError`, and is
         rolled back: append at the end of a long block. Events whose ``id`` the caller made more than a few seconds
         before the call, and :class:`Recorded` rows of ``save_many``, may be missed.
