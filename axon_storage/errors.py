@@ -40,6 +40,10 @@ class StorageConnectionError(StorageError):
     prefix = "connection error"
 
 
+class ClosedError(StorageConnectionError):
+    """The storage is closed. Internal: callers see a :class:`StorageConnectionError`, and ``follow_events`` ends."""
+
+
 class QueryError(StorageError):
     """The database returned an error for a statement, or the call is not allowed in the current state."""
 

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from axon_storage.backend import StorageBackend
-from axon_storage.errors import QueryError
+from axon_storage.errors import ClosedError, QueryError
 from axon_storage.model.ids import new_id
 from axon_storage.model.requests import (
     Append,
@@ -15,11 +17,14 @@ from axon_storage.model.requests import (
     DeleteRange,
     EvictExpired,
     Get,
+    ListByIds,
     ListByKey,
     ListNewest,
     ListPage,
+    ListRecentIds,
     ListScopes,
     ListTenants,
+    RecentIds,
     Request,
     Save,
     Summarize,
@@ -28,6 +33,13 @@ from axon_storage.model.rows import ROW_TYPES
 from axon_storage.model.stats import StorageStats, TableStats
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _State:
+    """What a backend, its views and its transactions share: whether it is closed, which ends ``follow_events``."""
+
+    closed: bool = False
 
 
 class InMemoryBackend(StorageBackend):
@@ -39,6 +51,7 @@ class InMemoryBackend(StorageBackend):
     def __init__(self, *, require_tenant: bool = False) -> None:
         super().__init__(require_tenant=require_tenant)
         self._in_transaction = False
+        self._state = _State()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
@@ -69,7 +82,11 @@ class InMemoryBackend(StorageBackend):
                 result = None
             case Delete() | DeleteRange() | EvictExpired():
                 result = 0
-            case ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
+            case ListRecentIds():
+                if self._state.closed:
+                    raise ClosedError("this storage is closed", operation=request.operation)
+                result = RecentIds([], UUID(int=0))
+            case ListByIds() | ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)
@@ -79,4 +96,4 @@ class InMemoryBackend(StorageBackend):
         return ["transaction"] if self._in_transaction else []
 
     async def _close(self) -> None:
-        """Do nothing."""
+        self._state.closed = True

@@ -70,7 +70,8 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
 
         If the block raises, nothing is stored. The storage does not retry the block: after an error with
         ``error.transient`` set, the caller may run it again. Inside the block, write only through the object. A write
-        by the same task through the storage raises a :class:`QueryError`::
+        by the same task through the storage raises a :class:`QueryError`. The end of a block that appended an event
+        more than 60 s before raises one too: see :meth:`follow_events`::
 
             async with storage.transaction() as transaction:
                 await transaction.save_session(entry)

@@ -1,11 +1,11 @@
 """The methods of a storage for cached results."""
 
-from axon_storage.backend.base import BackendBase
+from axon_storage.backend.calls import RequestMethods
 from axon_storage.model.requests import EvictExpired
 from axon_storage.model.rows import CacheRow
 
 
-class CacheMethods(BackendBase):
+class CacheMethods(RequestMethods):
     """Methods that save, read, delete and evict cached results."""
 
     async def save_cache_entry(self, entry: CacheRow) -> None:

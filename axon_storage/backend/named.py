@@ -1,10 +1,10 @@
 """The methods of a storage for rows that have a name: daemons, stores, dataspaces, hibernated agents, schedules."""
 
-from axon_storage.backend.base import BackendBase
+from axon_storage.backend.calls import RequestMethods
 from axon_storage.model.rows import AxonStoreRow, DaemonRow, DataspaceRow, HibernationRow, ScheduleRow
 
 
-class NamedRowMethods(BackendBase):
+class NamedRowMethods(RequestMethods):
     """Methods that save, read and delete rows with a name."""
 
     # Daemons.

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from axon_storage.backend.base import PAGE_SIZE, BackendBase
+from axon_storage.backend.base import BackendBase
+from axon_storage.backend.calls import PAGE_SIZE, RequestMethods
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.requests import ListByKey
 from axon_storage.model.rows import ROW_TYPES, Recorded, Row, TraceRow
@@ -13,7 +14,7 @@ from axon_storage.model.validation import operation_context, validate_page
 R = TypeVar("R", bound=Row)
 
 
-class ScanMethods(BackendBase):
+class ScanMethods(RequestMethods):
     """A method that yields every row of a type."""
 
     def scan(self, row_type: type[R], *, page_size: int = PAGE_SIZE) -> AsyncGenerator[R]:

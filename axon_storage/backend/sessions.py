@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from axon_storage.backend.base import BackendBase
+from axon_storage.backend.calls import RequestMethods
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.requests import ListScopes
 from axon_storage.model.rows import SessionRow
 from axon_storage.model.validation import operation_context, validate_bounds, validate_limit
 
 
-class SessionMethods(BackendBase):
+class SessionMethods(RequestMethods):
     """Methods that save, read and delete session entries."""
 
     async def save_session(self, entry: SessionRow) -> None:

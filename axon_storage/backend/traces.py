@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from axon_storage.backend.base import PAGE_SIZE, BackendBase
+from axon_storage.backend.calls import PAGE_SIZE, RequestMethods
 from axon_storage.model.rows import Recorded, TraceRow
 from axon_storage.model.summaries import TraceSummary
 
 
-class TraceMethods(BackendBase):
+class TraceMethods(RequestMethods):
     """Methods that save, read and delete traces."""
 
     async def save_trace(self, trace: TraceRow) -> None:
@@ -51,7 +51,7 @@ class TraceMethods(BackendBase):
         between pages: rows stored or deleted during the iteration may or may not appear.
 
         Do not poll for new rows with ``since`` or ``after``: a row gets its id before it is committed, so a row that
-        is committed late may be older than one that was already seen. :meth:`follow_events` yields such rows too.
+        is committed late may be older than one that was already seen. For events, :meth:`follow_events` yields both.
         """
         return self._iterate(
             "iter_traces", TraceRow, since, until, after=after, reverse=reverse, page_size=page_size, flow_name=flow

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -21,7 +22,7 @@ from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.lifecycle import Lifecycle
 from axon_storage.engine.retry import Retry, run_with_retries
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout, current_timeout
-from axon_storage.engine.translation import BusyError, translate_errors
+from axon_storage.engine.translation import BusyError, TooLateError, translate_errors
 from axon_storage.errors import StorageConnectionError
 from axon_storage.sql.unit_of_work import UnitOfWork
 
@@ -35,6 +36,9 @@ class Executor:
 
     grace_seconds: float = GRACE_SECONDS
     """Additional seconds for a COMMIT or rollback that is in progress at the timeout of a call."""
+
+    append_horizon: float = 60.0
+    """Seconds after which an event that got its id is no longer committed, so that ``follow_events`` misses none."""
 
     write_lock_seconds: float = 30.0
     """Seconds that a writer waits for the write lock."""
@@ -90,6 +94,12 @@ class Executor:
         with suppress(StorageConnectionError), self.deadline(self.grace_seconds):
             await self.connections.host_engine.dispose()
 
+    def check_horizon(self, event_time: float) -> None:
+        """Raise a :class:`TooLateError` if an event of this ``event_time`` must no longer be committed."""
+        if monotonic() - event_time > self.append_horizon:
+            message = f"an event cannot be committed more than {self.append_horizon:g} s after it was appended: repeat"
+            raise TooLateError(f"{message} the call or the transaction, nothing was stored", transient=True)
+
     @asynccontextmanager
     async def write_lock(self, deadline: Deadline) -> AsyncIterator[None]:
         """Hold the write lock, if the database allows one writer at a time."""
@@ -127,10 +137,12 @@ class Executor:
         """Run the unit in a transaction, or in autocommit mode if the unit, the dialect and the connection allow it."""
         try:
             if unit.can_autocommit and self.dialect.autocommit_options and allows_autocommit(connection):
+                self.check_horizon(unit.event_time)
                 return unit.run(connection.execution_options(**self.dialect.autocommit_options))
             self.connections.begin(connection, writes=unit.writes, group=group)
             result = unit.run(connection)
             if unit.writes:
+                self.check_horizon(unit.event_time)
                 self._commit(connection, deadline)
             else:
                 commit(connection)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from axon_storage.errors import QueryError, StorageConnectionError
+from axon_storage.errors import ClosedError, QueryError, StorageConnectionError
 
 CLOSED = "this storage is closed"
 
@@ -56,7 +56,7 @@ class Lifecycle:
     def check_usable(self, operation: str | None = None) -> asyncio.AbstractEventLoop:
         """Return the running event loop; raise if the storage is closed, or another process or event loop owns it."""
         if self._closed:
-            raise StorageConnectionError(CLOSED, operation=operation)
+            raise ClosedError(CLOSED, operation=operation)
         loop = asyncio.get_running_loop()
         process, owner = self._owner = self._owner or (_process.id, loop)
         if process != _process.id:

@@ -7,12 +7,14 @@ Rules:
 3. BEGIN and the first call are retried on another connection after a transient failure, for example if the server has
    closed an idle connection, because there is no earlier work to lose. Later calls are never retried.
 4. Each step (BEGIN, each call, COMMIT) has the timeout of a call. The rollback has ``grace_seconds``.
+5. It is not committed if it appended an event more than ``append_horizon`` seconds ago.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -42,6 +44,7 @@ class OpenTransaction:
         self._has_run_a_call = False
         self._failure: BaseException | None = None
         self._over = False
+        self._event_time = inf
 
     @property
     def is_over(self) -> bool:
@@ -55,6 +58,7 @@ class OpenTransaction:
             async with self._call_lock:
                 self._check_usable()
                 self._call_deadline, deadline.waiting_for = deadline, DATABASE
+                self._event_time = min(self._event_time, unit.event_time)
                 try:
                     if self._has_run_a_call:
                         return await greenlet_spawn(unit.run, self._connection)
@@ -97,13 +101,14 @@ class OpenTransaction:
         await self._executor.retry(attempt)
 
     async def commit(self, deadline: Deadline) -> None:
-        """Wait for calls in progress, then commit. Raise a QueryError if a call has failed."""
+        """Wait for calls in progress, then commit. Raise a QueryError if a call failed, or an event is too old."""
         self._over = True
         deadline.waiting_for = _LAST_CALL
         async with self._call_lock:
             pass
         if self._failure is not None:
             raise QueryError("rolled back, because one of its calls failed") from self._failure
+        self._executor.check_horizon(self._event_time)
         if self._connection is not None:
             deadline.waiting_for, deadline.committing = COMMIT, True
             await deadline.shield(greenlet_spawn(commit, self._connection))

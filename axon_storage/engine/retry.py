@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from axon_storage.engine.timeouts import check_timeout
-from axon_storage.engine.translation import BusyError, LockTimeoutError
+from axon_storage.engine.translation import BusyError, LockTimeoutError, TooLateError
 from axon_storage.errors import InvalidArgumentError, StorageError
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *,
             return await attempt()
         except StorageError as error:
             last = number == retry.attempts or time.monotonic() > deadline
-            if last or not error.transient or isinstance(error, BusyError | LockTimeoutError):
+            if last or not error.transient or isinstance(error, BusyError | LockTimeoutError | TooLateError):
                 raise
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
         await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter

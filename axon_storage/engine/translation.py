@@ -18,6 +18,10 @@ class LockTimeoutError(QueryError):
     """A group commit could not get a lock within its short lock timeout."""
 
 
+class TooLateError(QueryError):
+    """An event got its id too long ago to be committed. The call is not retried, because it would keep the id."""
+
+
 class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
     """A context manager that translates the driver's errors into errors of this package, and sets ``operation``.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from axon_storage.model.rows import CheckedRow, Recorded, Row
@@ -94,6 +94,32 @@ class ListPage(Request[list[Recorded[R]]], Generic[R]):
     before: UUID
     limit: int
     reverse: bool = False
+
+
+class RecentIds(NamedTuple):
+    """The result of :class:`ListRecentIds`. ``horizon``: the smallest id of the moment ``seconds`` before the call."""
+
+    ids: Sequence[UUID]
+    horizon: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRecentIds(Request[RecentIds]):
+    """Return the ids between ``after`` (None: the horizon) and ``before`` of the rows whose fields equal ``where``."""
+
+    row_type: type[Row]
+    where: Mapping[str, Any]
+    after: UUID | None
+    before: UUID
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListByIds(Request[list[Recorded[R]]], Generic[R]):
+    """Return the rows with these ids, at most 1,000, in the order of the ids."""
+
+    row_type: type[R]
+    ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

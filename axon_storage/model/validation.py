@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -133,3 +134,9 @@ def page_range(
         return lower, upper
     after = check_id(after, "after", "pass the id of a row")
     return (lower, min(upper, after)) if reverse else (max(lower, after), upper)
+
+
+def check_interval(seconds: float, name: str) -> None:
+    """Raise an InvalidArgumentError unless an interval is a finite number of seconds above 0."""
+    if type(seconds) not in (int, float) or not 0 < seconds < inf:
+        raise InvalidArgumentError(f"{name} must be a finite number of seconds above 0")

@@ -24,7 +24,7 @@ def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
         results: list[T] = unit.run(connection)
         return results[0]
 
-    return UnitOfWork(run, writes=True, can_autocommit=unit.can_autocommit)
+    return UnitOfWork(run, writes=True, can_autocommit=unit.can_autocommit, event_time=unit.event_time)
 
 
 def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
@@ -56,7 +56,8 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     # as one statement per row.
     only_appends = not plans and not writes[0].saves[0].row_type.KEY
     one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
-    return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement)
+    event_time = min([write.event_time for write in writes])
+    return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement, event_time=event_time)
 
 
 def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[tuple[Executable, Any]]:

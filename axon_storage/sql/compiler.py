@@ -13,9 +13,11 @@ from axon_storage.model.requests import (
     DeleteRange,
     EvictExpired,
     Get,
+    ListByIds,
     ListByKey,
     ListNewest,
     ListPage,
+    ListRecentIds,
     ListScopes,
     ListTenants,
     Request,
@@ -49,29 +51,37 @@ class Compiler:
         """Compile one request."""
         unit: UnitOfWork[Any]
         match request:
-            case Get():
-                unit = self._reads.get(request)
-            case ListByKey():
-                unit = self._reads.list_by_key(request)
-            case ListNewest():
-                unit = self._reads.list_newest(request)
-            case ListPage():
-                unit = self._reads.list_page(request)
-            case Summarize():
-                unit = summarize(self._dialect, request)
-            case ListScopes():
-                unit = distinct.list_scopes(self._dialect, request)
-            case ListTenants():
-                unit = distinct.list_tenants(self._dialect, request)
-            case EvictExpired():
-                unit = self._reads.evict_expired(request)
-            case TableRequest():
-                unit = transfer.compile_table_request(self._dialect, request)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
+            case TableRequest():
+                unit = transfer.compile_table_request(self._dialect, request)
+            case EvictExpired():
+                unit = self._reads.evict_expired(request)
             case _:
-                raise NotImplementedError(type(request).__name__)
+                unit = self._compile_read(request)
         return cast("UnitOfWork[T]", unit)  # match does not narrow T
+
+    def _compile_read(self, request: Request[Any]) -> UnitOfWork[Any]:  # noqa: PLR0911  # one for each kind of read
+        match request:
+            case Get():
+                return self._reads.get(request)
+            case ListByKey():
+                return self._reads.list_by_key(request)
+            case ListNewest():
+                return self._reads.list_newest(request)
+            case ListPage():
+                return self._reads.list_page(request)
+            case ListByIds():
+                return self._reads.list_by_ids(request)
+            case ListRecentIds():
+                return self._reads.list_recent_ids(request)
+            case Summarize():
+                return summarize(self._dialect, request)
+            case ListScopes():
+                return distinct.list_scopes(self._dialect, request)
+            case ListTenants():
+                return distinct.list_tenants(self._dialect, request)
+        raise NotImplementedError(type(request).__name__)
 
     def prepare(self, request: WriteRequest[T]) -> PreparedWrite[T]:
         """Prepare a write request. The result can be sent alone or in a batch."""

@@ -3,21 +3,26 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
 from axon_storage.errors import SerializationError
-from axon_storage.model.ids import Clock, current_timestamp, timestamp_of
+from axon_storage.model.ids import Clock, current_timestamp, first_id, timestamp_of
 from axon_storage.model.requests import (
     EvictExpired,
     Get,
+    ListByIds,
     ListByKey,
     ListNewest,
     ListPage,
+    ListRecentIds,
+    RecentIds,
     Request,
 )
 from axon_storage.model.rows import Recorded, Row, maker_of
@@ -81,12 +86,26 @@ class Reads:
         statement = partial(statements.list_page, self.dialect, request.row_type, where, reverse=reverse)
         bounds = {"after": request.after, "before": request.before, "limit": request.limit}
         parameters = self._parameters(request, request.row_type, request.where) | bounds
-        make = maker_of(request.row_type)
+        return self._select_by_index(request.row_type, statement, parameters, _recorded(request.row_type))
 
-        def recorded(columns: Sequence[Any]) -> Recorded[R]:
-            return Recorded(columns[0], timestamp_of(columns[0]), make(columns[1:]))
+    def list_by_ids(self, request: ListByIds[R]) -> UnitOfWork[list[Recorded[R]]]:
+        """Read rows by their ids."""
+        statement = statements.list_by_ids(self.dialect, request.row_type)
+        parameters = {"tenant_id": request.tenant, "ids": list(request.ids)}
+        return _select(request.row_type, statement, parameters, _recorded(request.row_type))
 
-        return self._select_by_index(request.row_type, statement, parameters, recorded)
+    def list_recent_ids(self, request: ListRecentIds) -> UnitOfWork[RecentIds]:
+        """Read the ids of rows. The horizon is computed before the statement is sent."""
+        horizon = first_id(current_timestamp(self.clock) - timedelta(seconds=request.seconds))
+        statement = partial(statements.list_ids, self.dialect, request.row_type, tuple(request.where))
+        bounds = {"after": request.after or horizon, "before": request.before}
+        parameters = self._parameters(request, request.row_type, request.where) | bounds
+        select = self._select_by_index(request.row_type, statement, parameters, _first)
+
+        def run(connection: Connection) -> RecentIds:
+            return RecentIds(select.run(connection), horizon)
+
+        return UnitOfWork(run, writes=False, can_autocommit=True)
 
     def evict_expired(self, request: EvictExpired) -> UnitOfWork[int]:
         """Delete the expired rows, and return their number."""
@@ -133,6 +152,20 @@ class Reads:
     def _parameters(self, request: Request[Any], row_type: type[Row], fields: Mapping[str, Any]) -> Values:
         now = {"now": current_timestamp(self.clock)} if EXPIRES_AT in TABLES[row_type].c else {}
         return {"tenant_id": request.tenant, **now, **fields}
+
+
+def _recorded(row_type: type[R]) -> Callable[[Sequence[Any]], Recorded[R]]:
+    """Return a function that creates a Recorded from an id and the values of a row's fields."""
+    make = maker_of(row_type)
+
+    def recorded(columns: Sequence[Any]) -> Recorded[R]:
+        return Recorded(columns[0], timestamp_of(columns[0]), make(columns[1:]))
+
+    return recorded
+
+
+def _first(columns: Sequence[UUID]) -> UUID:
+    return columns[0]
 
 
 def _select(

@@ -101,6 +101,23 @@ def list_page(
 
 
 @cached
+def list_ids(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: bool = True) -> Select[Any]:
+    """Select the ids between ``after`` and ``before`` of rows whose fields equal ``where``, with an index hint."""
+    table, order = TABLES[row_type], _recorded(row_type)
+    between = order > bindparam("after"), order < bindparam("before")
+    statement = select(order).where(tenant_equals(table), *_equal(table, where), *between)
+    return _by_index(dialect, statement, table, where, order) if by_index else statement
+
+
+@cached
+def list_by_ids(dialect: Dialect, row_type: type[Row]) -> Select[Any]:
+    """Select the rows whose ids are in the list ``ids``, with their ids, in the order of the ids."""
+    table, order = TABLES[row_type], _recorded(row_type)
+    statement = select(order, *_columns(row_type)).where(tenant_equals(table), dialect.in_list(order, "ids"))
+    return statement.order_by(order)
+
+
+@cached
 def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete rows by key; the last key field equals ``last``, or is in the list ``last``."""
     table = TABLES[row_type]

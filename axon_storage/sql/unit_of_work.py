@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -20,8 +21,11 @@ class UnitOfWork(Generic[T]):
     ``can_autocommit``: ``run`` is correct without a transaction. Each of its statements is atomic, and harmless if the
     server runs it late: after a lost connection, a server may run a statement after the retry on another connection,
     when newer rows have been written. If the dialect has ``autocommit_options``, no BEGIN and no COMMIT are sent.
+
+    ``event_time``: a ``time.monotonic()`` before the oldest event of the unit got its id; infinite if it appends none.
     """
 
     run: Callable[[Connection], T]
     writes: bool
     can_autocommit: bool = False
+    event_time: float = inf

@@ -3,6 +3,8 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
+from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -11,7 +13,7 @@ from sqlalchemy import Executable
 from axon_storage.dialects import Dialect
 from axon_storage.model.ids import EPOCH, Clock, IdSource, current_timestamp, timestamp_of
 from axon_storage.model.requests import Append, Create, Delete, DeleteRange, Save
-from axon_storage.model.rows import ROW_TYPES, CheckedRow, Row
+from axon_storage.model.rows import ROW_TYPES, CheckedRow, EventRow, Row
 from axon_storage.sql import statements
 from axon_storage.sql.plans import CreatePlan, DeletePlan, Plan, Values
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT
@@ -86,7 +88,8 @@ class PreparedWrite(Generic[T]):
     ``row_keys``: the keys of the rows that other writes may also write. ``row_count``, ``size``: the number of its rows
     and their size in bytes. ``result``: the return value of a save or an append. ``plan``: what a delete or a create
     does after the saves of its transaction; its result is the return value. ``key_range``: the rows that it deletes, if
-    it deletes a range; ``lock``: a statement with parameters that locks them.
+    it deletes a range; ``lock``: a statement with parameters that locks them. ``event_time``: that of
+    :class:`UnitOfWork`.
     """
 
     operation: str
@@ -98,6 +101,7 @@ class PreparedWrite(Generic[T]):
     plan: Plan | None = None
     key_range: KeyRange | None = None
     lock: tuple[Executable, Values] | None = None
+    event_time: float = inf
 
 
 @dataclass(frozen=True)
@@ -113,18 +117,23 @@ class Writes:
 
     def append(self, request: Append) -> PreparedWrite[UUID]:
         """Prepare an append."""
+        event_time = monotonic() if request.row.row_type is EventRow else inf
         row = self._row_values(request.row, request.id)
         # Only an id that the caller passed can also occur in another write.
         row_keys = _NO_KEYS if request.id is None else {(row.row_type.TABLE, row.key)}
-        return PreparedWrite(request.operation, row.values["id"], row_keys, 1, row.size, [row])
+        return PreparedWrite(request.operation, row.values["id"], row_keys, 1, row.size, [row], event_time=event_time)
 
     def save(self, request: Save) -> PreparedWrite[None]:
         """Prepare saves and appends."""
+        # Rows with ids of their own are copies, which may take longer.
+        has_events = any(row.row_type is EventRow and row.id is None for row in request.rows)
+        event_time = monotonic() if has_events else inf
         rows = [self._row_values(row, row.id, keep=request.keep_existing) for row in request.rows]
         # A new id cannot occur in another write.
         known = [row for row, given in zip(rows, request.rows, strict=True) if row.row_type.KEY or given.id]
         row_keys = {(row.row_type.TABLE, row.key) for row in known}
-        return PreparedWrite(request.operation, None, row_keys, len(rows), sum([row.size for row in rows]), rows)
+        size = sum([row.size for row in rows])
+        return PreparedWrite(request.operation, None, row_keys, len(rows), size, rows, event_time=event_time)
 
     def create(self, request: Create) -> PreparedWrite[bool]:
         """Prepare a create."""

@@ -31,7 +31,9 @@ from axon_storage.sql.statements import (
     delete_range,
     evict_expired,
     get,
+    list_by_ids,
     list_by_key,
+    list_ids,
     list_newest,
     list_page,
 )
@@ -185,6 +187,21 @@ async def test_a_later_page_of_a_reverse_iterator_reads_only_its_own_rows(
     found = await _cost(filled, statement, after=UUID(int=0), before=before, limit=PAGE, **where)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
+
+
+@pytest.mark.parametrize("where", [{}, {"topic": "frequent"}])
+async def test_a_step_of_a_follower_reads_only_its_own_rows(filled: AsyncEngine, where: dict[str, str]) -> None:
+    columns, dialect = TABLES[EventRow].c, dialect_of(filled.dialect)
+    of_topic = [columns[name] == value for name, value in where.items()]
+    ids = select(columns["id"]).where(columns["tenant_id"] == "default", *of_topic).order_by(columns["id"])
+    async with filled.connect() as connection:
+        found_ids = (await connection.execute(ids.offset(2_000).limit(PAGE))).scalars().all()
+    *_, before = after, *_ = found_ids
+    found = await _cost(filled, list_ids(dialect, EventRow, tuple(where)), after=after, before=before, **where)
+    assert not found.sorts, found.plan
+    assert found.touched <= PAGE + SPARE, found.plan
+    found = await _cost(filled, list_by_ids(dialect, EventRow), ids=found_ids)
+    assert found.touched <= 3 * PAGE + SPARE, found.plan  # SQLite runs instructions for each element of the list
 
 
 @pytest.mark.parametrize(("summary_type", "row_type"), [(CostSummary, CostRow), (TraceSummary, TraceRow)])

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import SqlRepository, StorageBackend, new_id, schema
+from axon_storage import EventRow, SqlRepository, StorageBackend, new_id, schema
 from axon_storage.dialects import execute
 from axon_storage.model.rows import ROW_TYPES
 from tests.samples import sample
@@ -48,6 +48,18 @@ def listening(engine: AsyncEngine, patch: Any) -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", before)
 
 
+async def _follow(storage: Any) -> None:
+    """Give an event, and a late one."""
+    for topic in ("followed", None):
+        late = new_id()
+        last = await storage.append_event(sample(EventRow, topic="followed"))
+        async with aclosing(storage.follow_events(topic, after=last, poll=0.01)) as events:
+            step = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0.2)
+            await storage.append_event(sample(EventRow, topic="followed"), id=late)
+            await step
+
+
 async def call_every_method(engine: AsyncEngine) -> set[str]:
     """Upgrade the schema, call every public method of a storage in each of its forms, and return their names."""
     await schema.upgrade(engine)
@@ -79,6 +91,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.load_sessions("name", start="a", end="z", limit=2)
     await storage.load_sessions("name", reverse=True)
     await storage.session_scopes(start="a", end="z", limit=2)
+    await _follow(storage)
     await storage.summarize_traces(by=("flow", "status", "hour"))
     await storage.summarize_costs(by="day", flow="name")
     await storage.delete_sessions("nowhere", ["a"])

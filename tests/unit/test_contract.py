@@ -133,7 +133,13 @@ def test_the_methods_are_those_of_a_storage() -> None:
         name + _plain(inspect.signature(method)) for name, method in public.items()
     )
     plain = {name for name, method in public.items() if not inspect.iscoroutinefunction(method)}
-    assert plain == {"for_tenant", "scan", "transaction", *(name for name in public if name.startswith("iter_"))}
+    assert plain == {
+        "for_tenant",
+        "scan",
+        "transaction",
+        "follow_events",
+        *(name for name in public if name.startswith("iter_")),
+    }
 
 
 def _plain(signature: inspect.Signature) -> str:
@@ -170,6 +176,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "`retry_attempts`, including the first attempt": f"{Retry().attempts}",
         "`retry_deadline`": f"{Retry().deadline:g} s",
         "`operation_timeout`": f"{storage['operation_timeout'].default:g} s",
+        "time from an event's append to its COMMIT": f"{Executor.append_horizon:g} s",
+        "time in which `follow_events` finds late events": f"{StorageBackend.follow_horizon:g} s",
         "extra time for a COMMIT in progress": f"{Executor.grace_seconds:g} s",
         "`pool_size`": f"{engine['pool_size'].default}",
         "`max_overflow`": f"{engine['max_overflow'].default}",

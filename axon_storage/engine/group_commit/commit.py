@@ -17,6 +17,7 @@ Rules:
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import Any, TypeVar
 
 from axon_storage.engine.executor import Executor
@@ -54,6 +55,8 @@ class GroupCommit:
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=write.operation)
         seconds = self._executor.seconds_of_a_call()
+        if write.event_time < inf:  # a statement without a COMMIT must not wait for a lock beyond the horizon
+            seconds = min(seconds, self._executor.append_horizon)
         queued = QueuedWrite(write, seconds, loop.time() + seconds)
         alone = not self._calls
         self._calls += 1
