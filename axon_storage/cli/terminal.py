@@ -74,7 +74,7 @@ def show_statuses(rows: Iterable[tuple[str, str, str, str]]) -> None:
     for status, name, found, remedy in rows:
         text = f"{printable(name)}: {printable(found)}" + (f"\n→ {printable(remedy)}" if remedy else "")
         if not _out.is_terminal:
-            _out.print(f"{status}\t{text}".replace("\n", " "))
+            sys.stdout.write(f"{status:<8}{text}".replace("\n", " ") + "\n")
             continue
         grid = Table.grid(padding=(0, 2))
         grid.add_column(min_width=7, style=_STYLES.get(status))
