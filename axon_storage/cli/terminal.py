@@ -119,7 +119,9 @@ def require_terminal(question: str) -> None:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result. On a StorageError print it and exit with status 1; on Ctrl-C with 130."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.name != "axon_storage.engine.retry")  # the last error is printed
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
         return asyncio.run(work)
     except StorageError as error:
