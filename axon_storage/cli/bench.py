@@ -82,6 +82,7 @@ async def _measure_all(
     found = []
     for number, (name, concurrency, call) in enumerate(plan):
         progress.update(number, len(plan), text=f"{name}, {concurrency} tasks")
+        await _measure(call, concurrency, seconds / 4)  # opens the connections
         found.append({"calls": name, "tasks": concurrency} | await _measure(call, concurrency, seconds))
     return found
 

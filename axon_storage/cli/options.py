@@ -71,8 +71,13 @@ def dialect_of_url(url: str) -> Dialect:
 
 def require_database(url: str) -> None:
     """Exit with status 1 if the URL names a file that does not exist; opening it would create an empty database."""
-    if (missing := dialect_of_url(url).missing_file(parse_url(url))) is not None:
+    if (missing := missing_file(url)) is not None:
         fail(f"there is no file {printable(missing)}")
+
+
+def missing_file(url: str) -> str | None:
+    """Return the path of the file that the URL names, if it does not exist."""
+    return dialect_of_url(url).missing_file(parse_url(url))
 
 
 @asynccontextmanager
@@ -103,6 +108,7 @@ __all__ = [
     "Url",
     "Yes",
     "dialect_of_url",
+    "missing_file",
     "opened",
     "require_database",
     "row_type_of",

@@ -1,7 +1,10 @@
 """``axon-storage tail``: the last events of a tenant, and new ones as they arrive."""
 
 import sys
+from contextlib import aclosing
+from datetime import timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -31,11 +34,7 @@ def tail(
 async def _tail(url: str, tenant: str, topic: str | None, limit: int, poll: float | None, *, as_json: bool) -> None:
     async with opened(url) as storage:
         view: Any = storage.for_tenant(tenant)
-        last = []
-        async for recorded in view.iter_events(topic=topic, reverse=True, page_size=min(limit, 500)):
-            last.append(recorded)
-            if len(last) == limit:
-                break
+        last, known = await _last(view, topic, limit, followed=poll is not None)
         for recorded in reversed(last):
             _show(recorded, as_json=as_json)
         if poll is None:
@@ -43,8 +42,24 @@ async def _tail(url: str, tenant: str, topic: str | None, limit: int, poll: floa
                 note(f"tenant {printable(tenant)!r} has no such events")
             return
         after = last[0].id if last else new_id()
-        async for recorded in view.follow_events(topic, after=after, poll=poll):
-            _show(recorded, as_json=as_json)
+        async with aclosing(view.follow_events(topic, after=after, poll=poll)) as events:
+            async for recorded in events:
+                if recorded.id not in known:
+                    _show(recorded, as_json=as_json)
+
+
+async def _last(view: Any, topic: str | None, limit: int, *, followed: bool) -> tuple[list[Any], set[UUID]]:
+    """Return the newest events, the newest first, and the ids that :meth:`follow_events` yields again."""
+    last: list[Any] = []
+    known: set[UUID] = set()
+    async with aclosing(view.iter_events(topic=topic, reverse=True)) as events:
+        async for recorded in events:
+            if len(last) < limit:
+                last.append(recorded)
+            elif not followed or last[0].timestamp - recorded.timestamp > timedelta(seconds=view.follow_horizon + 1):
+                break
+            known.add(recorded.id)
+    return last, known
 
 
 def _show(recorded: Any, *, as_json: bool) -> None:

@@ -74,7 +74,7 @@ def show_statuses(rows: Iterable[tuple[str, str, str, str]]) -> None:
     for status, name, found, remedy in rows:
         text = f"{printable(name)}: {printable(found)}" + (f"\n→ {printable(remedy)}" if remedy else "")
         if not _out.is_terminal:
-            _out.print(f"{status}\t{text}".replace("\n", " "))
+            sys.stdout.write(f"{status:<8}{text}".replace("\n", " ") + "\n")
             continue
         grid = Table.grid(padding=(0, 2))
         grid.add_column(min_width=7, style=_STYLES.get(status))
@@ -119,7 +119,9 @@ def require_terminal(question: str) -> None:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result. On a StorageError print it and exit with status 1; on Ctrl-C with 130."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.name != "axon_storage.engine.retry")  # the last error is printed
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
         return asyncio.run(work)
     except StorageError as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axon_storage.cli.options import Json, Url, Yes, dialect_of_url, opened, require_database, tenant_of
+from axon_storage.cli.options import Json, Url, Yes, dialect_of_url, missing_file, opened, require_database, tenant_of
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, printable, run, show, show_json, show_table
 
@@ -154,9 +154,7 @@ def _transfer() -> Any:
 
 async def _tenants_of(url: str) -> list[str]:
     """Return the tenants that have rows; none if the file does not exist yet."""
-    from axon_storage.engine.url import parse_url  # noqa: PLC0415
-
-    if dialect_of_url(url).missing_file(parse_url(url)) is not None:
+    if missing_file(url) is not None:
         return []
     async with opened(url) as storage:
         return await storage.tenant_ids()

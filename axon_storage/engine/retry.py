@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,8 @@ from axon_storage.engine.translation import BusyError, LockTimeoutError, TooLate
 from axon_storage.errors import InvalidArgumentError, StorageError
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 
@@ -47,6 +50,7 @@ async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *,
             last = number == retry.attempts or time.monotonic() > deadline
             if last or not error.transient or isinstance(error, BusyError | LockTimeoutError | TooLateError):
                 raise
+            _log.info("attempt %d of %d failed and is repeated: %s", number, retry.attempts, error)
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
         await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
     raise AssertionError("unreachable")

@@ -30,6 +30,7 @@ from axon_storage.schema.revisions import (
     Revision,
     absolute_revision,
     check_known,
+    check_range,
     current_revision,
     head,
     history,
@@ -164,6 +165,7 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
 
     ``url``: selects the SQL dialect; no connection is made. ``down``: downgrade.
     """
+    check_range(revisions, down=down)
     output = io.StringIO()
     config = alembic_config()
     config.output_buffer = output

@@ -67,6 +67,22 @@ def absolute_revision(revision: str, found: str | None) -> str:
     return numbers[position]
 
 
+def check_range(revisions: str, *, down: bool) -> None:
+    """Raise an InvalidArgumentError if a script from one revision to another, such as ``0003:0001``, would be empty."""
+    start, separator, end = revisions.rpartition(":")
+    numbers = ["base", *_numbers()]
+    positions = [numbers.index(each) for each in (_number(start or "base"), _number(end)) if each in numbers]
+    if (down and not separator) or len(positions) < 2:
+        return  # Alembic refuses it
+    if (positions[0] <= positions[1]) if down else (positions[0] >= positions[1]):
+        what = "downgrade: reverse it, or leave out --down" if down else "upgrade: reverse it, or use --down"
+        raise InvalidArgumentError(f"script: {revisions[:_MAX_SHOWN]} is no {what}")
+
+
+def _number(revision: str) -> str:
+    return head() if revision == "head" else revision
+
+
 def check_known(found: str | None, *, allow_ahead: bool = False) -> None:
     """Raise a StorageConnectionError if a database's revision is not one of this package's."""
     known = found is None or found in _numbers()

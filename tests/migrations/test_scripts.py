@@ -73,6 +73,16 @@ def test_a_script_from_a_revision_has_only_what_comes_after() -> None:
     assert "CREATE TABLE" not in script
 
 
+@pytest.mark.parametrize(
+    ("revisions", "down"),
+    [("0003:0001", False), ("0002:0002", False), ("head:0001", False), ("head:base", False), ("0001:0003", True),
+     ("base:head", True), ("0002:0002", True)],
+)  # fmt: skip
+def test_a_script_that_would_be_empty_is_refused(revisions: str, down: bool) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"is no (up|down)grade: reverse it"):
+        schema.script("sqlite://", revisions, down=down)
+
+
 def test_an_unknown_scheme_or_revision_is_refused() -> None:
     with pytest.raises(StorageConnectionError, match="unknown scheme"):
         schema.script("mongodb://host/name")

@@ -40,6 +40,7 @@ def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
+        ("mysql://u:secret@h", "the URL names no database: scheme://user:password@host/name"),
         ("mongodb://u:secret@h/d", "unknown scheme 'mongodb': use sqlite://, postgres://, postgresql://, mysql://"),
         ("postgresql+psycopg2://u:secret@h/d", "unknown scheme"),
         ("not a url with secret", "the database URL cannot be parsed"),

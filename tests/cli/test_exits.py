@@ -1,0 +1,102 @@
+"""The exit statuses of all commands: no command reports success if it did nothing."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from axon_storage import schema
+from tests.cli.conftest import Axon
+
+READING = [["stats"], ["tenants", "list"], ["show", "events"], ["traces"], ["costs"], ["tail"], ["bench"]]
+WRITING = [["prune", "--events", "1d"], ["tenants", "erase", "acme", "--yes"]]
+FILES = [["export", "new.jsonl"], ["backup", "new.db"]]
+
+
+@pytest.mark.parametrize("arguments", [*READING, *WRITING, *FILES, ["doctor"]], ids=" ".join)
+async def test_a_database_file_that_does_not_exist_is_an_error_and_is_not_made(
+    axon: Axon, arguments: list[str], tmp_path: Path
+) -> None:
+    refused = await axon(*arguments, url=f"sqlite:///{tmp_path}/missing.db")
+    assert refused.exit_code == 1
+    assert f"there is no file {tmp_path}/missing.db" in refused.output
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240  # a test may block
+
+
+@pytest.mark.parametrize("arguments", [*READING, *WRITING, *FILES, ["doctor"]], ids=" ".join)
+async def test_a_url_without_a_database_is_wrong_usage(axon: Axon, arguments: list[str]) -> None:
+    assert (await axon(*arguments, url="memory://")).exit_code == 2
+    assert (await axon(*arguments, url="")).exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [*READING, *WRITING, ["doctor"]], ids=" ".join)
+async def test_an_unreachable_server_is_a_failure_without_the_password(axon: Axon, arguments: list[str]) -> None:
+    refused = await axon(*arguments, url="postgresql://ada:secret@127.0.0.1:1/agents")
+    assert refused.exit_code == 1
+    assert "secret" not in refused.output
+
+
+async def test_a_schema_of_another_revision_is_a_failure(axon: Axon, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    await schema.upgrade(url, "0003")
+    for arguments in [*READING, *WRITING, ["doctor"]]:
+        refused = await axon(*arguments, url=url)
+        assert refused.exit_code == 1
+        assert "migrate upgrade" in refused.output
+    assert await schema.current(url) == "0003"
+
+
+async def test_erasing_a_tenant_without_rows_is_status_3(axon: Axon) -> None:
+    refused = await axon("tenants", "erase", "acme", "--yes")
+    assert (refused.exit_code, refused.stderr) == (3, "tenant 'acme' has no rows\n")
+
+
+async def test_doctor_exits_with_0_on_a_sound_database(axon: Axon) -> None:
+    sound = await axon("doctor")
+    assert (sound.exit_code, sound.stderr) == (0, "0 failed, 0 warnings, 0 unknown\n")
+    assert "ok      schema: revision" in sound.stdout
+
+
+async def test_doctor_exits_with_0_if_there_are_only_warnings(axon: Axon, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/agents.db"
+    await schema.upgrade(url)
+    with closing(sqlite3.connect(tmp_path / "agents.db")) as connection:
+        connection.execute("DROP INDEX ix_traces_flow")
+    warned = await axon("doctor", url=url)
+    assert (warned.exit_code, warned.stderr) == (0, "0 failed, 1 warnings, 0 unknown\n")
+    assert "warn    tables: traces, index ix_traces_flow: missing" in warned.stdout
+
+
+def test_ctrl_c_ends_a_command_with_130(tmp_path: Path) -> None:
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/agents.db"}
+    command = [sys.executable, "-m", "axon_storage"]
+    subprocess.run([*command, "migrate", "upgrade"], env=environment, check=True, capture_output=True)
+    process = subprocess.Popen(
+        [*command, "bench", "--seconds", "60"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while b"axon_storage bench" not in b"".join(file.read_bytes() for file in tmp_path.iterdir()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
+    listed = subprocess.run([*command, "tenants", "list"], env=environment, check=True, capture_output=True, text=True)
+    assert listed.stdout == ""
+
+
+async def test_bench_prints_rates_and_deletes_its_rows(axon: Axon) -> None:
+    done = await axon("bench", "--seconds", "0.1", "--tasks", "4")
+    assert (done.exit_code, done.stderr) == (0, "the rows were deleted\n")
+    assert [line.split()[:2] for line in done.stdout.splitlines()[2:]] == [
+        [name, tasks] for name in ("append", "save", "read") for tasks in ("1", "4")
+    ]
+    assert (await axon("tenants", "list")).stdout == ""

@@ -1,0 +1,112 @@
+"""``axon-storage prune`` and ``axon-storage tenants erase``."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from axon_storage import EventRow, SessionRow, SqlRepository
+from axon_storage.model.ids import IdSource
+from axon_storage.model.rows import ROW_TYPES
+from tests.cli.conftest import Axon
+from tests.cli.terminals import run_on_terminal
+from tests.databases import SERVERS
+from tests.samples import sample
+
+
+async def _append(repository: SqlRepository, tenant: str, days: int) -> None:
+    nanoseconds = int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 10**9
+    event_id = IdSource(lambda: nanoseconds)()
+    await repository.for_tenant(tenant).append_event(sample(EventRow, tenant, source=f"{days}"), id=event_id)
+
+
+@pytest.fixture
+async def events(repository: SqlRepository) -> SqlRepository:
+    """Three events of each of two tenants: 5, 50 and 500 days old."""
+    for tenant in ("a", "b"):
+        for days in (5, 50, 500):
+            await _append(repository, tenant, days)
+    return repository
+
+
+async def _ages(repository: SqlRepository, tenant: str) -> list[str]:
+    return [event.source for event in await repository.for_tenant(tenant).query_events(None, 10)]
+
+
+@pytest.mark.parametrize("target", SERVERS)
+async def test_old_rows_of_every_tenant_are_deleted(axon: Axon, events: SqlRepository) -> None:
+    done = await axon("prune", "--events", "30d", "--tenant", "all", "--json")
+    assert done.exit_code == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["tenant"], line["table"], line["rows"]) for line in lines] == [("a", "events", 2), ("b", "events", 2)]
+    assert await _ages(events, "a") == await _ages(events, "b") == ["5"]
+
+
+async def test_only_the_tenant_of_the_option_is_pruned(axon: Axon, events: SqlRepository) -> None:
+    done = await axon("prune", "--events", "30d", "--tenant", "a")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("a  events  before ")
+    assert done.stdout.endswith("2 rows deleted\n")
+    assert (await _ages(events, "a"), await _ages(events, "b")) == (["5"], ["5", "50", "500"])
+
+
+async def test_a_dry_run_counts_and_deletes_nothing(axon: Axon, events: SqlRepository) -> None:
+    done = await axon("prune", "--events", "30d", "--tenant", "a", "--dry-run")
+    assert done.stdout.endswith("2 rows would be deleted\n")
+    assert await _ages(events, "a") == ["5", "50", "500"]
+
+
+async def test_options_override_variables_and_variables_the_file(
+    axon: Axon, events: SqlRepository, tmp_path: Path
+) -> None:
+    file = tmp_path / "retention.toml"
+    file.write_text('events = "100d"\nsessions = "1d"\n')
+
+    async def pruned(*arguments: str, **variables: str) -> dict[str, int]:
+        done = await axon("prune", "--tenant", "a", "--dry-run", "--json", *arguments, **variables)
+        return {line["table"]: line["rows"] for line in map(json.loads, done.stdout.splitlines())}
+
+    assert await pruned("--policy", f"{file}") == {"events": 1, "sessions": 0}
+    assert await pruned(AXON_STORAGE_PRUNE_POLICY=f"{file}", AXON_STORAGE_PRUNE_EVENTS="10d") == {
+        "events": 2,
+        "sessions": 0,
+    }
+    assert await pruned("--events", "1d", AXON_STORAGE_PRUNE_EVENTS="10d") == {"events": 3}
+    del events
+
+
+async def test_without_a_valid_policy_nothing_is_deleted(axon: Axon, events: SqlRepository, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    for text in ("events = 30", 'nothing = "1d"', "events =", 'events = "soon"', ""):
+        bad.write_text(text)
+        assert (await axon("prune", "--tenant", "all", "--policy", f"{bad}")).exit_code == 2, text
+    for arguments in ([], ["--events", "0d"], ["--events", "30"], ["--policy", f"{tmp_path}/missing.toml"]):
+        assert (await axon("prune", "--tenant", "all", *arguments)).exit_code == 2, arguments
+    assert len(await _ages(events, "a")) == 3
+
+
+async def test_a_tenant_is_erased_with_a_receipt(axon: Axon, repository: SqlRepository) -> None:
+    for tenant in ("a", "b"):
+        await repository.for_tenant(tenant).save_many(sample(row_type, tenant) for row_type in ROW_TYPES)
+    done = await axon("tenants", "erase", "a", "--yes", "--json")
+    assert done.exit_code == 0
+    receipt = json.loads(done.stdout)
+    assert {receipt["rows"][row_type.TABLE] for row_type in ROW_TYPES} == {1}
+    assert (receipt["tenant"], receipt["remaining"]) == ("a", False)
+    assert any("VACUUM" in place for place in receipt["not_reached"])
+    assert await repository.tenant_ids() == ["b"]
+    assert (await axon("tenants", "erase", "a", "--yes")).exit_code == 3
+
+
+@pytest.mark.parametrize(("answer", "status", "left"), [("b", 1, ["a"]), ("a", 0, [])])
+async def test_erasing_asks_for_the_name(
+    axon: Axon, repository: SqlRepository, url: str, answer: str, status: int, left: list[str]
+) -> None:
+    await repository.for_tenant("a").save_session(sample(SessionRow, "a"))
+    refused = await axon("tenants", "erase", "a")  # nobody can answer
+    assert refused.exit_code == 1
+    asked = await asyncio.to_thread(run_on_terminal, ["tenants", "erase", "a"], url, columns=80, answer=answer)
+    assert asked.status == status
+    assert await repository.tenant_ids() == left

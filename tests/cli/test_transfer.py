@@ -1,0 +1,88 @@
+"""``axon-storage copy``, ``verify``, ``export`` and ``import``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from axon_storage import SessionRow, SqlRepository, open_storage
+from axon_storage.model.rows import ROW_TYPES
+from tests.cli.conftest import Axon
+from tests.conformance.conftest import everything
+from tests.databases import Databases
+from tests.samples import sample
+
+
+@pytest.fixture
+async def filled(repository: SqlRepository) -> SqlRepository:
+    for tenant in ("a", "b"):
+        await repository.for_tenant(tenant).save_many(sample(row_type, tenant) for row_type in ROW_TYPES)
+    return repository
+
+
+@pytest.fixture
+async def other(databases: Databases) -> str:
+    """A file that does not exist yet."""
+    return await databases.empty("sqlite")
+
+
+async def _rows(url: str, tenant: str) -> int:
+    async with open_storage(url, migrate=False) as storage:
+        return len(await everything(storage.for_tenant(tenant)))
+
+
+async def test_a_copy_is_verified(axon: Axon, filled: SqlRepository, url: str, other: str) -> None:
+    del filled
+    done = await axon("copy", url, other)
+    assert (done.exit_code, done.stderr) == (0, "verified: every value is equal\n")
+    assert await _rows(other, "a") == await _rows(other, "b") == len(ROW_TYPES)
+    equal = await axon("verify", url, other, "--json")
+    assert (equal.exit_code, json.loads(equal.stdout)["equal"]) == (0, True)
+
+
+async def test_a_copy_of_one_tenant_leaves_the_others(axon: Axon, filled: SqlRepository, url: str, other: str) -> None:
+    del filled
+    assert (await axon("copy", url, other, "--tenant", "a")).exit_code == 0
+    assert (await _rows(other, "a"), await _rows(other, "b")) == (len(ROW_TYPES), 0)
+    assert (await axon("verify", url, other)).exit_code == 3
+
+
+async def test_a_target_with_rows_is_overwritten_only_after_a_question(
+    axon: Axon, filled: SqlRepository, url: str, other: str
+) -> None:
+    assert (await axon("copy", url, other)).exit_code == 0
+    await filled.for_tenant("a").save_session(sample(SessionRow, "a", value="changed"))
+    refused = await axon("copy", url, other)
+    assert refused.exit_code == 1
+    assert "--yes" in refused.stderr
+    differs = await axon("verify", url, other)
+    assert differs.exit_code == 3
+    assert "sessions, tenant 'a'" in differs.stderr
+    assert "changed" not in differs.output
+    assert (await axon("copy", url, other, "--yes")).exit_code == 0
+    assert (await axon("verify", url, other)).exit_code == 0
+
+
+async def test_nothing_to_copy_verify_or_export_is_status_3(axon: Axon, url: str, other: str, tmp_path: Path) -> None:
+    assert (await axon("copy", url, other)).exit_code == 3
+    assert (await axon("verify", url, other)).exit_code == 3
+    assert (await axon("export", f"{tmp_path}/rows.jsonl")).exit_code == 3
+    assert (await axon("copy", url, url)).exit_code == 2
+
+
+async def test_an_export_can_be_imported(
+    axon: Axon, filled: SqlRepository, url: str, other: str, tmp_path: Path
+) -> None:
+    del filled
+    file = f"{tmp_path}/rows.jsonl.gz"
+    done = await axon("export", file)
+    assert done.exit_code == 0
+    assert done.stdout.endswith(f"{2 * len(ROW_TYPES)} rows of 2 tenants\n")
+    assert (await axon("export", file)).exit_code == 1  # it exists
+    assert (await axon("export", file, "--force")).exit_code == 0
+    assert (await axon("migrate", "upgrade", url=other)).exit_code == 0
+    assert (await axon("import", file, url=other)).exit_code == 0
+    assert (await axon("verify", url, other)).exit_code == 0
+    assert (await axon("import", file, url=other)).exit_code == 1  # it has rows, and nobody can answer
+    assert (await axon("import", file, "--yes", url=other)).exit_code == 0
+    assert (await axon("import", f"{tmp_path}/missing.jsonl", url=other)).exit_code == 1
