@@ -15,6 +15,7 @@ from axon_storage.engine.create import create_engine
 from axon_storage.schema import upgrade
 from axon_storage.sql.statements import delete, evict_expired, get, list_newest, list_page, next_scope, next_tenant
 from axon_storage.sql.tables import CREATED_ID, TABLES
+from axon_storage.sql.transfer import key_columns, select_rows, select_sizes
 from tests.databases import Databases
 from tests.plans import Cost, cost
 from tests.samples import sample
@@ -175,3 +176,26 @@ async def test_scopes_and_tenants_are_found_by_seeks(filled: AsyncEngine) -> Non
     for seek in (next_tenant(first=True), next_tenant(first=False)):
         found = await _cost(filled, seek, last="default")
         assert found.touched <= len(TABLES) * 3 + SPARE, found.plan
+
+
+@pytest.mark.parametrize(
+    ("row_type", "equal"),
+    [(TraceRow, 0), (EventRow, 0), (CostRow, 0), (SessionRow, 0), (SessionRow, 1), (CacheRow, 1), (TraceRow, -1)],
+)
+async def test_a_page_of_whole_rows_is_read_by_the_primary_key(
+    filled: AsyncEngine, row_type: type[Row], equal: int
+) -> None:
+    table, names = TABLES[row_type], key_columns(row_type)
+    middle = select(table).where(table.c.tenant_id == "default").order_by(*[table.c[name] for name in names])
+    async with filled.connect() as connection:
+        found = (await connection.execute(middle.limit(1).offset(20_000))).mappings().one()
+    after = {name: found[name] for name in names[: equal + 1]}
+    if row_type is SessionRow and equal == 0:
+        after["scope"] = "scope 1"
+    statements = [select_rows(row_type, equal)]
+    if row_type is not CostRow:
+        statements.append(select_sizes(dialect_of(filled.dialect), row_type, equal))
+    for statement in statements:
+        read = await _cost(filled, statement, limit=PAGE, **after)
+        assert not read.sorts, read.plan
+        assert read.touched <= PAGE + SPARE, read.plan
