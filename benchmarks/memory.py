@@ -54,18 +54,20 @@ def restore_and_print() -> None:
 async def _restore() -> dict[str, float]:
     async with open_storage() as storage:
         await storage.is_healthy()
-        idle, count = _mebibytes("VmRSS"), 0
-        _reset_peak()
+        idle, count = mebibytes("VmRSS"), 0
+        reset_peak()
         async for _ in storage.for_tenant(rows.KEPT).iter_traces():
             count += 1
-        return {"rows": count, "idle": idle, "above": _mebibytes("VmHWM") - idle}
+        return {"rows": count, "idle": idle, "above": mebibytes("VmHWM") - idle}
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
+    """Forget the peak of this process's memory."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak of starting up
 
 
-def _mebibytes(name: str) -> float:
+def mebibytes(name: str) -> float:
+    """Return a size in this process's status, such as ``VmRSS``, in MiB."""
     found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None  # Linux has both
     return int(found[1]) / 1024

@@ -66,9 +66,9 @@ def read_page(dialect: Dialect, request: ReadTablePage) -> UnitOfWork[TablePage]
     def run(connection: Connection) -> TablePage:
         limit, size = request.max_rows, 0
         if _long_columns(row_type):
-            sizes = _fetch(connection, lambda number: _select_sizes(dialect, row_type, number), parts, limit)
+            sizes = _fetch(connection, lambda number: select_sizes(dialect, row_type, number), parts, limit)
             limit, size = _fitting([row[0] for row in sizes], request)
-        rows = _fetch(connection, lambda number: _select_rows(row_type, number), parts, limit)
+        rows = _fetch(connection, lambda number: select_rows(row_type, number), parts, limit)
         return TablePage([tuple(row) for row in rows], size, is_last=len(rows) < limit)
 
     return UnitOfWork(run, writes=False, can_autocommit=True)
@@ -141,12 +141,17 @@ def _fitting(sizes: Sequence[int], request: ReadTablePage) -> tuple[int, int]:
 
 
 @cached
-def _select_rows(row_type: type[Row], equal: int) -> Select[Any]:
+def select_rows(row_type: type[Row], equal: int) -> Select[Any]:
+    """Select all columns of the rows after a key.
+
+    The first ``equal`` key columns equal the key's, and the next one is greater. -1: the first rows.
+    """
     return _page(whole_table(row_type), row_type, list(whole_table(row_type).c), equal)
 
 
 @cached
-def _select_sizes(dialect: Dialect, row_type: type[Row], equal: int) -> Select[Any]:
+def select_sizes(dialect: Dialect, row_type: type[Row], equal: int) -> Select[Any]:
+    """Select the sizes of the text and JSON of the rows that :func:`select_rows` selects."""
     first, *others = [dialect.stored_size(column) for column in _long_columns(row_type)]
     return _page(whole_table(row_type), row_type, [sum(others, first)], equal)
 

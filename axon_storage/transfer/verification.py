@@ -22,6 +22,7 @@ ONLY_IN_TARGET = "only in target"
 DIFFERS = "differs"
 
 _VERIFY = "verify"
+_DIGEST_BYTES = 32
 
 
 async def verify(
@@ -69,14 +70,14 @@ class _Rows:
         self.pages = pages(operation, repository, tenant, row_type)
         self.page = TablePage([], 0, is_last=True)
         self.count, self.at_end = 0, False
-        self.digest = blake2b(digest_size=32)
+        self.digest = blake2b(digest_size=_DIGEST_BYTES)
         self._indexes = key_indexes(row_type)
-        self._position, self._encoded, self._keys = 0, list[bytes](), list[tuple[Any, ...]]()
+        self._position, self._digests, self._keys = 0, list[bytes](), list[tuple[Any, ...]]()
 
     @property
     def needs_page(self) -> bool:
         """Whether all rows of the page were passed, and another page may follow."""
-        return self._position == len(self._encoded) and not self.at_end
+        return self._position == len(self._digests) and not self.at_end
 
     async def next_page(self) -> None:
         """Read the next page, if all rows of this one were passed."""
@@ -86,12 +87,11 @@ class _Rows:
         if page is None:
             self.at_end = True
             return
-        # One line for each row: no value's JSON has a line feed. Each column has one type, so that different values
-        # have different JSON.
-        self.page, self._encoded = page, [_encoded(row) for row in page.rows]
+        # Each column has one type, so that different values have different JSON.
+        self.page, self._digests = page, [_digest(row) for row in page.rows]
         self._keys, self._position = [sortable_key(row, self._indexes) for row in page.rows], 0
         self.count += len(page.rows)
-        self.digest.update(b"\n".join(self._encoded) + b"\n")
+        self.digest.update(b"".join(self._digests))
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -99,9 +99,9 @@ class _Rows:
         return self._keys[self._position]
 
     @property
-    def encoded(self) -> bytes:
-        """The current row as bytes."""
-        return self._encoded[self._position]
+    def row_digest(self) -> bytes:
+        """The digest of the current row."""
+        return self._digests[self._position]
 
     def take(self) -> tuple[Any, ...]:
         """Return the current row, and go to the next one."""
@@ -152,7 +152,7 @@ def _next(tenant: str, row_type: type[Row], source: _Rows, target: _Rows) -> Dif
         return _difference(tenant, row_type, source.take(), MISSING_IN_TARGET)
     if source.at_end or target.key < source.key:
         return _difference(tenant, row_type, target.take(), ONLY_IN_TARGET)
-    is_equal = source.encoded == target.encoded
+    is_equal = source.row_digest == target.row_digest
     one, other = source.take(), target.take()
     return None if is_equal else _difference(tenant, row_type, one, DIFFERS, other)
 
@@ -163,9 +163,10 @@ def _difference(
     names = TABLES[row_type].c.keys()
     key = {name: row[names.index(name)] for name in key_columns(row_type)}
     pairs = zip(names, row, other, strict=True) if other is not None else ()
-    columns = tuple(name for name, one, two in pairs if _encoded(one) != _encoded(two))
+    columns = tuple(name for name, one, two in pairs if _digest(one) != _digest(two))
     return Difference(table=row_type.TABLE, tenant=tenant, key=key, reason=reason, columns=columns)
 
 
-def _encoded(value: Any) -> bytes:
-    return orjson.dumps(value, default=str)  # orjson does not know the UUIDs of asyncpg, which are a subclass
+def _digest(value: Any) -> bytes:
+    # orjson does not know the UUIDs of asyncpg, which are a subclass
+    return blake2b(orjson.dumps(value, default=str), digest_size=_DIGEST_BYTES).digest()

@@ -1,57 +1,34 @@
-"""Query plans with 50,000 rows in a table: no limited list sorts, and no statement reads more rows than it needs."""
+"""Query plans of traces and append-only rows: no limited list sorts, and no statement reads more rows than it needs."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
     AuditRow,
-    CacheRow,
     CostRow,
     CostSummary,
     EventRow,
     Row,
-    SessionRow,
-    SqlRepository,
     TraceRow,
     TraceSummary,
 )
 from axon_storage.dialects import dialect_of
-from axon_storage.engine.create import create_engine
 from axon_storage.model.summaries import Summary
-from axon_storage.schema import upgrade
-from axon_storage.sql.distinct import distinct_values
 from axon_storage.sql.statements import (
-    delete,
-    delete_range,
-    evict_expired,
-    get,
     list_by_ids,
-    list_by_key,
     list_ids,
     list_newest,
     list_page,
 )
 from axon_storage.sql.summaries import summarize_statement
 from axon_storage.sql.tables import CREATED_ID, TABLES
+from tests.conformance.filled import PAGE, SPARE, cost_of, filled_database
 from tests.databases import Databases
-from tests.plans import Cost, cost
-from tests.samples import sample
-
-ROWS = 50_000
-PAGE = 100
-SPARE = 25  # a database may read a few index entries beyond the rows of the result
 
 pytestmark = pytest.mark.timeout(900)
-
-ANALYZE = {"postgresql": "ANALYZE {}", "mysql": "ANALYZE TABLE {}", "sqlite": "ANALYZE {}"}
-
-_filled: dict[str, AsyncEngine] = {}
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])
@@ -61,50 +38,18 @@ def target(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def filled(databases: Databases, target: str) -> AsyncEngine:
-    """A database with 50,000 rows in each large table, a tenth of them of another tenant; made once."""
-    if target not in _filled:
-        url = await databases.empty(target, for_run=True)
-        await upgrade(url)
-        _filled[target] = engine = databases.keep(create_engine(url))
-        for tenant, share in (("default", 9), ("other", 1)):
-            await SqlRepository(engine).for_tenant(tenant).save_many(_rows(tenant, ROWS // 10 * share))
-        async with engine.begin() as connection:
-            for table in TABLES.values():
-                await connection.execute(text(ANALYZE[engine.dialect.name].format(table.name)))
-    return _filled[target]
-
-
-def _rows(tenant: str, count: int) -> Iterator[Row]:
-    for number in range(count):
-        # the rare and the early topic and flow are among the oldest rows, which a scan from the newest reaches last
-        rare = number % 50 == 0 and number < 1000
-        kind = "rare" if rare else ("frequent" if number % 2 else f"kind {number % 40}")
-        if number < count // 3:
-            kind = "rare" if rare else "early"
-        yield sample(TraceRow, tenant, trace_id=number, events=[], annotations=None)
-        yield sample(AuditRow, tenant, detail=None)
-        yield sample(EventRow, tenant, topic=kind, payload=None)
-        yield sample(CostRow, tenant, flow_name=kind)
-        yield sample(CacheRow, tenant, cache_key=str(number), result=None, ttl_secs=0 if rare else 86_400)
-        yield sample(SessionRow, tenant, scope=f"scope {number % 5}", key=str(number), value="")
-
-
-async def _cost(engine: AsyncEngine, statement: Any, **parameters: Any) -> Cost:
-    async with engine.connect() as connection:
-        found = await cost(connection, statement, {"tenant_id": "default", **parameters})
-        await connection.rollback()
-    return found
+    return await filled_database(databases, target)
 
 
 @pytest.mark.parametrize("row_type", [TraceRow, AuditRow, EventRow, CostRow])
 async def test_a_list_of_the_newest_reads_no_other_rows(filled: AsyncEngine, row_type: type[Row]) -> None:
-    found = await _cost(filled, list_newest(dialect_of(filled.dialect), row_type, (), has_offset=False), limit=PAGE)
+    found = await cost_of(filled, list_newest(dialect_of(filled.dialect), row_type, (), has_offset=False), limit=PAGE)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 
 
 async def test_a_page_with_an_offset_reads_only_the_skipped_rows_and_its_own(filled: AsyncEngine) -> None:
-    found = await _cost(
+    found = await cost_of(
         filled, list_newest(dialect_of(filled.dialect), TraceRow, (), has_offset=True), limit=PAGE, offset=1000
     )
     assert not found.sorts, found.plan
@@ -119,7 +64,7 @@ async def test_a_page_with_an_offset_reads_only_the_skipped_rows_and_its_own(fil
 async def test_a_filter_reads_only_its_own_rows(
     filled: AsyncEngine, row_type: type[Row], field: str, kind: str, found_rows: int
 ) -> None:
-    found = await _cost(
+    found = await cost_of(
         filled,
         list_newest(dialect_of(filled.dialect), row_type, (field,), has_offset=False),
         limit=PAGE,
@@ -132,7 +77,7 @@ async def test_a_filter_reads_only_its_own_rows(
 async def test_the_newest_traces_of_a_flow_are_read_by_an_index(filled: AsyncEngine) -> None:
     statement = list_newest(dialect_of(filled.dialect), TraceRow, ("flow_name",), has_offset=False)
     for flow, rows in {"name": PAGE, "unknown": 0}.items():
-        found = await _cost(filled, statement, limit=PAGE, flow_name=flow)
+        found = await cost_of(filled, statement, limit=PAGE, flow_name=flow)
         assert not found.sorts, found.plan
         assert found.touched <= rows + SPARE, found.plan
 
@@ -158,7 +103,7 @@ async def test_a_later_page_of_an_iterator_reads_only_its_own_rows(
     async with filled.connect() as connection:
         after = (await connection.execute(ids)).scalar_one()
     statement = list_page(dialect_of(filled.dialect), row_type, tuple(where))
-    found = await _cost(filled, statement, after=after, before=UUID(int=2**128 - 1), limit=PAGE, **where)
+    found = await cost_of(filled, statement, after=after, before=UUID(int=2**128 - 1), limit=PAGE, **where)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 
@@ -184,7 +129,7 @@ async def test_a_later_page_of_a_reverse_iterator_reads_only_its_own_rows(
     async with filled.connect() as connection:
         before = (await connection.execute(ids)).scalar_one()
     statement = list_page(dialect_of(filled.dialect), row_type, tuple(where), reverse=True)
-    found = await _cost(filled, statement, after=UUID(int=0), before=before, limit=PAGE, **where)
+    found = await cost_of(filled, statement, after=UUID(int=0), before=before, limit=PAGE, **where)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
 
@@ -197,10 +142,10 @@ async def test_a_step_of_a_follower_reads_only_its_own_rows(filled: AsyncEngine,
     async with filled.connect() as connection:
         found_ids = (await connection.execute(ids.offset(2_000).limit(PAGE))).scalars().all()
     *_, before = after, *_ = found_ids
-    found = await _cost(filled, list_ids(dialect, EventRow, tuple(where)), after=after, before=before, **where)
+    found = await cost_of(filled, list_ids(dialect, EventRow, tuple(where)), after=after, before=before, **where)
     assert not found.sorts, found.plan
     assert found.touched <= PAGE + SPARE, found.plan
-    found = await _cost(filled, list_by_ids(dialect, EventRow), ids=found_ids)
+    found = await cost_of(filled, list_by_ids(dialect, EventRow), ids=found_ids)
     assert found.touched <= 3 * PAGE + SPARE, found.plan  # SQLite runs instructions for each element of the list
 
 
@@ -215,83 +160,6 @@ async def test_a_summary_of_a_period_reads_only_the_rows_of_the_period(
     async with filled.connect() as connection:
         *_, before = after, *_ = (await connection.execute(ids)).scalars().all()
     statement, _ = summarize_statement(dialect_of(filled.dialect), summary_type, ("backend",), tuple(where))
-    found = await _cost(filled, statement, after=after, before=before, **where)
+    found = await cost_of(filled, statement, after=after, before=before, **where)
     # the database reads the rows of its groups too, and SQLite runs more instructions for a sum than for a column
     assert found.touched <= 5 * PAGE + SPARE, found.plan
-
-
-async def test_an_eviction_reads_only_expired_entries(filled: AsyncEngine) -> None:
-    statement = evict_expired(dialect_of(filled.dialect), CacheRow)
-    found = await _cost(filled, statement, now=datetime.now(UTC))
-    assert found.touched <= 20 * 6 + SPARE, (
-        found.plan
-    )  # each row is found, locked and deleted, in the index and the table
-
-
-async def test_an_eviction_of_nothing_reads_no_rows(filled: AsyncEngine) -> None:
-    statement = evict_expired(dialect_of(filled.dialect), CacheRow)
-    found = await _cost(filled, statement, now=datetime.now(UTC) - timedelta(days=30_000))
-    assert found.touched <= SPARE, found.plan
-
-
-@pytest.mark.parametrize(
-    ("row_type", "key"),
-    [
-        (TraceRow, {"trace_id": 777}),
-        (SessionRow, {"scope": "scope 2", "key": "777"}),
-        (CacheRow, {"flow_name": "name", "cache_key": "777"}),
-    ],
-)
-async def test_one_row_is_found_by_its_key(filled: AsyncEngine, row_type: type[Row], key: dict[str, Any]) -> None:
-    now = {"now": datetime.now(UTC)} if row_type is CacheRow else {}
-    found = await _cost(filled, get(row_type), **key, **now)
-    assert found.touched <= 1 + SPARE, found.plan
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-async def test_a_range_of_entries_reads_only_its_own_rows(filled: AsyncEngine, *, reverse: bool) -> None:
-    statement = list_by_key(SessionRow, ("scope",), ("at_least", "below"), limited=True, reverse=reverse)
-    for limit, rows in ((PAGE, PAGE), (10**6, 223)):  # 12, 122, 127, …, 12997
-        found = await _cost(filled, statement, scope="scope 2", at_least="12", below="13", limit=limit)
-        assert not found.sorts, found.plan
-        assert found.touched <= rows + SPARE, found.plan
-
-
-@pytest.mark.parametrize("prefix", [(), ("scope",)])
-async def test_a_page_of_a_scan_reads_only_its_own_rows(filled: AsyncEngine, prefix: tuple[str, ...]) -> None:
-    statement = list_by_key(SessionRow, prefix, ("above",), limited=True)
-    found = await _cost(filled, statement, scope="scope 2", above="30" if prefix else "scope 2", limit=PAGE)
-    assert not found.sorts, found.plan
-    assert found.touched <= PAGE + SPARE, found.plan
-
-
-@pytest.mark.parametrize("count", [1, 100])
-async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int) -> None:
-    statement = delete(dialect_of(filled.dialect), TraceRow)
-    found = await _cost(filled, statement, last=list(range(count)))
-    assert found.touched <= count * 6 + SPARE, (
-        found.plan
-    )  # each row is found, locked and deleted, in the index and the table
-
-
-async def test_a_delete_of_a_range_reads_only_its_own_rows(filled: AsyncEngine) -> None:
-    statement = delete_range(dialect_of(filled.dialect), SessionRow, ("scope",), ("at_least", "below"))
-    found = await _cost(filled, statement, scope="scope 2", at_least="12", below="13")
-    assert found.touched <= 223 * 6 + SPARE, found.plan
-
-
-@pytest.mark.parametrize(("bounds", "scopes"), [((), 5), (("above",), 3), (("at_least", "below"), 2)])
-async def test_scopes_are_found_by_seeks(filled: AsyncEngine, bounds: tuple[str, ...], scopes: int) -> None:
-    dialect = dialect_of(filled.dialect)
-    statement = distinct_values(dialect, (TABLES[SessionRow],), "scope", bounds)
-    found = await _cost(filled, statement, above="scope 1", at_least="scope 1", below="scope 3", limit=PAGE)
-    assert not found.sorts, found.plan
-    assert found.touched <= (scopes * 4 if dialect.distinct_is_exact else 2 * PAGE + scopes) + SPARE, found.plan
-
-
-@pytest.mark.parametrize("bounds", [(), ("above",)])
-async def test_tenants_are_found_by_seeks(filled: AsyncEngine, bounds: tuple[str, ...]) -> None:
-    dialect = dialect_of(filled.dialect)
-    statement = distinct_values(dialect, tuple(TABLES.values()), "tenant_id", bounds)
-    found = await _cost(filled, statement, above="default", limit=PAGE if dialect.distinct_is_exact else 1)
-    assert found.touched <= len(TABLES) * 8 + SPARE, found.plan

@@ -173,3 +173,11 @@ async def test_repeated_copies_beside_writers_converge(repository: SqlRepository
     await copy(other, repository, delete_extra=True)
     assert (await verify(other, repository)).is_equal
     assert await everything(repository) == await everything(other)
+
+
+async def test_a_database_with_another_revision_is_refused(other: SqlRepository, empty: SqlRepository) -> None:
+    async with empty.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE axon_storage_version SET version_num = '0003'")
+    for source, target, name in ((other, empty, "target"), (empty, other, "source")):
+        with pytest.raises(StorageConnectionError, match=f"{name}: the schema is at revision 0003"):
+            await copy(source, target)

@@ -1,0 +1,51 @@
+"""The memory of a transfer is bounded by its pages."""
+
+import gc
+import tracemalloc
+from collections.abc import Awaitable
+from pathlib import Path
+
+from axon_storage import SessionRow, SqlRepository
+from axon_storage.transfer import copy, export, import_, verify
+from tests.samples import sample
+
+MEBIBYTE = 2**20
+
+
+async def _peak(step: Awaitable[object]) -> float:
+    """Return the most memory that Python's objects took during a step, in MiB."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await step
+        return tracemalloc.get_traced_memory()[1] / MEBIBYTE
+    finally:
+        tracemalloc.stop()
+
+
+async def _peaks(source: SqlRepository, target: SqlRepository, folder: Path) -> list[float]:
+    file = folder / "rows.jsonl"
+    return [
+        await _peak(copy(source, target)),
+        await _peak(verify(source, target)),
+        await _peak(export(source, file)),
+        await _peak(import_(target, file)),
+    ]
+
+
+async def test_the_memory_does_not_grow_with_the_rows(
+    other: SqlRepository, empty: SqlRepository, tmp_path: Path
+) -> None:
+    await other.save_many(sample(SessionRow, key=str(number), value="x" * 4_000) for number in range(2_000))
+    few = await _peaks(other, empty, tmp_path)
+    await other.save_many(sample(SessionRow, key=str(number), value="x" * 4_000) for number in range(2_000, 8_000))
+    many = await _peaks(other, empty, tmp_path)  # 24 MB more
+    assert all(late < early + 4 for early, late in zip(few, many, strict=True)), (few, many)
+
+
+async def test_a_page_of_large_rows_is_bounded_by_its_bytes(
+    other: SqlRepository, empty: SqlRepository, tmp_path: Path
+) -> None:
+    for number in range(30):  # 90 MB, which would be one page of rows
+        await other.save_session(sample(SessionRow, key=str(number), value="x" * 3 * 10**6))
+    assert max(await _peaks(other, empty, tmp_path)) < 50
