@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from copy import copy
 from typing import Any, TypeVar, cast
 
-from axon_storage.backend import StorageBackend
+from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.errors import QueryError
 from axon_storage.model.ids import new_id
 from axon_storage.model.requests import (
@@ -15,9 +15,12 @@ from axon_storage.model.requests import (
     Get,
     ListByKey,
     ListNewest,
+    ListOld,
     ListPage,
     ListScopes,
     ListTenants,
+    MaintenanceRequest,
+    OldRows,
     Request,
     Save,
 )
@@ -49,6 +52,12 @@ class InMemoryBackend(StorageBackend):
     async def execute(self, request: Request[T]) -> T:
         result: Any
         match request:
+            case MaintenanceRequest() if self._in_transaction:
+                raise outside_transaction(request)
+            case ListOld():
+                result = OldRows([], [], None)
+            case MaintenanceRequest():
+                result = None
             case Append():
                 result = request.id or new_id()
             case Save() | Get():

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,12 +14,13 @@ from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
+from axon_storage.engine.lease import wait_for_lease
 from axon_storage.engine.open_transaction import open_transaction
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
-from axon_storage.errors import QueryError
+from axon_storage.errors import InvalidArgumentError, QueryError
 from axon_storage.model.ids import Clock
-from axon_storage.model.requests import Request, WriteRequest
+from axon_storage.model.requests import Request, TakeLease, WriteRequest
 from axon_storage.sql.compiler import Compiler
 from axon_storage.transaction import Transaction
 
@@ -91,12 +92,23 @@ class SqlRepository(StorageBackend):
         match request:
             case WriteRequest():
                 self._refuse_outer_write(request.operation)
+                await self._refuse_pruned(request)
                 return await self._writes.write(self._compiler.prepare(request))
+            case TakeLease():
+                self._refuse_outer_write(request.operation)
+                await wait_for_lease(self._executor, request, self._compiler.compile)
+                return cast("T", None)  # match does not narrow T
             case _:
                 unit = self._compiler.compile(request)
                 if unit.writes:
                     self._refuse_outer_write(request.operation)
                 return await self._executor.run(request.operation, unit)
+
+    async def _refuse_pruned(self, request: WriteRequest[Any]) -> None:
+        """Raise an InvalidArgumentError if a write has an id that was pruned. Only for old ids this sends anything."""
+        check = self._compiler.check_ids(request)
+        if check is not None and (refusal := await self._executor.run(request.operation, check)) is not None:
+            raise InvalidArgumentError(refusal, operation=request.operation)
 
     def _refuse_outer_write(self, operation: str) -> None:
         """Raise a QueryError if this task is inside one of this storage's ``transaction()`` blocks.

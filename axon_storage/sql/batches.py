@@ -46,7 +46,7 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
             for start in range(0, len(keys), STATEMENT_ROWS):
                 dialect.lock_rows(connection, table, keys[start : start + STATEMENT_ROWS])
         for statement, parameters in saves:
-            _save(dialect, connection, statement, parameters)
+            execute_save(dialect, connection, statement, parameters)
         for number, delete in deletes:
             results[number] = delete.run(connection)
         return results
@@ -58,7 +58,7 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement)
 
 
-def _save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
+def execute_save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> None:
     """Execute a save. Repeat it if a concurrent save makes it fail but leaves the transaction usable."""
     for _ in range(_ATTEMPTS):
         try:

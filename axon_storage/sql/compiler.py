@@ -16,11 +16,13 @@ from axon_storage.model.requests import (
     ListPage,
     ListScopes,
     ListTenants,
+    MaintenanceRequest,
     Request,
     Save,
     WriteRequest,
 )
 from axon_storage.sql import batches
+from axon_storage.sql.pruning import Pruning
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
@@ -38,6 +40,7 @@ class Compiler:
     def __init__(self, dialect: Dialect, clock: Clock | None = None) -> None:
         self._dialect = dialect
         self._reads = Reads(dialect, clock or time.time_ns)
+        self._pruning = Pruning(dialect, clock or time.time_ns)
         self._writes = Writes(dialect, clock or time.time_ns, new_id if clock is None else IdSource(clock))
 
     def compile(self, request: Request[T]) -> UnitOfWork[T]:
@@ -58,6 +61,8 @@ class Compiler:
                 unit = self._reads.list_tenants(request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
+            case MaintenanceRequest():
+                unit = self._pruning.compile(request)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
             case _:
@@ -77,6 +82,10 @@ class Compiler:
             case _:
                 raise NotImplementedError(type(request).__name__)
         return cast("PreparedWrite[T]", write)  # match does not narrow T
+
+    def check_ids(self, request: WriteRequest[Any]) -> UnitOfWork[str | None] | None:
+        """Return the read that a write with old ids needs first, as :meth:`Pruning.check_ids` does."""
+        return self._pruning.check_ids(request)
 
     def single(self, write: PreparedWrite[T]) -> UnitOfWork[T]:
         """Convert one prepared write into a unit of work."""

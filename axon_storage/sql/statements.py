@@ -40,7 +40,7 @@ def save_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
 def get(row_type: type[Row]) -> Select[Any]:
     """Select a row by its key, unless it expired at or before ``now``."""
     table = TABLES[row_type]
-    return _fields(row_type).where(_tenant(table), *_equal(table, row_type.KEY), *_live(table))
+    return _fields(row_type).where(tenant(table), *equal(table, row_type.KEY), *_live(table))
 
 
 @cached
@@ -48,7 +48,7 @@ def list_by_key(row_type: type[Row], prefix: Names) -> Select[Any]:
     """Select the rows whose key begins with ``prefix``, in key order, unless they expired at or before ``now``."""
     table = TABLES[row_type]
     order = [table.c[name] for name in row_type.KEY]
-    return _fields(row_type).where(_tenant(table), *_equal(table, prefix), *_live(table)).order_by(*order)
+    return _fields(row_type).where(tenant(table), *equal(table, prefix), *_live(table)).order_by(*order)
 
 
 @cached
@@ -59,11 +59,11 @@ def list_newest(
 
     ``by_index``: add an index hint on the databases that need one.
     """
-    table, order = TABLES[row_type], _recorded(row_type)
-    statement = _fields(row_type).where(_tenant(table), *_equal(table, where)).order_by(order.desc())
+    table, order = TABLES[row_type], recorded(row_type)
+    statement = _fields(row_type).where(tenant(table), *equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if has_offset else statement
-    return _by_index(dialect, statement, table, where, order) if by_index else statement
+    return by_index_of(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
@@ -72,11 +72,11 @@ def list_page(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: 
 
     ``by_index``: add an index hint on the databases that need one.
     """
-    table, order = TABLES[row_type], _recorded(row_type)
+    table, order = TABLES[row_type], recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
-    statement = select(order, *_columns(row_type)).where(_tenant(table), *_equal(table, where), *between)
+    statement = select(order, *_columns(row_type)).where(tenant(table), *equal(table, where), *between)
     statement = statement.order_by(order).limit(bindparam("limit"))
-    return _by_index(dialect, statement, table, where, order) if by_index else statement
+    return by_index_of(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
@@ -86,14 +86,14 @@ def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     *prefix, name = row_type.KEY
     last = table.c[name]
     matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
-    return dialect.delete(table, _tenant(table), *_equal(table, tuple(prefix)), matches)
+    return dialect.delete(table, tenant(table), *equal(table, tuple(prefix)), matches)
 
 
 @cached
 def evict_expired(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     """Delete the rows that expired at or before ``now``."""
     table = TABLES[row_type]
-    return dialect.delete(table, _tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
+    return dialect.delete(table, tenant(table), table.c[EXPIRES_AT] <= bindparam("now"))
 
 
 @cached
@@ -101,7 +101,7 @@ def next_scope(row_type: type[Row], *, first: bool) -> Select[Any]:
     """Select the smallest value of the first key field, or the smallest value above ``last``."""
     table = TABLES[row_type]
     column = table.c[row_type.KEY[0]]
-    statement = select(func.min(column)).where(_tenant(table))
+    statement = select(func.min(column)).where(tenant(table))
     return statement if first else statement.where(column > bindparam("last"))
 
 
@@ -124,24 +124,27 @@ def _columns(row_type: type[Row]) -> list[ColumnElement[Any]]:
     return [TABLES[row_type].c[field.name] for field in fields_of(row_type)]
 
 
-def _recorded(row_type: type[Row]) -> ColumnElement[Any]:
+def recorded(row_type: type[Row]) -> ColumnElement[Any]:
     """Return the UUIDv7 column that orders rows by their first save."""
     return TABLES[row_type].c[CREATED_ID if row_type.KEY else "id"]
 
 
-def _by_index(
+def by_index_of(
     dialect: Dialect, statement: Select[Any], table: Table, where: Names, order: ColumnElement[Any]
 ) -> Select[Any]:
+    """Add a hint for the index on the tenant, the columns ``where`` and ``order``, if the database needs one."""
     path = ["tenant_id", *where, order.key]
     index = next((index for index in table.indexes if index.columns.keys() == path), None)
     return statement if index is None else dialect.by_index(statement, table, index)
 
 
-def _tenant(table: Table) -> ColumnElement[bool]:
+def tenant(table: Table) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to the tenant ``tenant_id``."""
     return table.c["tenant_id"] == bindparam("tenant_id")
 
 
-def _equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
+def equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
+    """Return the conditions that columns equal the parameters with their names."""
     return [table.c[name] == bindparam(name) for name in names]
 
 

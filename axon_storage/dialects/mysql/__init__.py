@@ -95,7 +95,8 @@ class MySQL(MySQLMigration, MySQLInspection, Dialect):
 
     def insert_once(self, table: Table) -> Executable:
         # not INSERT IGNORE, which also truncates and clamps values
-        return insert(table).on_duplicate_key_update({"id": table.c["id"]})
+        last = list(table.primary_key)[-1]
+        return insert(table).on_duplicate_key_update({last.name: last})
 
     def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
         # If the planner estimates that a topic is frequent, it would scan the primary key instead.
