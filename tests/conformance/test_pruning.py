@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import (
     CostRow,
     EventRow,
+    QueryError,
     Row,
     SessionRow,
     SqlRepository,
@@ -132,6 +133,27 @@ async def test_no_transaction_deletes_more_than_the_limit(
     assert await prune(repository, row_type, BEFORE) == 12
     assert left == [7, 2, 0]
     await reader.close()
+
+
+async def test_a_cut_run_has_deleted_the_oldest_rows(
+    repository: SqlRepository, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = SqlRepository(engine, clock=clock_at(OLD))
+    for number in range(12):
+        await past.append_event(sample(EventRow, source=f"{number}"))
+    execute, deletes = repository.execute, 0
+
+    async def fail_at_the_second(request: Any) -> Any:
+        nonlocal deletes
+        deletes += isinstance(request, DeleteOld)
+        if deletes == 2:
+            raise QueryError("cut off")
+        return await execute(request)
+
+    monkeypatch.setattr(repository, "execute", fail_at_the_second)
+    with pytest.raises(QueryError, match="cut off"):
+        await repository.prune_events(BEFORE)
+    assert [event.source for event in await past.query_events(None, 20)] == [str(number) for number in range(11, 4, -1)]
 
 
 @pytest.mark.parametrize("row_type", LAST_SAVED, ids=lambda row_type: row_type.TABLE)
