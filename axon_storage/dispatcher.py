@@ -76,8 +76,8 @@ class StorageDispatcher(StorageBackend):
     def execute(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         return self._current.backend.execute(request)
 
-    def current_tenant(self) -> str:
-        return self._tenant or self.backend.current_tenant()
+    def current_tenant(self, *, required: bool = False) -> str:
+        return self._tenant or self.backend.current_tenant(required=required)
 
     @property
     def tenant_fallback(self) -> TenantFallback:

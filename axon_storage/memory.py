@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from axon_storage.backend import StorageBackend
+from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.errors import ClosedError, QueryError
 from axon_storage.model.ids import new_id
+from axon_storage.model.maintenance import ListOld, MaintenanceRequest, OldRows
 from axon_storage.model.requests import (
     Append,
     Create,
@@ -74,6 +75,12 @@ class InMemoryBackend(StorageBackend):
     async def execute(self, request: Request[T]) -> T:
         result: Any
         match request:
+            case MaintenanceRequest() if self._in_transaction:
+                raise outside_transaction(request)
+            case ListOld():
+                result = OldRows([], [], None)
+            case MaintenanceRequest():
+                result = None
             case Append():
                 result = request.id or new_id()
             case Create():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,12 +15,14 @@ from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
+from axon_storage.engine.lease import wait_for_lease
 from axon_storage.engine.open_transaction import open_transaction
 from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
-from axon_storage.errors import QueryError
+from axon_storage.errors import InvalidArgumentError, QueryError
 from axon_storage.model.ids import Clock
+from axon_storage.model.maintenance import TakeLease
 from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
 from axon_storage.schema.revisions import current_revision
@@ -102,12 +104,23 @@ class SqlRepository(StorageBackend):
         match request:
             case WriteRequest():
                 self._refuse_outer_write(request.operation)
+                await self._refuse_pruned(request)
                 return await self._writes.write(self._compiler.prepare(request))
+            case TakeLease():
+                self._refuse_outer_write(request.operation)
+                await wait_for_lease(self._executor, request, self._compiler.compile)
+                return cast("T", None)  # match does not narrow T
             case _:
                 unit = self._compiler.compile(request)
                 if unit.writes:
                     self._refuse_outer_write(request.operation)
                 return await self._executor.run(request.operation, unit)
+
+    async def _refuse_pruned(self, request: WriteRequest[Any]) -> None:
+        """Raise an InvalidArgumentError if a write has an id that was pruned. Only for old ids this sends anything."""
+        check = self._compiler.check_ids(request)
+        if check is not None and (refusal := await self._executor.run(request.operation, check)) is not None:
+            raise InvalidArgumentError(refusal, operation=request.operation)
 
     def _refuse_outer_write(self, operation: str) -> None:
         """Raise a QueryError if this task is inside one of this storage's ``transaction()`` blocks.

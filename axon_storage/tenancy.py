@@ -74,13 +74,17 @@ class TenantFallback:
         if tenant != DEFAULT_TENANT:
             self.named = True
 
-    def current_tenant(self) -> str:
-        """Return the tenant of the scope, or the default; log one warning if another tenant was used before."""
+    def current_tenant(self, *, required: bool = False) -> str:
+        """Return the tenant of the scope, or the default; log one warning if another tenant was used before.
+
+        ``required``: raise a TenantMismatchError instead of using the default.
+        """
+        required = required or self._required
         tenant = _scope.get()
         if tenant is not None:
             self.note(tenant)
             return tenant
-        if self.named and not self._has_warned and not self._required:
+        if self.named and not self._has_warned and not required:
             self._has_warned = True
             _log.warning(
                 "a call without a tenant uses %r, although this storage was used with another tenant before: "
@@ -88,7 +92,7 @@ class TenantFallback:
                 DEFAULT_TENANT,
                 stack_info=True,
             )
-        return current_tenant(required=self._required)
+        return current_tenant(required=required)
 
 
 def check_tenant(tenant: str) -> str:

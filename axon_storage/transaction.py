@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from axon_storage.backend import StorageBackend
+from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.engine.open_transaction import OpenTransaction
-from axon_storage.errors import QueryError
-from axon_storage.model.requests import Request
+from axon_storage.errors import InvalidArgumentError, QueryError
+from axon_storage.model.maintenance import MaintenanceRequest
+from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.unit_of_work import UnitOfWork
@@ -47,6 +48,13 @@ class Transaction(StorageBackend):
         return await self._is_healthy()
 
     async def execute(self, request: Request[T]) -> T:
+        match request:
+            case MaintenanceRequest():
+                raise outside_transaction(request)
+            case WriteRequest() if (check := self._compiler.check_ids(request)) is not None:
+                # The check runs as a call of its own, so that a refusal does not end the transaction.
+                if (refusal := await self._opened.run(request.operation, check)) is not None:
+                    raise InvalidArgumentError(refusal, operation=request.operation)
         return await self._opened.run(request.operation, self._compiler.compile(request))
 
     def _describe(self) -> list[str]:

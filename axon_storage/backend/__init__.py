@@ -7,18 +7,22 @@ from typing import Any
 
 from axon_storage.backend.cache import CacheMethods
 from axon_storage.backend.logs import LogMethods
+from axon_storage.backend.maintenance import MaintenanceMethods
 from axon_storage.backend.named import NamedRowMethods
 from axon_storage.backend.scans import ScanMethods
 from axon_storage.backend.sessions import SessionMethods
 from axon_storage.backend.traces import TraceMethods
-from axon_storage.errors import InvalidArgumentError
+from axon_storage.errors import InvalidArgumentError, QueryError
+from axon_storage.model.maintenance import MaintenanceRequest
 from axon_storage.model.requests import Create, ListTenants
 from axon_storage.model.rows import Recorded, Row
 from axon_storage.model.stats import StorageStats
 from axon_storage.model.validation import operation_context, validate_row
 
 
-class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods, ScanMethods):
+class StorageBackend(
+    TraceMethods, SessionMethods, NamedRowMethods, LogMethods, CacheMethods, ScanMethods, MaintenanceMethods
+):
     """The interface of every storage: methods that save, append, read and delete the rows of an agent server.
 
     A write is committed before its call returns. A save replaces the whole row. A value that not every database can
@@ -97,3 +101,9 @@ class StorageBackend(TraceMethods, SessionMethods, NamedRowMethods, LogMethods, 
         It returns within 5 seconds, and never raises. A read-only server, such as a standby, is not healthy. The check
         uses a separate connection, which is kept for the next check.
         """
+
+
+def outside_transaction(request: MaintenanceRequest[Any]) -> QueryError:
+    """Return the error for a prune or erase method inside a ``transaction()``."""
+    message = "a transaction() cannot contain it, because it commits several transactions: call it on the storage"
+    return QueryError(message, operation=request.operation)

@@ -55,13 +55,14 @@ class BackendBase(ABC):
 
     # Tenants and life cycle.
 
-    def current_tenant(self) -> str:
+    def current_tenant(self, *, required: bool = False) -> str:
         """Return the tenant of a call that is made now.
 
         That is the tenant of the view, otherwise that of the enclosing :func:`axon_storage.tenant_scope`, otherwise
-        ``"default"``. With ``require_tenant``, raise a :class:`TenantMismatchError` instead of using the default.
+        ``"default"``. With ``required``, or if the storage has ``require_tenant``, raise a
+        :class:`TenantMismatchError` instead of using the default.
         """
-        return self._tenant or self._fallback.current_tenant()
+        return self._tenant or self._fallback.current_tenant(required=required)
 
     @property
     def view_tenant(self) -> str | None:

@@ -98,6 +98,19 @@ def validate_limit(limit: int | None) -> None:
         validate_page(limit=limit)
 
 
+def validate_time(**times: datetime) -> None:
+    """Raise an InvalidArgumentError unless each argument is a datetime with a time zone."""
+    for name, time in times.items():
+        if not (isinstance(time, datetime) and time.utcoffset() is not None):
+            raise InvalidArgumentError(f"{name} must be a datetime with a time zone")
+
+
+def validate_pause(pause: float) -> None:
+    """Raise an InvalidArgumentError unless ``pause`` is a finite number of seconds that is not negative."""
+    if not (isinstance(pause, int | float) and 0 <= pause < inf):
+        raise InvalidArgumentError("pause must be a finite number of seconds, and not negative")
+
+
 def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
     """Return the exclusive bounds of the ids of rows from ``since`` (inclusive) to ``until`` (exclusive).
 
@@ -115,9 +128,7 @@ def id_range(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID
     On SQLite, MySQL, MariaDB and Oracle ids are stored as 32 hexadecimal characters in lower case: bind ``after.hex``
     and ``before.hex``. The ids of traces are in the column ``created_id``.
     """
-    for name, timestamp in (("since", since), ("until", until)):
-        if timestamp is not None and not (isinstance(timestamp, datetime) and timestamp.utcoffset() is not None):
-            raise InvalidArgumentError(f"{name} must be a datetime with a time zone")
+    validate_time(**{name: time for name, time in (("since", since), ("until", until)) if time is not None})
     after = UUID(int=0) if since is None else UUID(int=first_id(since).int - 1)
     before = UUID(int=2**128 - 1) if until is None else first_id(until)
     return after, before

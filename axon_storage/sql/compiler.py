@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from axon_storage.dialects import Dialect
 from axon_storage.model.ids import Clock, IdSource, new_id
+from axon_storage.model.maintenance import MaintenanceRequest
 from axon_storage.model.requests import (
     Append,
     Create,
@@ -27,6 +28,7 @@ from axon_storage.model.requests import (
     WriteRequest,
 )
 from axon_storage.sql import batches, distinct, transfer
+from axon_storage.sql.pruning import Pruning
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.summaries import summarize
 from axon_storage.sql.unit_of_work import UnitOfWork
@@ -45,6 +47,7 @@ class Compiler:
     def __init__(self, dialect: Dialect, clock: Clock | None = None) -> None:
         self._dialect = dialect
         self._reads = Reads(dialect, clock or time.time_ns)
+        self._pruning = Pruning(dialect, clock or time.time_ns)
         self._writes = Writes(dialect, clock or time.time_ns, new_id if clock is None else IdSource(clock))
 
     def compile(self, request: Request[T]) -> UnitOfWork[T]:
@@ -55,6 +58,8 @@ class Compiler:
                 unit = batches.single(self._dialect, self.prepare(request))
             case TableRequest():
                 unit = transfer.compile_table_request(self._dialect, request)
+            case MaintenanceRequest():
+                unit = self._pruning.compile(request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
             case _:
@@ -100,6 +105,10 @@ class Compiler:
             case _:
                 raise NotImplementedError(type(request).__name__)
         return cast("PreparedWrite[T]", write)  # match does not narrow T
+
+    def check_ids(self, request: WriteRequest[Any]) -> UnitOfWork[str | None] | None:
+        """Return the read that a write with old ids needs first, as :meth:`Pruning.check_ids` does."""
+        return self._pruning.check_ids(request)
 
     def single(self, write: PreparedWrite[T]) -> UnitOfWork[T]:
         """Convert one prepared write into a unit of work."""

@@ -51,7 +51,7 @@ def create(dialect: Dialect, row_type: type[Row]) -> Executable:
 def get(row_type: type[Row]) -> Select[Any]:
     """Select a row by its key, unless it expired at or before ``now``."""
     table = TABLES[row_type]
-    return _fields(row_type).where(tenant_equals(table), *_equal(table, row_type.KEY), *_live(table))
+    return _fields(row_type).where(tenant_equals(table), *equal(table, row_type.KEY), *_live(table))
 
 
 @cached
@@ -78,11 +78,11 @@ def list_newest(
 
     ``by_index``: add an index hint on the databases that need one.
     """
-    table, order = TABLES[row_type], _recorded(row_type)
-    statement = _fields(row_type).where(tenant_equals(table), *_equal(table, where)).order_by(order.desc())
+    table, order = TABLES[row_type], recorded(row_type)
+    statement = _fields(row_type).where(tenant_equals(table), *equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if has_offset else statement
-    return _by_index(dialect, statement, table, where, order) if by_index else statement
+    return by_index_of(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
@@ -93,26 +93,26 @@ def list_page(
 
     ``reverse``: the newest first. ``by_index``: add an index hint on the databases that need one.
     """
-    table, order = TABLES[row_type], _recorded(row_type)
+    table, order = TABLES[row_type], recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
-    statement = select(order, *_columns(row_type)).where(tenant_equals(table), *_equal(table, where), *between)
+    statement = select(order, *_columns(row_type)).where(tenant_equals(table), *equal(table, where), *between)
     statement = statement.order_by(order.desc() if reverse else order).limit(bindparam("limit"))
-    return _by_index(dialect, statement, table, where, order) if by_index else statement
+    return by_index_of(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
 def list_ids(dialect: Dialect, row_type: type[Row], where: Names, *, by_index: bool = True) -> Select[Any]:
     """Select the ids between ``after`` and ``before`` of rows whose fields equal ``where``, with an index hint."""
-    table, order = TABLES[row_type], _recorded(row_type)
+    table, order = TABLES[row_type], recorded(row_type)
     between = order > bindparam("after"), order < bindparam("before")
-    statement = select(order).where(tenant_equals(table), *_equal(table, where), *between)
-    return _by_index(dialect, statement, table, where, order) if by_index else statement
+    statement = select(order).where(tenant_equals(table), *equal(table, where), *between)
+    return by_index_of(dialect, statement, table, where, order) if by_index else statement
 
 
 @cached
 def list_by_ids(dialect: Dialect, row_type: type[Row]) -> Select[Any]:
     """Select the rows whose ids are in the list ``ids``, with their ids, in the order of the ids."""
-    table, order = TABLES[row_type], _recorded(row_type)
+    table, order = TABLES[row_type], recorded(row_type)
     statement = select(order, *_columns(row_type)).where(tenant_equals(table), dialect.in_list(order, "ids"))
     return statement.order_by(order)
 
@@ -124,7 +124,7 @@ def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     *prefix, name = row_type.KEY
     last = table.c[name]
     matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
-    return dialect.delete(table, tenant_equals(table), *_equal(table, tuple(prefix)), matches)
+    return dialect.delete(table, tenant_equals(table), *equal(table, tuple(prefix)), matches)
 
 
 @cached
@@ -165,14 +165,15 @@ def _columns(row_type: type[Row]) -> list[ColumnElement[Any]]:
     return [TABLES[row_type].c[field.name] for field in fields_of(row_type)]
 
 
-def _recorded(row_type: type[Row]) -> ColumnElement[Any]:
+def recorded(row_type: type[Row]) -> ColumnElement[Any]:
     """Return the UUIDv7 column that orders rows by their first save."""
     return TABLES[row_type].c[CREATED_ID if row_type.KEY else "id"]
 
 
-def _by_index(
+def by_index_of(
     dialect: Dialect, statement: Select[Any], table: Table, where: Names, order: ColumnElement[Any]
 ) -> Select[Any]:
+    """Add a hint for the index on the tenant, the columns ``where`` and ``order``, if the database needs one."""
     path = ["tenant_id", *where, order.key]
     index = next((index for index in table.indexes if index.columns.keys() == path), None)
     return statement if index is None else dialect.by_index(statement, table, index)
@@ -181,10 +182,11 @@ def _by_index(
 def _range(row_type: type[Row], prefix: Names, bounds: Names) -> list[ColumnElement[bool]]:
     table = TABLES[row_type]
     between = within(table.c[row_type.KEY[len(prefix)]], bounds) if bounds else []
-    return [tenant_equals(table), *_equal(table, prefix), *between]
+    return [tenant_equals(table), *equal(table, prefix), *between]
 
 
-def _equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
+def equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
+    """Return the conditions that columns equal the parameters with their names."""
     return [table.c[name] == bindparam(name) for name in names]
 
 

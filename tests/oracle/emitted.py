@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, null
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import EventRow, SqlRepository, StorageBackend, new_id, schema
+from axon_storage import EventRow, InvalidArgumentError, SqlRepository, StorageBackend, TraceRow, new_id, schema
 from axon_storage.dialects import execute
 from axon_storage.model.rows import ROW_TYPES
+from tests.pruning import DAY, NOW, id_at, key_fields, prune, set_age
 from tests.samples import sample
 from tests.verbs import KEYED, delete, get, load, store
 
@@ -102,4 +103,30 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.is_healthy()
     for row_type in KEYED:
         await delete(storage, sample(row_type))
+    await _prune_and_erase(storage, engine)
     return storage.methods  # type: ignore[no-any-return]  # Noting's
+
+
+async def _prune_and_erase(storage: Any, engine: AsyncEngine) -> None:
+    """Prune and erase tables, with several pages, with rows of unknown age, and of one flow, topic or scope."""
+    view = SqlRepository(engine).for_tenant("default")
+    storage.methods.add("erase_tenant")  # it needs a view
+    for row_type in ROW_TYPES:
+        rows = [sample(row_type, **key_fields(row_type, number)) for number in range(2)]
+        await view.save_many(rows)
+        if row_type in KEYED and row_type is not TraceRow:
+            await set_age(engine, row_type, null())
+            await prune(storage, row_type, NOW)
+        view_of_pages = SqlRepository(engine)
+        view_of_pages.prune_rows = 1
+        await prune(view_of_pages, row_type, NOW + DAY)
+        await view.save_many(rows)
+    for name, kind in (("traces", "flow"), ("events", "topic"), ("costs", "flow"), ("sessions", "scope")):
+        await getattr(storage, f"prune_{name}")(NOW + DAY, **{kind: "name"})
+    for row_type in ROW_TYPES:
+        await prune(storage, row_type, NOW)
+    await storage.append_event(sample(EventRow), id=id_at(NOW))
+    with suppress(InvalidArgumentError):
+        await storage.append_event(sample(EventRow), id=id_at(NOW - DAY))
+    view.prune_rows = 1
+    await view.erase_tenant()

@@ -20,6 +20,7 @@ from axon_storage.model.checks import MAX_ROW_BYTES
 from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
 from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
+from axon_storage.sql.pruning import LEASE, REPEATABLE
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -186,4 +187,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "text and JSON of one row": f"{MAX_ROW_BYTES / 2**20:g} MiB",
         "maximum nesting depth of JSON": f"{MAX_JSON_DEPTH}",
         "`page_size` of an iterator": f"{iterator['page_size'].default}",
+        "rows that one transaction of a prune or erase run deletes": f"{StorageBackend.prune_rows:,}",
+        "duration of the lease of a prune run": f"{LEASE.total_seconds():g} s",
+        "age from which ids are compared with what was pruned": f"{REPEATABLE.total_seconds() / 60:g} min",
     }
