@@ -1,6 +1,6 @@
 """Ranges of keys: a part of the entries of a scope, and a part of the scopes, by code point."""
 
-from itertools import product
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,13 +17,13 @@ from axon_storage import (
     SqlRepository,
     StorageBackend,
 )
-from axon_storage.dialects import Dialect
+from axon_storage.dialects import dialect_of
 from tests.conformance.test_saves import DISTINCT
 from tests.samples import sample
 from tests.verbs import store
 
-STATEMENT_VALUES = Dialect.distinct_values
 BOUNDS = [None, "", "\x01", "A ", "a", "a\x01", "é", "🙃", "\U0010ffff"]
+PAIRS = [*pairwise(BOUNDS), ("a", None), (None, None), ("A ", "é"), ("é", "a"), ("\x01", "🙃")]
 
 
 def _within(keys: list[str], start: str | None, end: str | None) -> list[str]:
@@ -34,10 +34,10 @@ async def test_entries_are_loaded_from_a_start_to_an_end_by_code_point(storage: 
     keys = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
     entries = {key: sample(SessionRow, tenant, scope="s", key=key) for key in keys}
     await storage.save_many([*entries.values(), sample(SessionRow, tenant, scope="s ", key="b")])
-    for start, end in product(BOUNDS, BOUNDS):
+    for start, end in PAIRS:
         expected = [entries[key] for key in _within(keys, start, end)]
         assert await storage.load_sessions("s", start=start, end=end) == expected
-        for limit in (0, 1, 3, 99):
+        for limit in (0, 3):
             assert await storage.load_sessions("s", start=start, end=end, limit=limit) == expected[:limit]
         backwards = await storage.load_sessions("s", start=start, end=end, limit=3, reverse=True)
         assert backwards == expected[::-1][:3]
@@ -94,27 +94,28 @@ async def test_an_invalid_range_is_refused_before_anything_is_sent(
 async def test_scopes_are_listed_from_a_start_to_an_end_by_code_point(storage: StorageBackend, tenant: str) -> None:
     scopes = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
     await storage.save_many(sample(SessionRow, tenant, scope=scope, key=key) for scope in scopes for key in "ab")
-    for start, end in product(BOUNDS, BOUNDS):
+    for start, end in PAIRS:
         expected = _within(scopes, start, end)
         assert await storage.session_scopes(start=start, end=end) == expected
-        for limit in (0, 1, 3, 99):
+        for limit in (0, 3):
             assert await storage.session_scopes(start=start, end=end, limit=limit) == expected[:limit]
 
 
-async def test_any_number_of_scopes_is_listed(storage: StorageBackend, tenant: str) -> None:
-    scopes = [f"{number:04}" for number in range(2 * STATEMENT_VALUES + 1)]
+async def test_any_number_of_scopes_is_listed(storage: StorageBackend, engine: AsyncEngine, tenant: str) -> None:
+    values = dialect_of(engine.dialect).distinct_values
+    scopes = [f"{number:04}" for number in range(2 * values + 3)]
     await storage.save_many(sample(SessionRow, tenant, scope=scope) for scope in scopes)
     assert await storage.session_scopes() == scopes
-    for limit in (STATEMENT_VALUES, STATEMENT_VALUES + 1):
+    for limit in (values, values + 1):
         assert await storage.session_scopes(limit=limit) == scopes[:limit]
     async with storage.transaction() as transaction:
-        assert await transaction.session_scopes(start="0001", end="1000") == scopes[1:1000]
+        assert await transaction.session_scopes(start="0001", end="0004") == scopes[1:4]
     await storage.delete_session(scopes[-1], "name")  # the last statement finds no other scope
     assert await storage.session_scopes() == scopes[:-1]
 
 
 async def test_any_number_of_tenants_is_listed(repository: SqlRepository) -> None:
-    tenants = [f"{number:04}" for number in range(STATEMENT_VALUES + 3)]
+    tenants = [f"{number:04}" for number in range(dialect_of(repository.engine.dialect).distinct_values + 3)]
     for row_type, some in ((AuditRow, tenants[:-1]), (SessionRow, tenants[1:]), (DaemonRow, tenants[::50])):
         await _save_for(repository, row_type, some)
     assert await repository.tenant_ids() == tenants
