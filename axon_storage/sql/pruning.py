@@ -180,9 +180,12 @@ class Pruning:
 
         The read returns why the write is refused, or None.
         """
+        given = _given_ids(request)
+        if not given:  # most writes
+            return None
         limit = first_id(current_timestamp(self.clock) - REPEATABLE)
         oldest: dict[str, UUID] = {}
-        for table, row_id in _given_ids(request):
+        for table, row_id in given:
             if row_id < limit:
                 oldest[table] = min(row_id, oldest.get(table, row_id))
         if not oldest:
@@ -199,11 +202,11 @@ class Pruning:
         return UnitOfWork(run, writes=False, can_autocommit=True)
 
 
-def _given_ids(request: WriteRequest[Any]) -> Iterator[tuple[str, UUID]]:
-    """Yield the table and the id of each row of a write whose id the caller chose."""
-    match request:
-        case Append(id=UUID() as row_id):
-            yield request.row.row_type.TABLE, row_id
+def _given_ids(request: WriteRequest[Any]) -> list[tuple[str, UUID]]:
+    """Return the table and the id of each row of a write whose id the caller chose."""
+    if isinstance(request, Append) and request.id is not None:
+        return [(request.row.row_type.TABLE, request.id)]
+    return []
 
 
 def _table_parameters(tenant: str, row_type: type[Row]) -> Values:
