@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, InvalidArgumentError, SqlRepository, StorageBackend, TraceRow, new_id, schema
 from axon_storage.dialects import execute
+from axon_storage.model.requests import DeleteTableRows, ReadTablePage, WriteTablePage
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.transfer.pages import key_indexes
 from tests.pruning import DAY, NOW, id_at, key_fields, prune, set_age
 from tests.samples import sample
 from tests.verbs import KEYED, delete, get, load, store
@@ -101,6 +103,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.evict_expired_cache()
     await storage.tenant_ids()
     await storage.is_healthy()
+    await _transfer(SqlRepository(engine))
     for row_type in KEYED:
         await delete(storage, sample(row_type))
     await _prune_and_erase(storage, engine)
@@ -130,3 +133,15 @@ async def _prune_and_erase(storage: Any, engine: AsyncEngine) -> None:
         await storage.append_event(sample(EventRow), id=id_at(NOW - DAY))
     view.prune_rows = 1
     await view.erase_tenant()
+
+
+async def _transfer(repository: SqlRepository) -> None:
+    """Read, write and delete whole rows, as a copy does."""
+    for row_type in ROW_TYPES:
+        names: dict[str, Any] = {"operation": "copy", "tenant": "default", "row_type": row_type}
+        page = await repository.execute(ReadTablePage(**names, after=(), max_rows=9, max_bytes=2**20))
+        key = tuple(page.rows[-1][index] for index in key_indexes(row_type))
+        await repository.execute(ReadTablePage(**names, after=key, max_rows=9, max_bytes=2**20))
+        await repository.execute(WriteTablePage(**names, rows=page.rows))
+        await repository.execute(DeleteTableRows(**names, keys=[key]))
+        await repository.execute(WriteTablePage(**names, rows=page.rows[-1:]))
