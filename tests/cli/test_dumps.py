@@ -70,14 +70,16 @@ def _mysql(dump: str | Path | None, client: str | Path | None, *options: str) ->
 def _tools(target: str) -> Tools:
     root = packages.mysql()
     binaries = None if root is None else root / "usr/bin"
-    found = {
+    found: dict[str, Callable[[], Tools | None]] = {
         "postgresql": _postgresql,
         "mariadb": lambda: _mysql(shutil.which("mariadb-dump"), shutil.which("mariadb")),
         "mysql": lambda: _mysql(
             binaries and binaries / "mysqldump", binaries and binaries / "mysql", "--no-tablespaces"
         ),
-    }[target]()
-    return found or skip_without(f"dumps of {target}", "its dump and restore programs are not on this machine")
+    }
+    return found[target]() or skip_without(
+        f"dumps of {target}", "its dump and restore programs are not on this machine"
+    )
 
 
 @pytest.mark.parametrize("target", ["postgresql", "mariadb", "mysql"])
@@ -104,6 +106,10 @@ async def test_a_dump_that_is_restored_has_every_row_and_passes_doctor(
 def _run(tools: Tools, url: URL, command: Callable[[URL, Path], list[str]], file: Path, given: Path | None) -> None:
     environment = os.environ | {tools.password: url.password or ""}
     done = subprocess.run(
-        command(url, file), env=environment, input=given and given.read_bytes(), capture_output=True, check=False
+        command(url, file),
+        env=environment,
+        input=None if given is None else given.read_bytes(),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
