@@ -1,5 +1,6 @@
 """``axon-storage copy``, ``verify``, ``export`` and ``import``: move all rows between databases and files."""
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +41,7 @@ def copy(
     _require_two(source, target)
     if not yes and (existing := run(_tenants_of(target))):
         confirm(f"The target has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
-    with bar() as progress:
+    with bar(_total(source, names)) as progress:
         result = run(_transfer().copy(source, target, tenants=names, progress=_report(progress)))
     if not result.rows:
         nothing("the source has no such rows: nothing was copied")
@@ -82,7 +83,7 @@ def export(file: OutFile, url: Url, *, tenant: Tenants = None, force: Force = Fa
     names = _tenants(tenant)
     if file.exists() and not force:
         fail(f"{printable(str(file))} exists: choose another name, or use --force")
-    with bar() as progress:
+    with bar(_total(url, names)) as progress:
         result = run(_export(url, file, names, progress))
     _finish(result, as_json=as_json, action="exported")
 
@@ -113,7 +114,7 @@ def _show_counts(result: Any) -> None:
 
 
 def _compare(source: str, target: str, names: list[str] | None) -> Any:
-    with bar() as progress:
+    with bar(_total(source, names)) as progress:
         return run(_transfer().verify(source, target, tenants=names, progress=_report(progress)))
 
 
@@ -135,6 +136,16 @@ def _comparison(each: Any) -> dict[str, Any]:
 
 def _report(progress: Bar) -> Any:
     return lambda at: progress.update(at.rows, part=(at.tenant, at.table), text=at.table)
+
+
+def _total(url: str, names: list[str] | None) -> int | None:
+    """Return the number of rows, which may be an estimate, if a progress bar shows it; None if it is unknown."""
+    return run(_count(url)) if names is None and sys.stderr.isatty() else None
+
+
+async def _count(url: str) -> int:
+    async with opened(url) as storage:
+        return sum([table.rows for table in (await storage.stats()).tables])
 
 
 def _tenants(names: list[str] | None) -> list[str] | None:

@@ -64,7 +64,9 @@ def durability(connection: Connection) -> Iterator[Finding]:
     problems = list(_dialect(connection).durability_problems(connection))
     for problem in problems:
         yield ok_unless("durability", problem, warn="a crash can lose committed rows: change this setting")
-    if not problems:
+    if not _dialect(connection).durability_is_visible:
+        yield _not_told("durability", connection)
+    elif not problems:
         yield ok_unless("durability", "no setting is known that can lose a commit")
 
 
@@ -78,6 +80,8 @@ def clock(connection: Connection) -> Iterator[Finding]:
     before = datetime.now(UTC)
     there = _dialect(connection).clock(connection)
     if there is None:
+        if not _dialect(connection).embedded:
+            yield _not_told("clock", connection)
         return
     here = before + (datetime.now(UTC) - before) / 2
     seconds = (there - here).total_seconds()
@@ -90,6 +94,8 @@ def connections(connection: Connection, *, needed: int) -> Iterator[Finding]:
     """Compare the free connections of the server with what one process of the application may open."""
     count = _dialect(connection).connection_count(connection)
     if count is None:
+        if not _dialect(connection).embedded:
+            yield _not_told("connections", connection)
         return
     free = count.maximum - count.open
     found = f"{count.open} of {count.maximum} are open, {free} are free; a process opens up to {needed}"
@@ -139,6 +145,10 @@ def account(connection: Connection) -> Iterator[Finding]:
         return
     found = f"it has the privilege {privilege}" if privilege else "not an administrator"
     yield ok_unless("account", found, warn="use an account with rights on these tables only" if privilege else "")
+
+
+def _not_told(name: str, connection: Connection) -> Finding:
+    return Finding(name, Status.UNKNOWN, f"{_dialect(connection).title} does not tell it to this account")
 
 
 def _dialect(connection: Connection) -> Dialect:

@@ -26,6 +26,9 @@ class ServerDiagnosis:
     tested_drivers: ClassVar[Mapping[str, str]] = {}
     """The distribution of each driver, with the version with which the package is tested."""
 
+    durability_is_visible: ClassVar[bool] = True
+    """Whether an account without special rights can read the settings that may lose a commit."""
+
     def settings(self, connection: Connection) -> Iterator[Finding]:
         """Yield a finding for each setting of the server, the database or the session that matters."""
         del connection

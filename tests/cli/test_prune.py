@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,6 +86,26 @@ async def test_without_a_valid_policy_nothing_is_deleted(axon: Axon, events: Sql
     for arguments in ([], ["--events", "0d"], ["--events", "30"], ["--policy", f"{tmp_path}/missing.toml"]):
         assert (await axon("prune", "--tenant", "all", *arguments)).exit_code == 2, arguments
     assert len(await _ages(events, "a")) == 3
+
+
+async def test_a_table_that_fails_makes_the_status_1_and_the_others_are_pruned(
+    axon: Axon, events: SqlRepository
+) -> None:
+    before = SqlRepository(events.engine, clock=lambda: 10**18)  # 2001
+    await before.for_tenant("a").save_session(sample(SessionRow, "a"))
+    refusal = "CREATE TRIGGER refusal BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END"
+    async with events.engine.begin() as connection:
+        await connection.exec_driver_sql(refusal)
+    try:
+        done = await axon("prune", "--events", "30d", "--sessions", "30d", "--tenant", "a")
+    finally:
+        async with events.engine.begin() as connection:
+            await connection.exec_driver_sql("DROP TRIGGER refusal")
+    assert done.exit_code == 1
+    assert re.search(r"^a  sessions  before \S+ \S+: failed: ", done.stdout, re.MULTILINE)
+    assert re.search(r"^a  events  before \S+ \S+: 2 rows deleted$", done.stdout, re.MULTILINE)
+    assert done.stderr == "1 tables were skipped or failed\n"
+    assert await _ages(events, "a") == ["5"]
 
 
 async def test_a_tenant_is_erased_with_a_receipt(axon: Axon, repository: SqlRepository) -> None:

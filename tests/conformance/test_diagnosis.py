@@ -109,7 +109,8 @@ async def test_a_missing_index_warns_and_a_missing_column_fails(databases: Datab
 async def test_too_few_free_connections_warn(url: str, engine: AsyncEngine) -> None:
     found = _named(await _findings(url, pool_size=5000), "connections")
     if dialect_of(engine.dialect).title in {"SQLite", "Oracle"}:
-        assert found == []
+        unknown = [] if dialect_of(engine.dialect).embedded else [Status.UNKNOWN]
+        assert [finding.status for finding in found] == unknown
     else:
         assert [finding.status for finding in found] == [Status.WARN]
         assert [finding.status for finding in _named(await _findings(url, pool_size=1), "connections")] == [Status.OK]

@@ -20,6 +20,8 @@ from axon_storage import (
     open_storage,
     schema,
 )
+from axon_storage.diagnosis import diagnose
+from axon_storage.model.findings import Status
 from tests.databases import skip_without
 from tests.faults.private import server
 from tests.samples import sample
@@ -94,3 +96,11 @@ async def test_a_wrong_database_or_password_is_not_retried(
         await SqlRepository(engine).load_traces(1)
     assert not refused.value.transient
     await engine.dispose()
+
+
+async def test_doctor_finds_the_pooler_and_nothing_that_fails(url: str, direct_url: str) -> None:
+    findings = {finding.name: finding async for finding in diagnose(f"{url}?{PARAMETERS}")}
+    assert findings["pooler"].status is Status.WARN
+    assert [finding for finding in findings.values() if finding.status is Status.FAIL] == []
+    direct = {finding.name: finding async for finding in diagnose(direct_url)}
+    assert direct["pooler"].status is Status.OK

@@ -15,6 +15,7 @@ class OracleDiagnosis(ServerDiagnosis):
 
     tested_servers = ()
     server_is_tested = False
+    durability_is_visible = False  # commit_wait and commit_logging need a grant on v$parameter
     tested_drivers = {"oracledb": "26.1"}
 
     def settings(self, connection: Connection) -> Iterator[Finding]:
