@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event
@@ -27,7 +28,7 @@ from tests.samples import sample
 TOO_LATE = "cannot be committed more than 60 s after it was appended"
 
 
-def prepared(compiler: Compiler, row: EventRow | AuditRow, seconds_ago: float) -> PreparedWrite[object]:
+def prepared(compiler: Compiler, row: EventRow | AuditRow, seconds_ago: float) -> PreparedWrite[UUID]:
     """Prepare an append as if the call had been made earlier."""
     checked = validate_row(row, type(row), "default")
     write = compiler.prepare(Append(operation="append", tenant="default", row=checked, id=None))
