@@ -13,7 +13,7 @@ from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageError
 from axon_storage.model.rows import ROW_TYPES, Row
-from axon_storage.tenancy import DEFAULT_TENANT, check_tenant
+from axon_storage.tenancy import check_tenant
 
 Url = Annotated[
     str,
@@ -72,7 +72,8 @@ def dialect_of_url(url: str) -> Dialect:
 def require_database(url: str) -> None:
     """Exit with status 1 if the URL names a file that does not exist; opening it would create an empty database."""
     if (missing := missing_file(url)) is not None:
-        fail(f"there is no file {printable(missing)}")
+        remedy = "correct the URL, or create it with `axon-storage migrate upgrade`"
+        fail(f"there is no file {printable(missing)}: {remedy}")
 
 
 def missing_file(url: str) -> str | None:

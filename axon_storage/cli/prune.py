@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.cli.formats import moment
-from axon_storage.cli.options import DEFAULT_TENANT, DryRun, Json, Url, opened, tenant_of
+from axon_storage.cli.options import DryRun, Json, Url, opened, tenant_of
 from axon_storage.cli.policy import policy_of
 from axon_storage.cli.terminal import FAILED, fail, note, printable, run, show, show_json
 from axon_storage.errors import StorageError
@@ -20,7 +20,10 @@ PolicyFile = Annotated[
 Pause = Annotated[
     float, typer.Option(min=0.0, envvar="AXON_STORAGE_PRUNE_PAUSE", help="Seconds to wait after each batch of rows.")
 ]
-TenantOrAll = Annotated[str, typer.Option(envvar="AXON_STORAGE_TENANT", help="A tenant, or all for every tenant.")]
+OneTenant = Annotated[
+    str | None,
+    typer.Option("--tenant", envvar="AXON_STORAGE_TENANT", show_default="all tenants", help="The tenant to prune."),
+]
 
 
 def _age(table: str) -> Any:
@@ -44,7 +47,7 @@ def prune(
     cache: Annotated[str | None, _age("cache")] = None,
     schedules: Annotated[str | None, _age("schedules")] = None,
     policy: PolicyFile = None,
-    tenant: TenantOrAll = DEFAULT_TENANT,
+    tenant: OneTenant = None,
     pause: Pause = 0.0,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -60,7 +63,7 @@ def prune(
         "schedules": schedules,
     }  # fmt: skip
     ages = policy_of(policy, given)
-    names = None if tenant == "all" else [tenant_of(tenant)]
+    names = None if tenant is None else [tenant_of(tenant)]
     failed = run(_prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json))
     if failed:
         fail(f"{failed} tables were skipped or failed", FAILED)

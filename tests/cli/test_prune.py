@@ -38,7 +38,7 @@ async def _ages(repository: SqlRepository, tenant: str) -> list[str]:
 
 @pytest.mark.parametrize("target", SERVERS)
 async def test_old_rows_of_every_tenant_are_deleted(axon: Axon, events: SqlRepository) -> None:
-    done = await axon("prune", "--events", "30d", "--tenant", "all", "--json")
+    done = await axon("prune", "--events", "30d", "--json")
     assert done.exit_code == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["tenant"], line["table"], line["rows"]) for line in lines] == [("a", "events", 2), ("b", "events", 2)]
@@ -82,9 +82,9 @@ async def test_without_a_valid_policy_nothing_is_deleted(axon: Axon, events: Sql
     bad = tmp_path / "bad.toml"
     for text in ("events = 30", 'nothing = "1d"', "events =", 'events = "soon"', ""):
         bad.write_text(text)
-        assert (await axon("prune", "--tenant", "all", "--policy", f"{bad}")).exit_code == 2, text
+        assert (await axon("prune", "--policy", f"{bad}")).exit_code == 2, text
     for arguments in ([], ["--events", "0d"], ["--events", "30"], ["--policy", f"{tmp_path}/missing.toml"]):
-        assert (await axon("prune", "--tenant", "all", *arguments)).exit_code == 2, arguments
+        assert (await axon("prune", *arguments)).exit_code == 2, arguments
     assert len(await _ages(events, "a")) == 3
 
 
