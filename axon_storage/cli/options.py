@@ -13,7 +13,7 @@ from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageError
 from axon_storage.model.rows import ROW_TYPES, Row
-from axon_storage.tenancy import check_tenant
+from axon_storage.tenancy import DEFAULT_TENANT, check_tenant
 
 Url = Annotated[
     str,
