@@ -72,6 +72,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.get_trace(7)
     await storage.evict_expired_cache()
     await storage.tenant_ids()
+    await storage.stats()
     await storage.is_healthy()
     for row_type in KEYED:
         await delete(storage, sample(row_type))
