@@ -102,6 +102,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await asyncio.gather(*(storage.delete_sessions("nowhere", start="a", end=end) for end in ("b", "c", "d")))
     await storage.evict_expired_cache()
     await storage.tenant_ids()
+    await storage.stats()
     await storage.is_healthy()
     await _transfer(SqlRepository(engine))
     for row_type in KEYED:
