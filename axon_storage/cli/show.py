@@ -1,7 +1,8 @@
 """``axon-storage show`` and ``axon-storage traces``: the rows of one table."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Annotated
 
 import typer
 
@@ -22,16 +23,9 @@ from axon_storage.cli.options import (
 from axon_storage.cli.terminal import note, printable, run, show_json_text, show_table
 from axon_storage.model.rows import (
     AuditRow,
-    AxonStoreRow,
-    CacheRow,
     CostRow,
-    DaemonRow,
-    DataspaceRow,
     EventRow,
-    HibernationRow,
     Row,
-    ScheduleRow,
-    SessionRow,
     TraceRow,
 )
 
@@ -79,14 +73,14 @@ def _check_filters(row_type: type[Row], flow: str | None, topic: str | None) -> 
 
 async def _read(
     url: str, row_type: type[Row], tenant: str, limit: int, name: str | None
-) -> tuple[list[Row], list[str]]:
+) -> tuple[Sequence[Row], list[str]]:
     """Return the rows with this flow or topic (None: all) and, if there are none, the tenants that have rows."""
     async with opened(url) as storage:
-        rows = await _READ[row_type](storage.for_tenant(tenant), limit, name)
-        return rows[:limit], [] if rows else await storage.tenant_ids()
+        rows = await _rows_of(storage.for_tenant(tenant), row_type, limit, name)
+        return rows, [] if rows else await storage.tenant_ids()
 
 
-def _print(row_type: type[Row], tenant: str, rows: list[Row], tenants: list[str], *, as_json: bool) -> None:
+def _print(row_type: type[Row], tenant: str, rows: Sequence[Row], tenants: list[str], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             show_json_text(row.to_json().decode())
@@ -102,30 +96,20 @@ def _print(row_type: type[Row], tenant: str, rows: list[Row], tenants: list[str]
         note(f"tenant {printable(tenant)!r} has no such rows in {row_type.TABLE}{others}")
 
 
-async def _traces(storage: StorageBackend, limit: int, flow: str | None) -> list[TraceRow]:
-    view: Any = storage
-    return list(await (view.load_traces(limit) if flow is None else view.load_traces(limit, flow=flow)))
-
-
-async def _sessions(storage: StorageBackend, limit: int, _filter: str | None) -> list[SessionRow]:
-    rows: list[SessionRow] = []
-    for scope in await storage.session_scopes():
-        rows += await storage.load_sessions(scope)
-        if len(rows) >= limit:
-            break
+async def _rows_of(storage: StorageBackend, row_type: type[Row], limit: int, name: str | None) -> Sequence[Row]:
+    """Return rows of a type: traces and append-only rows the newest first, others in the order of their keys."""
+    if row_type is TraceRow:
+        return await storage.load_traces(limit, flow=name)
+    if row_type is AuditRow:
+        return await storage.query_audit(limit)
+    if row_type is EventRow:
+        return await storage.query_events(name, limit)
+    if row_type is CostRow:
+        return await storage.query_costs(name, limit)
+    rows: list[Row] = []
+    async with aclosing(storage.scan(row_type, page_size=limit)) as scanned:
+        async for row in scanned:
+            rows.append(row)
+            if len(rows) == limit:
+                break
     return rows
-
-
-_READ: dict[type[Row], Callable[[StorageBackend, int, str | None], Awaitable[list[Any]]]] = {
-    TraceRow: _traces,
-    SessionRow: _sessions,
-    DaemonRow: lambda storage, *_: storage.load_daemons(),
-    AuditRow: lambda storage, limit, _: storage.query_audit(limit),
-    AxonStoreRow: lambda storage, *_: storage.load_axon_stores(),
-    DataspaceRow: lambda storage, *_: storage.load_dataspaces(),
-    HibernationRow: lambda storage, *_: storage.load_hibernations(),
-    EventRow: lambda storage, limit, topic: storage.query_events(topic, limit),
-    CacheRow: lambda storage, *_: storage.load_cache_entries(),
-    CostRow: lambda storage, limit, flow: storage.query_costs(flow, limit),
-    ScheduleRow: lambda storage, *_: storage.load_schedules(),
-}

@@ -20,6 +20,9 @@ OutFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to creat
 InFile = Annotated[Path, typer.Argument(metavar="FILE", help="A file that export has written.")]
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", help="Only this tenant; may be repeated. Default: all.")]
 Verify = Annotated[bool, typer.Option("--verify/--no-verify", help="Compare the two databases afterwards.")]
+DeleteExtra = Annotated[
+    bool, typer.Option("--delete-extra", help="Delete rows of the copied tenants that exist only in the target.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
@@ -28,6 +31,7 @@ def copy(
     target: Target,
     *,
     tenant: Tenants = None,
+    delete_extra: DeleteExtra = False,
     verify: Verify = True,
     yes: Yes = False,
     as_json: Json = False,
@@ -40,9 +44,13 @@ def copy(
     names = _tenants(tenant)
     _require_two(source, target)
     if not yes and (existing := run(_tenants_of(target))):
-        confirm(f"The target has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
+        extra = "Other rows of the copied tenants are deleted. " if delete_extra else ""
+        confirm(
+            f"The target has rows of {len(existing)} tenants. Rows with the same keys are replaced. {extra}Continue?"
+        )
     with bar(_total(source, names)) as progress:
-        result = run(_transfer().copy(source, target, tenants=names, progress=_report(progress)))
+        report = _report(progress)
+        result = run(_transfer().copy(source, target, tenants=names, progress=report, delete_extra=delete_extra))
     if not result.rows:
         nothing("the source has no such rows: nothing was copied")
     compared = _compare(source, target, names) if verify else None

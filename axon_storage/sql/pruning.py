@@ -23,7 +23,7 @@ from axon_storage.model.maintenance import (
     ReleaseLease,
     TakeLease,
 )
-from axon_storage.model.requests import Append, WriteRequest
+from axon_storage.model.requests import Append, Save, WriteRequest
 from axon_storage.model.rows import Row
 from axon_storage.sql import prune_statements as statements
 from axon_storage.sql.plans import execute_save
@@ -206,6 +206,8 @@ def _given_ids(request: WriteRequest[Any]) -> list[tuple[str, UUID]]:
     """Return the table and the id of each row of a write whose id the caller chose."""
     if isinstance(request, Append) and request.id is not None:
         return [(request.row.row_type.TABLE, request.id)]
+    if isinstance(request, Save):
+        return [(row.row_type.TABLE, row.id) for row in request.rows if row.id is not None]
     return []
 
 

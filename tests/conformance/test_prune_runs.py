@@ -15,6 +15,7 @@ from axon_storage import (
     InMemoryBackend,
     InvalidArgumentError,
     QueryError,
+    Recorded,
     Row,
     SqlRepository,
     StorageBackend,
@@ -24,6 +25,7 @@ from axon_storage import (
     new_id,
     operation_timeout,
 )
+from axon_storage.model.ids import timestamp_of
 from axon_storage.model.maintenance import DeleteOld, ReleaseLease, TakeLease
 from axon_storage.model.rows import ROW_TYPES
 from tests.pruning import DAY, NOW, clock_at, id_at, key_fields, prune
@@ -147,6 +149,8 @@ async def test_an_append_with_a_pruned_id_is_refused(storage: StorageBackend, ro
     for row_id in (old, id_at(OLD, 3)):
         with pytest.raises(InvalidArgumentError, match=f"id: older than .* {row_type.TABLE} was pruned"):
             await store(storage, row, id=row_id)
+        with pytest.raises(InvalidArgumentError, match=f"id: older than .* {row_type.TABLE} was pruned"):
+            await storage.save_many([row, Recorded(row_id, timestamp_of(row_id), row)])
     await store(storage, row, id=younger)
     await store(storage, row, id=new_id())
     await store(storage, row)

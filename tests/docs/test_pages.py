@@ -23,6 +23,8 @@ MAY_SKIP = {
     "needs a MySQL server": 1,
     "needs the database of a server": 1,
     "needs an Oracle server": 1,
+    "needs two databases": 2,
+    "needs a database with rows": 2,
     "needs a checkout": 1,
     "runs in the example's own test": 1,
 }

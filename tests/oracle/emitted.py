@@ -97,6 +97,7 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await _follow(storage)
     await storage.summarize_traces(by=("flow", "status", "hour"))
     await storage.summarize_costs(by="day", flow="name")
+    await storage.summarize_events(by=("topic", "hour"), topic="name")
     await storage.delete_sessions("nowhere", ["a"])
     await storage.delete_sessions("nowhere")
     await asyncio.gather(*(storage.delete_sessions("nowhere", start="a", end=end) for end in ("b", "c", "d")))

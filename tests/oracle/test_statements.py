@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from inspect import getmembers, isfunction
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ GAPS = {
     r"^(ALTER SESSION SET ddl_lock_timeout =) \d+$": r"\1 n",
 }
 """Patterns of what Oracle accepts and the grammar does not, and what is parsed instead."""
+
+NOT_CALLS = {"close", "current_tenant", "execute", "for_tenant"}
+"""Methods of a storage that send no statements of their own."""
 
 
 def _syntax_errors(scripts: list[str], shared: Path) -> dict[str, list[str]]:
@@ -61,7 +65,7 @@ async def statements(databases: Databases, target: str, monkeypatch: pytest.Monk
     with listening(engine, monkeypatch) as sent:
         called = await call_every_method(engine)
     await engine.dispose()
-    public = {name for name in vars(StorageBackend) if not name.startswith("_")}
+    public = {name for name, _ in getmembers(StorageBackend, isfunction) if not name.startswith("_")} - NOT_CALLS
     assert public <= called
     return list(dict.fromkeys(sent))
 
