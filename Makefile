@@ -8,13 +8,17 @@ BENCH_READY := $(BENCH_VENV)/ready
 # Options for `make bench`, such as BENCH=--quick; python -m benchmarks --help lists them.
 BENCH ?=
 
-.PHONY: demo test faults rolling bench lint docs servers clean
+.PHONY: demo test matrix faults rolling bench lint docs servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY) servers
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+# Every test on every target; `make test` leaves out some combinations, see tests/doses.py.
+matrix: $(READY) servers
+	AXON_MATRIX=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 # The fault tests with their full load, one hour at most; `make test` runs them with a smaller load.
 faults: $(READY) servers

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,6 +28,7 @@ from axon_storage.model.stats import StorageStats
 from axon_storage.schema.revisions import current_revision
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.stats import read_stats
+from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -104,7 +105,8 @@ class SqlRepository(StorageBackend):
         match request:
             case WriteRequest():
                 self._refuse_outer_write(request.operation)
-                await self._refuse_pruned(request)
+                if (check := self._compiler.check_ids(request)) is not None:
+                    await self._refuse_pruned(request.operation, check)
                 return await self._writes.write(self._compiler.prepare(request))
             case TakeLease():
                 self._refuse_outer_write(request.operation)
@@ -116,11 +118,10 @@ class SqlRepository(StorageBackend):
                     self._refuse_outer_write(request.operation)
                 return await self._executor.run(request.operation, unit)
 
-    async def _refuse_pruned(self, request: WriteRequest[Any]) -> None:
-        """Raise an InvalidArgumentError if a write has an id that was pruned. Only for old ids this sends anything."""
-        check = self._compiler.check_ids(request)
-        if check is not None and (refusal := await self._executor.run(request.operation, check)) is not None:
-            raise InvalidArgumentError(refusal, operation=request.operation)
+    async def _refuse_pruned(self, operation: str, check: UnitOfWork[str | None]) -> None:
+        """Raise an InvalidArgumentError if an id of a write was pruned. ``check``: returns the message, or None."""
+        if (refusal := await self._executor.run(operation, check)) is not None:
+            raise InvalidArgumentError(refusal, operation=operation)
 
     def _refuse_outer_write(self, operation: str) -> None:
         """Raise a QueryError if this task is inside one of this storage's ``transaction()`` blocks.

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine
 from tests.databases import REQUIRED, TARGETS, Databases
+from tests.doses import is_in_dose
 from tests.servers import GIVEN, NEEDED, NOT_EXERCISED, Servers
 
 settings.register_profile(
@@ -34,13 +35,14 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if (target := _target_of(item)) and not is_in_dose(item.nodeid, target)]
+    if left_out:
+        without = set(left_out)
+        items[:] = [item for item in items if item not in without]
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
-        target = (
-            str(item.callspec.params.get("target", ""))
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else ""
-        )
+        target = _target_of(item)
         if target:  # each server is started by one worker, which runs all tests on it
             item.add_marker(pytest.mark.xdist_group(target.partition("-asyncmy")[0]))
         for mark in item.iter_markers("not_on"):
@@ -49,6 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in item.iter_markers("fails_on"):
             if target.startswith(mark.args[0]):
                 item.add_marker(pytest.mark.xfail(reason=f"{mark.args[0]}: {mark.args[1]}"))
+
+
+def _target_of(item: pytest.Item) -> str:
+    """Return the database that a test runs on, or an empty string."""
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        return str(item.callspec.params.get("target", ""))
+    return ""
 
 
 @pytest.fixture(scope="session")

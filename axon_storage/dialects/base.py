@@ -16,6 +16,7 @@ from sqlalchemy import (
     Executable,
     Index,
     Integer,
+    PrimaryKeyConstraint,
     Select,
     String,
     Table,
@@ -170,8 +171,8 @@ class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis,
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
 
-    def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
-        """Return a SELECT that uses the index, if the planner might choose a worse plan."""
+    def by_index(self, statement: Select[Any], table: Table, index: Index | PrimaryKeyConstraint) -> Select[Any]:
+        """Return a SELECT that uses the index or the primary key, if the planner might choose a worse plan."""
         del table, index
         return statement
 

@@ -3,15 +3,7 @@
 from operator import ge, gt, lt
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Executable,
-    Select,
-    Table,
-    bindparam,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Executable, Index, PrimaryKeyConstraint, Select, Table, bindparam, or_, select
 from sqlalchemy import Delete as DeleteStatement
 
 from axon_storage.dialects import Dialect
@@ -175,8 +167,11 @@ def by_index_of(
 ) -> Select[Any]:
     """Add a hint for the index on the tenant, the columns ``where`` and ``order``, if the database needs one."""
     path = ["tenant_id", *where, order.key]
-    index = next((index for index in table.indexes if index.columns.keys() == path), None)
-    return statement if index is None else dialect.by_index(statement, table, index)
+    indexes: list[Index | PrimaryKeyConstraint] = [table.primary_key, *table.indexes]
+    for index in indexes:
+        if index.columns.keys() == path:
+            return dialect.by_index(statement, table, index)
+    return statement
 
 
 def _range(row_type: type[Row], prefix: Names, bounds: Names) -> list[ColumnElement[bool]]:

@@ -99,7 +99,7 @@ async def test_a_run_that_has_lost_its_lease_stops(
     repository: SqlRepository, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
-    later = SqlRepository(engine, clock=clock_at(NOW + timedelta(minutes=1)))
+    later = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(minutes=1)))
     deletes = 0
     execute = repository.execute
 
@@ -164,7 +164,7 @@ async def test_a_refused_id_does_not_end_the_transaction(storage: StorageBackend
         await transaction.append_event(row)
         with pytest.raises(InvalidArgumentError, match="was pruned"):
             await transaction.append_event(row, id=id_at(OLD))
-        await transaction.append_event(row, id=id_at(NOW))
+        await transaction.append_event(row, id=id_at(datetime.now(UTC)))
     assert len(await load(storage, EventRow)) == 2
 
 

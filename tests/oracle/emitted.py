@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, null
@@ -130,7 +131,7 @@ async def _prune_and_erase(storage: Any, engine: AsyncEngine) -> None:
         await getattr(storage, f"prune_{name}")(NOW + DAY, **{kind: "name"})
     for row_type in ROW_TYPES:
         await prune(storage, row_type, NOW)
-    await storage.append_event(sample(EventRow), id=id_at(NOW))
+    await storage.append_event(sample(EventRow), id=id_at(datetime.now(UTC)))
     with suppress(InvalidArgumentError):
         await storage.append_event(sample(EventRow), id=id_at(NOW - DAY))
     view.prune_rows = 1

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Index,
+    PrimaryKeyConstraint,
     Select,
     Table,
     bindparam,
@@ -143,9 +144,10 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
     def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         return literal_column(f"CAST(CONV(LEFT({column}, 12), 16, 10) AS SIGNED)", BigInteger())
 
-    def by_index(self, statement: Select[Any], table: Table, index: Index) -> Select[Any]:
-        # If the planner estimates that a topic is frequent, it would scan the primary key instead.
-        hint = f"FORCE INDEX ({index.name})"
+    def by_index(self, statement: Select[Any], table: Table, index: Index | PrimaryKeyConstraint) -> Select[Any]:
+        # If the planner estimates that a topic is frequent, it would scan the primary key instead; and for a list of
+        # ids it may skip through the index of the topics.
+        hint = f"FORCE INDEX ({index.name if isinstance(index, Index) else 'PRIMARY'})"
         return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
 
     def locks_rows_first(self, *, contended: bool) -> bool:

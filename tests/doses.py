@@ -1,0 +1,46 @@
+"""Which targets a test runs on in `make test`, which must stay short; `make matrix` runs every test on every target."""
+
+import os
+
+EVERYTHING = bool({"AXON_MATRIX", "AXON_FAULTS", "AXON_ROLLING"} & os.environ.keys())
+
+VARIANTS = ("mariadb-asyncmy", "mysql-asyncmy", "oracle-double-12.1")
+"""Targets that share their dialect with another target, and have another driver or version."""
+
+OF_VARIANTS = (
+    "tests/conformance/test_cache.py",
+    "tests/conformance/test_connection_errors.py",
+    "tests/conformance/test_creates.py",
+    "tests/conformance/test_group_commit.py",
+    "tests/conformance/test_many.py",
+    "tests/conformance/test_opening.py",
+    "tests/conformance/test_ranges.py",
+    "tests/conformance/test_round_trip.py",
+    "tests/conformance/test_saves.py",
+    "tests/conformance/test_summaries.py",
+    "tests/faults/",
+    "tests/migrations/test_migrations.py",
+    "tests/migrations/test_schema_lock.py",
+    "tests/oracle/",
+    "tests/servers/",
+    "tests/unit/",
+)
+"""The tests that run on variants."""
+
+TARGETS_OF = {
+    "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
+    "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
+    "tests/faults/test_maintenance.py": ("sqlite", "postgresql"),
+    "tests/rolling/": ("sqlite", "postgresql", "mysql"),
+    "tests/transfer/": ("sqlite", "postgresql"),
+}
+"""Long tests, with their targets. One test of a transfer goes through every database."""
+
+
+def is_in_dose(path: str, target: str) -> bool:
+    """Return whether a test of a file runs on a target."""
+    if EVERYTHING:
+        return True
+    if target in VARIANTS and not path.startswith(OF_VARIANTS):
+        return False
+    return all(target in targets for start, targets in TARGETS_OF.items() if path.startswith(start))
