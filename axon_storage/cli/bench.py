@@ -7,18 +7,12 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-from sqlalchemy import Connection, delete
 
 from axon_storage.backend import StorageBackend
 from axon_storage.cli.options import Json, Url, opened
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import fail, note, run, show, show_json, show_table
-from axon_storage.dispatcher import StorageDispatcher
-from axon_storage.engine.executor import Executor
 from axon_storage.model.rows import EventRow, SessionRow
-from axon_storage.repository import SqlRepository
-from axon_storage.sql.tables import TABLES
-from axon_storage.sql.unit_of_work import UnitOfWork
 
 Seconds = Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds of each measurement.")]
 Tasks = Annotated[int, typer.Option(min=1, max=1000, help="Concurrent tasks of the concurrent measurements.")]
@@ -53,7 +47,7 @@ async def _bench(url: str, tenant: str, seconds: float, tasks: int, progress: Ba
         try:
             found = await _measure_all(storage.for_tenant(tenant), tenant, seconds, tasks, progress)
         finally:
-            await _erase(storage, tenant)
+            await storage.for_tenant(tenant).erase_tenant()
         return found, tenant in await storage.tenant_ids()
 
 
@@ -112,14 +106,3 @@ async def _measure(call: Call, tasks: int, seconds: float) -> dict[str, float]:
 def _cells(found: dict[str, Any]) -> list[str]:
     numbers = [f"{found[name]:.2f}" for name in ("p50", "p95", "p99")]
     return [found["calls"], str(found["tasks"]), f"{found['per_second']:,.0f}", *numbers]
-
-
-async def _erase(storage: StorageDispatcher, tenant: str) -> None:
-    """Delete the rows of the tenant, table by table."""
-    assert isinstance(storage.backend, SqlRepository)  # noqa: S101  # opened() refuses the backend without a database
-
-    def run_deletes(connection: Connection) -> None:
-        for table in TABLES.values():
-            connection.execute(delete(table).where(table.c["tenant_id"] == tenant))
-
-    await Executor(storage.backend.engine).run("bench", UnitOfWork(run_deletes, writes=True))

@@ -6,6 +6,7 @@ import typer
 from sqlalchemy.engine import make_url
 
 from axon_storage import schema
+from axon_storage.cli.options import missing_file, require_database
 from axon_storage.cli.terminal import confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
@@ -53,6 +54,7 @@ def downgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Downgrade the schema to a revision. Asks first: tables and columns of later revisions are dropped."""
+    require_database(url)
     timeouts = _timeouts(wait, lock, statement)
     if not yes:
         revision = _confirm_downgrade(url, revision)
@@ -63,6 +65,7 @@ def downgrade(
 @app.command()
 def stamp(url: Url, revision: Revision) -> None:
     """Set the recorded revision of the database without changing its tables."""
+    require_database(url)
     run(schema.stamp(url, revision))
     _show_current(url)
 
@@ -70,7 +73,10 @@ def stamp(url: Url, revision: Revision) -> None:
 @app.command()
 def current(url: Url) -> None:
     """Show the revision of the database."""
-    _show_current(url)
+    if missing_file(url) is None:
+        _show_current(url)
+    else:  # opening it would create it
+        show(_described(None))
 
 
 @app.command()
@@ -82,6 +88,7 @@ def history() -> None:
 @app.command()
 def check(url: Url) -> None:
     """Compare the schema with this package's; exit with status 1 if they differ."""
+    require_database(url)
     found = run(schema.current(url))
     if found != schema.head():
         fail(f"{_described(found)}; this package needs {schema.head()}")

@@ -26,6 +26,7 @@ POLICY_TABLES = (
 """The names of tables in a policy; ``prune_…`` of a storage deletes the rows of each."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=36_500)
 _AGE = re.compile(r"(\d{1,6})\s*([smhdw])")
 
 
@@ -34,7 +35,10 @@ def age_of(text: str) -> timedelta:
     found = _AGE.fullmatch(text.strip())
     if found is None or not int(found[1]):
         raise typer.BadParameter(f"{printable(text)[:40]!r} is not an age such as 45s, 30m, 12h, 30d or 8w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    age = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if age > _LONGEST:
+        raise typer.BadParameter(f"{printable(text)[:40]!r} is too long an age: at most {_LONGEST.days} days")
+    return age
 
 
 def policy_of(file: Path | None, given: Mapping[str, str | None]) -> dict[str, timedelta]:

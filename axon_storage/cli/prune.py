@@ -10,7 +10,7 @@ import typer
 from axon_storage.cli.formats import moment
 from axon_storage.cli.options import DryRun, Json, Url, opened, tenant_of
 from axon_storage.cli.policy import policy_of
-from axon_storage.cli.terminal import FAILED, fail, note, printable, run, show, show_json
+from axon_storage.cli.terminal import FAILED, fail, nothing, printable, run, show, show_json
 from axon_storage.errors import StorageError
 
 PolicyFile = Annotated[
@@ -22,7 +22,7 @@ Pause = Annotated[
 ]
 OneTenant = Annotated[
     str | None,
-    typer.Option("--tenant", envvar="AXON_STORAGE_TENANT", show_default="all tenants", help="The tenant to prune."),
+    typer.Option("--tenant", show_default="all tenants", help="The tenant to prune."),
 ]
 
 
@@ -55,7 +55,8 @@ def prune(
     """Delete old rows, by a policy from options, environment variables or a file, and print a line for each table.
 
     Without a policy nothing is deleted, and the status is 2. It is 1 if any table of any tenant was skipped or failed;
-    the others are pruned nevertheless. It is 0 if all were pruned, even if no row was old enough.
+    the others are pruned nevertheless. It is 0 if all were pruned, even if no row was old enough, and 3 if no tenant
+    has rows.
     """
     given = {
         "traces": traces, "events": events, "audit": audit, "costs": costs, "sessions": sessions, "daemons": daemons,
@@ -75,7 +76,8 @@ async def _prune(
     """Prune each table of each tenant, print the results, and return how many failed."""
     now, failed = datetime.now(UTC), 0
     async with opened(url) as storage:
-        tenants = await storage.tenant_ids() if names is None else names
+        existing = await storage.tenant_ids()
+        tenants = existing if names is None else [name for name in names if name in existing]
         for tenant in tenants:
             view: Any = storage.for_tenant(tenant)
             for table, age in ages.items():
@@ -84,7 +86,7 @@ async def _prune(
                 failed += "error" in result
                 _print(result, as_json=as_json)
         if not tenants:
-            note("no tenant has rows")
+            nothing("no tenant has rows" if names is None else f"tenant {printable(names[0])!r} has no rows")
     return failed
 
 

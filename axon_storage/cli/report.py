@@ -14,7 +14,7 @@ Out = Annotated[Path, typer.Option("--out", help="The HTML file to write; an exi
 Days = Annotated[int, typer.Option("--days", min=1, max=report.MAX_DAYS, help="The number of days to report on.")]
 OneTenant = Annotated[
     str | None,
-    typer.Option("--tenant", envvar="AXON_STORAGE_TENANT", show_default="all tenants", help="The tenant to report on."),
+    typer.Option("--tenant", show_default="all tenants", help="The tenant to report on."),
 ]
 
 
@@ -22,7 +22,7 @@ def write_report(url: Url, out: Out, days: Days = 30, tenant: OneTenant = None, 
     """Write a report about the last days as one HTML page, which loads nothing from the network.
 
     It shows costs by day, flow and backend, traces by hour with their errors and latency, events by topic, and the
-    growth and size of the tables. It needs `axon-storage[report]`.
+    growth and size of the tables. It needs the extra `report`.
     """
     written = run(_write(url, out, days, tenant))
     if as_json:

@@ -117,10 +117,14 @@ def require_terminal(question: str) -> None:
         fail(f"{question} Standard input is not a terminal: use --yes to continue without this question.")
 
 
+_PRINTED_OTHERWISE = {"axon_storage.engine.retry", "axon_storage.backend.maintenance"}
+"""Loggers whose messages a command does not show, because it prints the last error and the result itself."""
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result. On a StorageError print it and exit with status 1; on Ctrl-C with 130."""
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: record.name != "axon_storage.engine.retry")  # the last error is printed
+    handler.addFilter(lambda record: record.name not in _PRINTED_OTHERWISE)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
         return asyncio.run(work)

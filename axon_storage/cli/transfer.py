@@ -21,7 +21,7 @@ InFile = Annotated[Path, typer.Argument(metavar="FILE", help="A file that export
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", help="Only this tenant; may be repeated. Default: all.")]
 Verify = Annotated[bool, typer.Option("--verify/--no-verify", help="Compare the two databases afterwards.")]
 DeleteExtra = Annotated[
-    bool, typer.Option("--delete-extra", help="Delete rows of the copied tenants that exist only in the target.")
+    bool, typer.Option("--delete-extra", help="Delete the rows of the copied tenants that exist only in the target.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
@@ -43,6 +43,7 @@ def copy(
     """
     names = _tenants(tenant)
     _require_two(source, target)
+    _require_rows(source, names, "copied")
     if not yes and (existing := run(_tenants_of(target))):
         extra = "Other rows of the copied tenants are deleted. " if delete_extra else ""
         confirm(
@@ -91,6 +92,7 @@ def export(file: OutFile, url: Url, *, tenant: Tenants = None, force: Force = Fa
     names = _tenants(tenant)
     if file.exists() and not force:
         fail(f"{printable(str(file))} exists: choose another name, or use --force")
+    _require_rows(url, names, "exported")
     with bar(_total(url, names)) as progress:
         result = run(_export(url, file, names, progress))
     _finish(result, as_json=as_json, action="exported")
@@ -169,6 +171,14 @@ def _require_two(source: str, target: str) -> None:
 
 def _transfer() -> Any:
     return import_module("axon_storage.transfer")  # when it is used, so that other commands start faster
+
+
+def _require_rows(url: str, names: list[str] | None, action: str) -> None:
+    """Exit with status 3 if there are no rows to copy or export, before anything is written."""
+    require_database(url)
+    existing = run(_tenants_of(url))
+    if not existing or (names is not None and not set(names) & set(existing)):
+        nothing(f"there are no such rows: nothing was {action}")
 
 
 async def _tenants_of(url: str) -> list[str]:

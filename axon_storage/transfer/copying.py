@@ -26,7 +26,8 @@ async def copy(
 
     ``source``, ``target``: storages, or URLs, which are opened for the call. A view copies its tenant only.
     ``tenants``: the tenants to copy; None means all. ``progress``: called after each page of rows, with a
-    :class:`Progress`. ``delete_extra``: afterwards delete the rows that exist only in the target.
+    :class:`Progress`. ``delete_extra``: afterwards delete the rows of the copied tenants that exist only in the target;
+    rows of tenants that the source does not have are kept.
 
     A row that exists in the target is replaced. If the copy is interrupted, run it again. Both databases may be in use,
     but rows that change during the copy may be missed: run it again until :func:`verify` finds no difference::
@@ -39,7 +40,8 @@ async def copy(
         for tenant in names:
             for row_type in ROW_TYPES:
                 await _copy_table(*sides, tenant, row_type, tally)
-        extra = await tenants_of(tenants, sides, sides) if delete_extra else []
+        # Not the tenants that only the target has: a wrong or empty source would delete everything.
+        extra = names if delete_extra else []
         deleted = sum([await _delete_extra(*sides, tenant, kind) for tenant in extra for kind in ROW_TYPES])
     return TransferResult(tables=dict(tally.rows), tenants=len(names), deleted=deleted)
 

@@ -65,6 +65,7 @@ async def test_a_target_with_rows_is_overwritten_only_after_a_question(
 
 async def test_nothing_to_copy_verify_or_export_is_status_3(axon: Axon, url: str, other: str, tmp_path: Path) -> None:
     assert (await axon("copy", url, other)).exit_code == 3
+    assert (await axon("migrate", "upgrade", "--url", other)).exit_code == 0
     assert (await axon("verify", url, other)).exit_code == 3
     assert (await axon("export", f"{tmp_path}/rows.jsonl")).exit_code == 3
     assert (await axon("copy", url, url)).exit_code == 2

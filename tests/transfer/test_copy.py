@@ -72,9 +72,15 @@ async def test_rows_that_only_the_target_has_are_kept_unless_they_are_to_be_dele
     await repository.for_tenant("extra").save_trace(sample(TraceRow, "extra"))
     assert (await copy(other, repository)).deleted == 0
     assert len(await repository.session_scopes()) == 3
-    assert (await copy(other, repository, delete_extra=True)).deleted == 4
-    assert (await verify(other, repository)).is_equal
-    assert await repository.tenant_ids() == ["default"]
+    assert (await copy(other, repository, delete_extra=True)).deleted == 3
+    assert (await verify(other, repository, tenants=["default"])).is_equal
+    assert await repository.tenant_ids() == ["default", "extra"]  # the source does not have this tenant
+
+
+async def test_a_copy_of_an_empty_database_deletes_nothing(repository: SqlRepository, other: SqlRepository) -> None:
+    await repository.save_session(sample(SessionRow))
+    assert (await copy(other, repository, delete_extra=True)).deleted == 0
+    assert len(await repository.session_scopes()) == 1
 
 
 async def test_only_the_given_tenants_are_copied(filled: SqlRepository, repository: SqlRepository) -> None:

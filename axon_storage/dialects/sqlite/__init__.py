@@ -69,6 +69,8 @@ class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, O
             raise UnsupportedServer(
                 "SQLite's :memory: is refused, because its one connection would mix transactions: use a file"
             )
+        if "mode" in url.query and "uri" not in url.query:  # the driver would ignore it
+            raise UnsupportedServer("SQLite's parameter mode needs the form sqlite:///file:agents.db?mode=ro&uri=true")
 
     def on_connect(self, connection: DBAPIConnection) -> None:
         execute(connection, f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")

@@ -30,7 +30,8 @@ class SQLiteInspection(ServerInspection):
         return {name: TableSize(None, size) for name, size in found if name in names}
 
     def is_read_only(self, connection: Connection) -> bool:
-        if connection.engine.url.query.get("mode") == "ro" or _pragma(connection, "query_only").query_only:
+        query = connection.engine.url.query
+        if ("uri" in query and query.get("mode") == "ro") or _pragma(connection, "query_only").query_only:
             return True
         file = _pragma(connection, "database_list").file
         return not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
