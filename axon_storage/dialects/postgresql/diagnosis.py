@@ -9,19 +9,29 @@ from sqlalchemy import Connection, text
 from axon_storage.dialects.diagnosis import ConnectionCount, ServerDiagnosis
 from axon_storage.model.findings import Finding, ok_unless
 
+# Of the server, the account and the database, the one with the fewest free connections. Not counted by the columns of
+# pg_stat_activity that the server hides from an account without pg_read_all_stats.
 _CONNECTIONS = """
-SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
-least(
-  current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
-  (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
-  (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
-)
+SELECT open::int, most::int FROM (VALUES
+  ((SELECT sum(numbackends) FROM pg_stat_database),
+   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+   - coalesce(current_setting('reserved_connections', true), '0')::int),
+  ((SELECT count(*) FROM pg_stat_activity WHERE usename = current_user),
+   (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user)),
+  ((SELECT numbackends FROM pg_stat_database WHERE datname = current_database()),
+   (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))
+) AS counts (open, most) WHERE most IS NOT NULL ORDER BY most - open LIMIT 1
 """
 _DEAD_ROWS = """
 SELECT relname, n_live_tup, n_dead_tup, coalesce(greatest(last_autovacuum, last_vacuum)::text, 'never')
 FROM pg_stat_user_tables WHERE relid = ANY(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)
 """
-_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
+_TIMEOUTS = {
+    "statement_timeout": "it ends long calls; it should exceed operation_timeout",
+    "transaction_timeout": "it ends long calls and transactions; it should exceed operation_timeout",
+    "idle_in_transaction_session_timeout": "it ends a transaction() that waits for its application",
+    "idle_session_timeout": "it closes idle connections of the pool, which are opened again when they are needed",
+}
 _DEAD_ROWS_OF_CONCERN = 10_000
 
 
@@ -41,12 +51,10 @@ class PostgreSQLDiagnosis(ServerDiagnosis):
         )
         isolation = _setting(connection, "default_transaction_isolation")
         yield ok_unless("isolation", f"default {isolation}; each transaction sets READ COMMITTED itself")
-        for name in _TIMEOUTS:
+        for name, effect in _TIMEOUTS.items():
             value = _setting(connection, name)
             if value not in {"", "0"}:
-                yield ok_unless(
-                    name, value, warn="it ends long calls and transactions; it should exceed operation_timeout"
-                )
+                yield ok_unless(name, value, warn=effect)
 
     def dead_space(self, connection: Connection, tables: Sequence[str]) -> Iterator[Finding]:
         for name, live, dead, vacuumed in connection.execute(text(_DEAD_ROWS), {"names": list(tables)}):
