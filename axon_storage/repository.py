@@ -20,7 +20,7 @@ from axon_storage.engine.open_transaction import open_transaction
 from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
-from axon_storage.errors import InvalidArgumentError, QueryError
+from axon_storage.errors import QueryError
 from axon_storage.model.ids import Clock
 from axon_storage.model.maintenance import TakeLease
 from axon_storage.model.requests import Request, WriteRequest
@@ -28,7 +28,6 @@ from axon_storage.model.stats import StorageStats
 from axon_storage.schema.revisions import current_revision
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.stats import read_stats
-from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -105,9 +104,8 @@ class SqlRepository(StorageBackend):
         match request:
             case WriteRequest():
                 self._refuse_outer_write(request.operation)
-                if (check := self._compiler.check_ids(request)) is not None:
-                    await self._refuse_pruned(request.operation, check)
-                return await self._writes.write(self._compiler.prepare(request))
+                check = self._compiler.check_ids(request)
+                return await self._writes.write(self._compiler.prepare(request), check)
             case TakeLease():
                 self._refuse_outer_write(request.operation)
                 await wait_for_lease(self._executor, request, self._compiler.compile)
@@ -117,11 +115,6 @@ class SqlRepository(StorageBackend):
                 if unit.writes:
                     self._refuse_outer_write(request.operation)
                 return await self._executor.run(request.operation, unit)
-
-    async def _refuse_pruned(self, operation: str, check: UnitOfWork[str | None]) -> None:
-        """Raise an InvalidArgumentError if an id of a write was pruned. ``check``: returns the message, or None."""
-        if (refusal := await self._executor.run(operation, check)) is not None:
-            raise InvalidArgumentError(refusal, operation=operation)
 
     def _refuse_outer_write(self, operation: str) -> None:
         """Raise a QueryError if this task is inside one of this storage's ``transaction()`` blocks.

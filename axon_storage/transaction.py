@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.engine.open_transaction import OpenTransaction
@@ -11,7 +11,7 @@ from axon_storage.model.maintenance import MaintenanceRequest
 from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
 from axon_storage.sql.compiler import Compiler
-from axon_storage.sql.unit_of_work import UnitOfWork
+from axon_storage.sql.unit_of_work import UnitOfWork, checked_first
 from axon_storage.tenancy import TenantFallback
 
 T = TypeVar("T")
@@ -52,9 +52,11 @@ class Transaction(StorageBackend):
             case MaintenanceRequest():
                 raise outside_transaction(request)
             case WriteRequest() if (check := self._compiler.check_ids(request)) is not None:
-                # The check runs as a call of its own, so that a refusal does not end the transaction.
-                if (refusal := await self._opened.run(request.operation, check)) is not None:
+                unit = checked_first(check, self._compiler.compile(request))
+                refusal, result = await self._opened.run(request.operation, unit)
+                if refusal is not None:  # raised here, so that it does not end the transaction
                     raise InvalidArgumentError(refusal, operation=request.operation)
+                return cast("T", result)
         return await self._opened.run(request.operation, self._compiler.compile(request))
 
     def _describe(self) -> list[str]:

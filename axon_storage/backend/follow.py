@@ -85,7 +85,7 @@ class Follower(Generic[R]):
         self._given.update(newer)
         late = [row_id for row_id in recent.ids if row_id not in self._given]
         self._horizon = max(self._horizon, recent.horizon)
-        self._given = {row_id for row_id in self._given.union(late) if row_id > self._horizon}
+        self._given = {row_id for row_id in self._given.union(late) if row_id > min(self._horizon, self._newest)}
         found: list[Recorded[R]] = []
         for start in range(0, len(late), _IDS):
             rows = await self._backend.execute(self._by_ids(late[start : start + _IDS]))

@@ -72,8 +72,9 @@ class PruneRun:
         """Wait for the lease of the table, and delete the old rows."""
         self._holder = uuid4()
         try:
-            # A run that is limited to some rows records nothing, because ids of other rows must not be refused.
-            pruned = None if self.where else self.before
+            # A run that is limited to some rows records nothing, because ids of other rows must not be refused. Rows
+            # with a key are saved, and not appended with an id.
+            pruned = None if self.where or self.row_type.KEY else self.before
             await self.backend.execute(
                 TakeLease(
                     operation=self.operation,

@@ -29,3 +29,13 @@ class UnitOfWork(Generic[T]):
     writes: bool
     can_autocommit: bool = False
     event_time: float = inf
+
+
+def checked_first(check: UnitOfWork[str | None], unit: UnitOfWork[T]) -> UnitOfWork[tuple[str | None, T | None]]:
+    """Return a unit of work that runs ``check``, and ``unit`` only if the check returns None; its result is both."""
+
+    def run(connection: Connection) -> tuple[str | None, T | None]:
+        refusal = check.run(connection)
+        return refusal, None if refusal is not None else unit.run(connection)
+
+    return UnitOfWork(run, writes=True, event_time=unit.event_time)

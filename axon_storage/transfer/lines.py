@@ -124,7 +124,9 @@ def parse_row(line: bytes) -> TableRow | None:
     except StorageError as error:
         raise InvalidArgumentError(error.message) from None
     if layout.row_id is not None:
-        checked[layout.row_id[0]] = _id(members["id"])
+        checked[layout.row_id[0]] = row_id = _id(members["id"])
+        if _timestamp(members["timestamp"], is_optional=False) != timestamp_of(row_id):
+            refuse("a timestamp is not that of its id")
     for name, _ in layout.others:
         checked[name] = _timestamp(members[_shown(name)], is_optional=name != _MOMENT)
     return TableRow(row_type, members["tenant"], tuple([checked[column.name] for column in TABLES[row_type].c]))
@@ -181,4 +183,7 @@ def _timestamp(value: Any, *, is_optional: bool) -> datetime | None:
         refuse("a timestamp is not in ISO 8601")
     if timestamp.utcoffset() is None:
         refuse("a timestamp has no time zone")
-    return timestamp.astimezone(UTC)
+    try:
+        return timestamp.astimezone(UTC)
+    except OverflowError:
+        refuse("a timestamp is out of range")

@@ -221,3 +221,35 @@ async def test_a_transaction_refuses_to_prune(any_storage: list[StorageBackend],
             if not isinstance(storage, InMemoryBackend):
                 with pytest.raises(QueryError, match="this task is inside"):
                     await prune(storage, row_type, BEFORE)
+
+
+# The order of writes with old ids, which are checked first.
+
+
+def _trace(storage: StorageBackend, status: str) -> TraceRow:
+    return sample(TraceRow, storage.current_tenant(), trace_id=1, status=status)
+
+
+def _old(row: TraceRow) -> Recorded[TraceRow]:
+    row_id = id_at(OLD)
+    return Recorded(row_id, timestamp_of(row_id), row)
+
+
+async def test_a_write_with_an_old_id_is_not_overtaken_by_later_writes_of_its_rows(storage: StorageBackend) -> None:
+    for _ in range(5):
+        first = asyncio.create_task(storage.save_many([_old(_trace(storage, "first"))]))
+        second = asyncio.create_task(storage.save_trace(_trace(storage, "second")))
+        await asyncio.gather(first, second)
+        assert [row.status for row in await storage.load_traces(9)] == ["second"]
+        save = asyncio.create_task(storage.save_many([_old(_trace(storage, "saved"))]))
+        delete = asyncio.create_task(storage.delete_traces([1]))
+        assert [*await asyncio.gather(save, delete)] == [None, 1]
+        assert await storage.load_traces(9) == []
+
+
+async def test_the_tasks_of_a_transaction_write_rows_with_old_ids_in_order(storage: StorageBackend) -> None:
+    async with storage.transaction() as transaction:
+        first = asyncio.create_task(transaction.save_many([_old(_trace(storage, "first"))]))
+        second = asyncio.create_task(transaction.save_trace(_trace(storage, "second")))
+        await asyncio.gather(first, second)
+    assert [row.status for row in await storage.load_traces(9)] == ["second"]

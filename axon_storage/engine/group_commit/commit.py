@@ -25,8 +25,9 @@ from axon_storage.engine.group_commit.batch import QueuedWrite
 from axon_storage.engine.group_commit.scheduler import EARLIER_WRITE, Scheduler
 from axon_storage.engine.group_commit.sending import Sender
 from axon_storage.engine.lifecycle import CLOSED
-from axon_storage.errors import StorageConnectionError
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 from axon_storage.sql.compiler import Compiler
+from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite
 
 T = TypeVar("T")
@@ -49,8 +50,12 @@ class GroupCommit:
         self._closed = False
         self._idle = asyncio.Event()
 
-    async def write(self, write: PreparedWrite[T]) -> T:
-        """Commit a write, and return its result."""
+    async def write(self, write: PreparedWrite[T], check: UnitOfWork[str | None] | None = None) -> T:
+        """Commit a write, and return its result.
+
+        ``check``: a read that runs first, and returns why the write is refused, or None. Later writes of the same rows
+        wait for it too.
+        """
         loop = self._executor.lifecycle.check_usable(write.operation)
         if self._closed:
             raise StorageConnectionError(CLOSED, operation=write.operation)
@@ -64,8 +69,10 @@ class GroupCommit:
             self.scheduler.register(queued)
         result: T
         try:
+            if check is not None:
+                await self._check(queued, check)
             if alone or not self._enabled:
-                result = await self._commit_alone(queued, loop)
+                result = await self._commit_alone(queued, loop, has_waited=check is not None)
             else:
                 capacity = self.scheduler.queue.capacity_for(queued)
                 if capacity.is_full:
@@ -99,12 +106,19 @@ class GroupCommit:
         while self.scheduler.in_flight:  # a batch's task ends after its callers
             await asyncio.wait(self.scheduler.in_flight)
 
-    async def _commit_alone(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> Any:
+    async def _check(self, queued: QueuedWrite, check: UnitOfWork[str | None]) -> None:
+        operation, deadline = queued.write.operation, self._executor.deadline(queued.seconds)
+        if (refusal := await self._executor.run(operation, check, deadline=deadline)) is not None:
+            raise InvalidArgumentError(refusal, operation=operation)
+
+    async def _commit_alone(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop, *, has_waited: bool) -> Any:
         """Commit a write in its caller's task, after the earlier writes of its rows."""
         operation, seconds = queued.write.operation, queued.seconds
         if queued.before:
             queued.wakeup = loop.create_future()
             await self._executor.with_timeout(operation, queued.wakeup, waiting_for=EARLIER_WRITE)
+            has_waited = True
+        if has_waited:
             seconds = queued.deadline - loop.time()
         unit = self._compiler.single(queued.write)
         return await self._executor.run(operation, unit, deadline=self._executor.deadline(seconds))
