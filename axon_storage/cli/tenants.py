@@ -46,7 +46,6 @@ def erase(tenant: Name, url: Url, yes: Yes = False, as_json: Json = False) -> No
     """
     tenant = tenant_of(tenant)
     if tenant not in run(_tenants(url)):
-        run(_erase(url, tenant))  # what was recorded about its prune runs may be left
         nothing(f"tenant {printable(tenant)!r} has no rows")
     if not yes:
         _confirm(tenant)
