@@ -3,8 +3,8 @@
 import json
 
 from axon_storage import CostRow, SqlRepository, TraceRow
+from axon_storage.testing.samples import LARGEST, sample
 from tests.cli.conftest import Axon
-from tests.samples import LARGEST, sample
 
 
 async def test_costs_are_summed_by_group(axon: Axon, repository: SqlRepository) -> None:

@@ -9,10 +9,10 @@ import pytest
 from axon_storage import EventRow, SessionRow, SqlRepository, TraceRow
 from axon_storage.cli.terminal import printable
 from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.testing.samples import LARGEST, sample
 from tests.cli.conftest import Axon
 from tests.cli.terminals import run_on_terminal
 from tests.databases import SERVERS
-from tests.samples import LARGEST, sample
 
 HOSTILE = "[red]x[/red] \x1b[2J\u202e\n☕"
 

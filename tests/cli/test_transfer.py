@@ -7,10 +7,10 @@ import pytest
 
 from axon_storage import SessionRow, SqlRepository, open_storage
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.cli.conftest import Axon
-from tests.conformance.conftest import everything
 from tests.databases import Databases
-from tests.samples import sample
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import CacheRow, EventRow, QueryError, SqlRepository
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import save, several_writers, short_lock_waits, start, storage_with, value_of
-from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)
 

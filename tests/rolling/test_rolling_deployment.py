@@ -17,9 +17,9 @@ from axon_storage import (
     open_storage,
     schema,
 )
+from axon_storage.testing.samples import sample
 from tests.databases import SERVERS, Databases, skip_without
 from tests.rolling.previous import REVISION, NoHistoryError, environment, extract
-from tests.samples import sample
 from tests.servers import Servers
 
 FULL = bool(os.environ.get("AXON_ROLLING"))

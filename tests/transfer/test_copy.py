@@ -20,9 +20,9 @@ from axon_storage import (
     open_storage,
 )
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import Progress, copy, verify
 from tests.databases import Databases
-from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
 
 HOPS = ("postgresql", "mariadb", "mysql", "oracle-double-23ai", "sqlite")

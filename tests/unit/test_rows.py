@@ -15,7 +15,7 @@ from axon_storage.model.values import Boolean, Integer, Json, Kind, Nullable, Re
 from axon_storage.model.values import Identifier as IdentifierKind
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.types import Flag, Float64, Identifier, Int32, JsonDocument, LongText, UInt32, UInt64
-from tests.samples import rows, sample
+from axon_storage.testing.samples import rows, sample
 
 # The columns of a table beside the fields of its row type.
 STAMPS = (
