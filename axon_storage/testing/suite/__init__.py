@@ -15,6 +15,7 @@ try:
     import pytest_asyncio  # noqa: F401  # runs the tests
 
     from axon_storage.testing.suite import (
+        beside_transactions,
         cache,
         concurrency,
         creates,
@@ -41,8 +42,8 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(message, name=missing.name) from None
 
 MODULES = (
-    *(cache, concurrency, creates, delete_ranges, erasing, follow, iterators, many, order, pruned_ids),
-    *(pruning, ranges, recorded, refusals, reverse_iterators, round_trip, saves, scans, summaries, tenants),
+    *(beside_transactions, cache, concurrency, creates, delete_ranges, erasing, follow, iterators, many, order),
+    *(pruned_ids, pruning, ranges, recorded, refusals, reverse_iterators, round_trip, saves, scans, summaries, tenants),
 )
 """The modules of the suite, one for each subject."""
 
