@@ -10,6 +10,7 @@ import typer
 from axon_storage.cli.options import Json, Url, Yes, dialect_of_url, missing_file, opened, require_database, tenant_of
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, printable, run, show, show_json, show_table
+from axon_storage.engine.url import parse_url
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="The database to read, as scheme://user:password@host/name.")
@@ -165,8 +166,13 @@ def _tenants(names: list[str] | None) -> list[str] | None:
 def _require_two(source: str, target: str) -> None:
     require_database(source)
     dialect_of_url(target)
-    if source == target:
+    if source == target or _same_file(source, target):
         raise typer.BadParameter("the source and the target are the same")
+
+
+def _same_file(source: str, target: str) -> bool:
+    one, other = (dialect_of_url(url).file_of_url(parse_url(url)) for url in (source, target))
+    return one is not None and other is not None and other.exists() and one.samefile(other)
 
 
 def _transfer() -> Any:

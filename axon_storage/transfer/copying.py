@@ -52,7 +52,7 @@ async def _both(source: StorageBackend | str, target: StorageBackend | str) -> A
         opened("source", source, migrate=False) as source_side,
         opened("target", target) as target_side,
     ):
-        refuse_same_database(source_side, target_side)
+        await refuse_same_database(source_side, target_side)
         yield source_side, target_side
 
 

@@ -43,7 +43,7 @@ async def verify(
             print(result.first_differences)
     """
     async with opened("source", source, migrate=False) as one, opened("target", target, migrate=False) as other:
-        refuse_same_database(one, other)
+        await refuse_same_database(one, other)
         tally, comparisons = Tally(progress), list[TableComparison]()
         for tenant in await tenants_of(tenants, (one, other), (one, other)):
             for row_type in ROW_TYPES:

@@ -68,7 +68,9 @@ async def test_nothing_to_copy_verify_or_export_is_status_3(axon: Axon, url: str
     assert (await axon("migrate", "upgrade", "--url", other)).exit_code == 0
     assert (await axon("verify", url, other)).exit_code == 3
     assert (await axon("export", f"{tmp_path}/rows.jsonl")).exit_code == 3
-    assert (await axon("copy", url, url)).exit_code == 2
+    for command in ("copy", "verify"):
+        for same in (url, f"{url}?timeout=7"):
+            assert (await axon(command, url, same)).exit_code == 2
 
 
 async def test_an_export_can_be_imported(

@@ -1,8 +1,10 @@
 """Copies between databases of every kind keep every value of every row."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from axon_storage import (
     CacheRow,
@@ -17,6 +19,7 @@ from axon_storage import (
     TraceRow,
     create_engine,
     open_storage,
+    schema,
 )
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.transfer import Progress, copy, verify
@@ -139,6 +142,43 @@ async def test_one_database_as_source_and_target_is_refused(repository: SqlRepos
         for source in (repository, same):
             with pytest.raises(InvalidArgumentError, match="the same database"):
                 await copy(source, repository)
+
+
+async def test_one_sqlite_file_under_two_names_is_refused(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await databases.empty("sqlite")
+    await schema.upgrade(url)
+    file = Path(str(make_url(url).database))
+    (tmp_path / "symbolic.db").symlink_to(file)
+    (tmp_path / "hard.db").hardlink_to(file)
+    monkeypatch.chdir(file.parent)
+    names = (
+        f"{file}?timeout=7",
+        f"file:{file}?uri=true",
+        file.name,
+        str(tmp_path / "symbolic.db"),
+        str(tmp_path / "hard.db"),
+    )
+    for name in names:
+        for call in (copy, verify):
+            with pytest.raises(InvalidArgumentError, match="the same database"):
+                await call(url, f"sqlite:///{name}")
+
+
+async def test_two_schemas_of_a_database_are_two_databases(databases: Databases) -> None:
+    url = await databases.empty("postgresql")
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        for name in ("one", "two"):
+            await connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    await engine.dispose()
+    source, target = (f"{url}{'&' if '?' in url else '?'}search_path={name}" for name in ("one", "two"))
+    async with open_storage(source, migrate=True) as storage, open_storage(target, migrate=True) as other:
+        await storage.save_session(sample(SessionRow))
+        assert (await copy(storage, other)).rows == 1
+    with pytest.raises(InvalidArgumentError, match="the same database"):
+        await verify(source, source)
 
 
 async def test_tenants_that_are_no_list_are_refused(filled: SqlRepository, other: SqlRepository) -> None:
