@@ -72,6 +72,7 @@ def verify(source: Source, target: Other, *, tenant: Tenants = None, as_json: Js
     names = _tenants(tenant)
     _require_two(source, target)
     require_database(target)
+    _require_tenants(names, {*run(_tenants_of(source)), *run(_tenants_of(target))}, "compared")
     compared = _compare(source, target, names)
     if as_json:
         show_json({"equal": compared.is_equal, "comparisons": [_comparison(each) for each in compared.comparisons]})
@@ -183,8 +184,15 @@ def _require_rows(url: str, names: list[str] | None, action: str) -> None:
     """Exit with status 3 if there are no rows to copy or export, before anything is written."""
     require_database(url)
     existing = run(_tenants_of(url))
-    if not existing or (names is not None and not set(names) & set(existing)):
-        nothing(f"there are no such rows: nothing was {action}")
+    _require_tenants(names, set(existing), action)
+    if not existing:
+        nothing(f"there are no rows: nothing was {action}")
+
+
+def _require_tenants(names: list[str] | None, existing: set[str], action: str) -> None:
+    """Exit with status 3 if one of the tenants has no rows: its name may be wrong."""
+    for name in sorted(set(names or ()) - existing):
+        nothing(f"there are no rows of tenant {name!r}: nothing was {action}")
 
 
 async def _tenants_of(url: str) -> list[str]:

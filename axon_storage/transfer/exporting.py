@@ -40,7 +40,7 @@ async def export(
         except BaseException:
             writer.discard()
             raise
-    return TransferResult(tables=dict(tally.rows), tenants=len(names))
+    return tally.result()
 
 
 async def _export_table(side: Side, tenant: str, row_type: type[Row], writer: FileWriter, tally: Tally) -> None:

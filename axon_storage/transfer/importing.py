@@ -40,7 +40,7 @@ async def _check(side: Side, source: ExportFile) -> None:
 
 
 async def _store(side: Side, source: ExportFile, tally: Tally) -> TransferResult:
-    reader, tenants = source.rows(), set[str]()
+    reader = source.rows()
     while (chunk := await in_thread(reader.next_chunk))[0]:
         rows, size = chunk
         row_type, tenant, _ = rows[0]
@@ -48,9 +48,8 @@ async def _store(side: Side, source: ExportFile, tally: Tally) -> TransferResult
         values = [row.values for row in rows]
         write = WriteTablePage(operation="import_", tenant=tenant, row_type=row_type, rows=values)
         await side.repository.execute(write)
-        tenants.add(tenant)
         tally.add(row_type.TABLE, tenant, len(rows), size)
-    return TransferResult(tables=dict(tally.rows), tenants=len(tenants))
+    return tally.result()
 
 
 def _check_tenant(side: Side, row: TableRow) -> None:

@@ -17,6 +17,8 @@ from axon_storage.schema.revisions import revision_problem
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.tenancy import check_tenant
 
+_SHOWN = 40
+
 
 class Side(NamedTuple):
     """A storage of a transfer. ``tenant``: the only tenant that it may use, if it is a view."""
@@ -63,17 +65,20 @@ async def _identity(engine: AsyncEngine) -> tuple[object, ...]:
 async def tenants_of(tenants: Iterable[str] | None, sides: Iterable[Side], listed: Iterable[Side]) -> list[str]:
     """Return the tenants of a transfer between ``sides``, sorted.
 
-    They are those given, otherwise that of the views, otherwise all tenants of the storages ``listed``.
+    They are those given, otherwise that of the views, otherwise all tenants of the storages ``listed``. Raise an
+    InvalidArgumentError for a given tenant that none of the storages ``listed`` has: its name may be wrong.
     """
     views = {side.tenant for side in sides if side.tenant is not None}
     if len(views) > 1:
         raise TenantMismatchError("the storages are views of different tenants; pass views of the same tenant")
+    existing = views.union(*[await side.repository.tenant_ids() for side in listed if not views])
     if tenants is None:
-        found = [await side.repository.tenant_ids() for side in listed if not views]
-        return sorted(views.union(*found))
+        return sorted(existing)
     if isinstance(tenants, str):
         raise InvalidArgumentError("tenants: a string is not a list of tenants; pass a list")
     given = {check_tenant(tenant) for tenant in tenants}
     if views and given != views:
         raise TenantMismatchError("tenants: a storage is a view of another tenant; pass the storage itself")
+    for tenant in sorted(given - existing):
+        raise InvalidArgumentError(f"tenants: there are no rows of tenant {tenant[:_SHOWN]!r}; correct the name")
     return sorted(given)

@@ -1,6 +1,7 @@
 """``axon-storage copy``, ``verify``, ``export`` and ``import``."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ async def test_nothing_to_copy_verify_or_export_is_status_3(axon: Axon, url: str
     for command in ("copy", "verify"):
         for same in (url, f"{url}?timeout=7"):
             assert (await axon(command, url, same)).exit_code == 2
+
+
+async def test_a_tenant_without_rows_is_status_3(
+    axon: Axon, filled: SqlRepository, url: str, other: str, tmp_path: Path
+) -> None:
+    del filled
+    file, given = f"{tmp_path}/rows.jsonl", ("--tenant", "a", "--tenant", "typo")
+    assert (await axon("migrate", "upgrade", url=other)).exit_code == 0
+    for command in (("copy", url, other), ("verify", url, other), ("export", file)):
+        done = await axon(*command, *given)
+        assert (done.exit_code, done.stdout) == (3, "")
+        assert done.stderr.startswith("there are no rows of tenant 'typo': nothing was")
+    assert (await _rows(other, "a"), os.listdir(tmp_path)) == (0, [])  # noqa: PTH208  # Path.iterdir is refused too
 
 
 async def test_an_export_can_be_imported(

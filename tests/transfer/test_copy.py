@@ -1,6 +1,7 @@
 """Copies between databases of every kind keep every value of every row."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from axon_storage import (
     schema,
 )
 from axon_storage.model.rows import ROW_TYPES
-from axon_storage.transfer import Progress, copy, verify
+from axon_storage.transfer import Progress, copy, export, verify
 from tests.databases import Databases
 from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
@@ -84,6 +85,19 @@ async def test_a_copy_of_an_empty_database_deletes_nothing(repository: SqlReposi
     await repository.save_session(sample(SessionRow))
     assert (await copy(other, repository, delete_extra=True)).deleted == 0
     assert len(await repository.session_scopes()) == 1
+
+
+async def test_a_tenant_that_the_source_does_not_have_is_refused(
+    repository: SqlRepository, other: SqlRepository, tmp_path: Path
+) -> None:
+    for storage, tenant in ((other, "acme"), (repository, "acme"), (repository, "gone")):
+        await storage.for_tenant(tenant).save_session(sample(SessionRow, tenant))
+    with pytest.raises(InvalidArgumentError, match="no rows of tenant 'gone'"):
+        await copy(other, repository, tenants=["acme", "gone"], delete_extra=True)
+    assert await repository.tenant_ids() == ["acme", "gone"]
+    with pytest.raises(InvalidArgumentError, match="no rows of tenant 'gone'"):
+        await export(other, tmp_path / "rows.jsonl", tenants=["gone"])
+    assert os.listdir(tmp_path) == []  # noqa: PTH208  # not Path.iterdir, which ruff refuses in coroutines
 
 
 async def test_only_the_given_tenants_are_copied(filled: SqlRepository, repository: SqlRepository) -> None:
