@@ -31,15 +31,15 @@ async def export(
     """
     async with opened("storage", storage, migrate=False) as side:
         names = await tenants_of(tenants, [side], [side])
-        tally, writer = Tally(progress), await in_thread(FileWriter, Path(file))
+        tally, writer = Tally(progress), FileWriter(Path(file))
         try:
+            await in_thread(writer.open)
             for tenant in names:
                 for row_type in ROW_TYPES:
                     await _export_table(side, tenant, row_type, writer, tally)
             await in_thread(writer.finish, tally.rows)
-        except BaseException:
+        finally:
             writer.discard()
-            raise
     return tally.result()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 from axon_storage.errors import InvalidArgumentError
@@ -15,18 +15,27 @@ from axon_storage.transfer.lines import header_line, row_line, trailer_line
 
 
 class FileWriter:
-    """Writes an export file. Other users of the system cannot read it, because it contains every tenant's rows."""
+    """Writes an export file. Other users of the system cannot read it, because it contains every tenant's rows.
+
+    Call :meth:`discard` in any case, also if :meth:`open` fails.
+    """
+
+    _raw: IO[bytes]
+    _file: IO[bytes]
 
     def __init__(self, path: Path) -> None:
-        check_suffix(path)
-        if path.exists() and not path.is_file():
-            raise InvalidArgumentError(f"file: {path.name} exists and is not a file; pass the name of a file")
         self._path, self._temporary = path, path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
         self._sha256 = sha256()
+
+    def open(self) -> None:
+        """Create the temporary file, and write the header."""
+        check_suffix(self._path)
+        if self._path.exists() and not self._path.is_file():
+            raise InvalidArgumentError(f"file: {self._path.name} exists and is not a file; pass the name of a file")
         with file_errors("create"):
             descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._raw = os.fdopen(descriptor, "wb")
-            self._file = compressed(path, self._raw)
+            self._file = compressed(self._path, self._raw)
         self._write(header_line())
 
     def write_rows(self, row_type: type[Row], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -46,8 +55,8 @@ class FileWriter:
             _sync_directory(self._path.parent)
 
     def discard(self) -> None:
-        """Delete the temporary file."""
-        with suppress(Exception):
+        """Delete the temporary file, if it has not got its name."""
+        with suppress(Exception):  # also if it was not opened
             self._raw.close()
         self._temporary.unlink(missing_ok=True)
 
