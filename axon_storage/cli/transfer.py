@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -17,14 +17,21 @@ Source = Annotated[
 ]
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="The database to write.")]
 Other = Annotated[str, typer.Argument(metavar="TARGET", help="The database to compare with.")]
-OutFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to create; .gz and .zst are compressed.")]
-InFile = Annotated[Path, typer.Argument(metavar="FILE", help="A file that export has written.")]
+OutFile = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="The file to create; .gz and .zst are compressed. - is the standard output."),
+]
+InFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A file that export has written. - is the standard input.")
+]
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", help="Only this tenant; may be repeated. Default: all.")]
 Verify = Annotated[bool, typer.Option("--verify/--no-verify", help="Compare the two databases afterwards.")]
 DeleteExtra = Annotated[
     bool, typer.Option("--delete-extra", help="Delete the rows of the copied tenants that exist only in the target.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+
+_STREAM = Path("-")
 
 
 def copy(
@@ -90,24 +97,36 @@ def verify(source: Source, target: Other, *, tenant: Tenants = None, as_json: Js
 
 
 def export(file: OutFile, url: Url, *, tenant: Tenants = None, force: Force = False, as_json: Json = False) -> None:
-    """Write every row to a file of JSON lines. All tenants, unless --tenant is given. Status 3 if there is no row."""
-    names = _tenants(tenant)
-    if file.exists() and not force:
+    """Write every row to a file of JSON lines. All tenants, unless --tenant is given. Status 3 if there is no row.
+
+    With - the lines go to the standard output, and nothing else does.
+    """
+    names, is_stream = _tenants(tenant), file == _STREAM
+    if is_stream and as_json:
+        raise typer.BadParameter("--json and the rows would both go to the standard output: export to a file")
+    if file.exists() and not (is_stream or force):
         fail(f"{printable(str(file))} exists: choose another name, or use --force")
     _require_rows(url, names, "exported")
     with bar(_total(url, names)) as progress:
-        result = run(_export(url, file, names, progress))
-    _finish(result, as_json=as_json, action="exported")
+        result = run(_export(url, sys.stdout.buffer if is_stream else file, names, progress))
+    if is_stream:
+        note(_summary(result))
+    else:
+        _finish(result, as_json=as_json, action="exported")
 
 
 def import_file(file: InFile, url: Url, *, yes: Yes = False, as_json: Json = False) -> None:
-    """Store every row of a file that export has written. Rows with the same keys are replaced, after a question."""
-    if not file.exists():
+    """Store every row of a file that export has written. Rows with the same keys are replaced, after a question.
+
+    With - the file is the standard input, without compression.
+    """
+    is_stream = file == _STREAM
+    if not (is_stream or file.exists()):
         fail(f"there is no file {printable(str(file))}")
     if not yes and (existing := run(_tenants_of(url))):
         confirm(f"The database has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
     with bar() as progress:
-        result = run(_import(url, file, progress))
+        result = run(_import(url, sys.stdin.buffer if is_stream else file, progress))
     _finish(result, as_json=as_json, action="imported")
 
 
@@ -122,7 +141,11 @@ def _finish(result: Any, *, as_json: bool, action: str) -> None:
 
 def _show_counts(result: Any) -> None:
     show_table(["table", "rows"], ((name, f"{rows:,}") for name, rows in result.tables.items()))
-    show(f"{result.rows:,} rows of {result.tenants} tenants")
+    show(_summary(result))
+
+
+def _summary(result: Any) -> str:
+    return f"{result.rows:,} rows of {result.tenants} tenants"
 
 
 def _compare(source: str, target: str, names: list[str] | None) -> Any:
@@ -203,11 +226,11 @@ async def _tenants_of(url: str) -> list[str]:
         return await storage.tenant_ids()
 
 
-async def _export(url: str, file: Path, names: list[str] | None, progress: Bar) -> Any:
+async def _export(url: str, file: Path | IO[bytes], names: list[str] | None, progress: Bar) -> Any:
     async with opened(url) as storage:
         return await _transfer().export(storage, file, tenants=names, progress=_report(progress))
 
 
-async def _import(url: str, file: Path, progress: Bar) -> Any:
+async def _import(url: str, file: Path | IO[bytes], progress: Bar) -> Any:
     async with opened(url) as storage:
         return await _transfer().import_(storage, file, progress=_report(progress))

@@ -1,7 +1,11 @@
 """``axon-storage copy``, ``verify``, ``export`` and ``import``."""
 
+import asyncio
 import json
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,8 @@ from tests.cli.conftest import Axon
 from tests.conformance.conftest import everything
 from tests.databases import Databases
 from tests.samples import sample
+
+_ROWS = "sed '1d;$d'"  # without the header and the last line, which have the time of the export
 
 
 @pytest.fixture
@@ -103,3 +109,49 @@ async def test_an_export_can_be_imported(
     assert (await axon("import", file, url=other)).exit_code == 1  # it has rows, and nobody can answer
     assert (await axon("import", file, "--yes", url=other)).exit_code == 0
     assert (await axon("import", f"{tmp_path}/missing.jsonl", url=other)).exit_code == 1
+
+
+def _run(url: str, command: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of a shell, in which ``axon-storage`` is the command line."""
+    environment = {**os.environ, "DATABASE_URL": url}
+    shell = command.replace("axon-storage", f"{shlex.quote(sys.executable)} -m axon_storage")
+    return subprocess.run(["bash", "-o", "pipefail", "-c", shell], env=environment, capture_output=True, check=False)
+
+
+async def test_a_pipe_connects_an_export_with_an_import(
+    axon: Axon, filled: SqlRepository, url: str, other: str
+) -> None:
+    del filled
+    assert (await axon("migrate", "upgrade", url=other)).exit_code == 0
+    done = await asyncio.to_thread(
+        _run, url, f"axon-storage export - | axon-storage import - --json --url {shlex.quote(other)}"
+    )
+    assert (done.returncode, json.loads(done.stdout)["tenants"]) == (0, 2)
+    assert f"{2 * len(ROW_TYPES)} rows of 2 tenants" in done.stderr.decode()
+    assert (await axon("verify", url, other)).exit_code == 0
+
+
+async def test_only_the_export_goes_to_the_standard_output(
+    axon: Axon, filled: SqlRepository, url: str, tmp_path: Path
+) -> None:
+    del filled
+    file = f"{tmp_path}/rows.jsonl"
+    assert (await axon("export", file)).exit_code == 0
+    done = await asyncio.to_thread(_run, url, f"diff <(axon-storage export - | {_ROWS}) <({_ROWS} {file})")
+    assert (done.returncode, done.stdout) == (0, b"")
+    refused = await axon("export", "-", "--json")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    closed = await asyncio.to_thread(_run, url, "axon-storage export - | true")
+    assert (closed.returncode, closed.stdout) == (1, b"")
+    assert b"Traceback" not in closed.stderr
+
+
+async def test_an_import_that_is_cut_off_stores_nothing(
+    axon: Axon, filled: SqlRepository, url: str, other: str
+) -> None:
+    del filled
+    assert (await axon("migrate", "upgrade", url=other)).exit_code == 0
+    cut = f"axon-storage export - | head -n 5 | axon-storage import - --url {shlex.quote(other)}"
+    done = await asyncio.to_thread(_run, url, cut)
+    assert b"the file is truncated" in done.stderr
+    assert (done.returncode, await _rows(other, "a")) == (1, 0)

@@ -197,6 +197,19 @@ async def test_a_pipe_is_read_once(other: SqlRepository, empty: SqlRepository, t
         await export(other, pipe)
 
 
+async def test_an_open_file_is_used_from_its_position_and_stays_open(
+    other: SqlRepository, empty: SqlRepository, tmp_path: Path
+) -> None:
+    await other.save_many(sample(row_type) for row_type in ROW_TYPES)
+    with (tmp_path / "archive").open("w+b") as file:
+        file.write(b"before")
+        written = await export(other, file)
+        file.seek(len(b"before"))
+        assert await import_(empty, file) == written
+        assert not file.closed
+    assert (await verify(other, empty)).is_equal
+
+
 async def test_an_export_that_fails_keeps_the_old_file(filled: SqlRepository, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("old")
