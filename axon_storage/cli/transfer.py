@@ -7,10 +7,14 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from axon_storage import schema
 from axon_storage.cli.options import Json, Url, Yes, dialect_of_url, missing_file, opened, require_database, tenant_of
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, printable, run, show, show_json, show_table
+from axon_storage.engine.create import create_engine
 from axon_storage.engine.url import parse_url
+from axon_storage.repository import SqlRepository
+from axon_storage.schema.revisions import is_older
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="The database to read, as scheme://user:password@host/name.")
@@ -46,17 +50,19 @@ def copy(
 ) -> None:
     """Copy every row to another database, of any kind, and compare the two. All tenants, unless --tenant is given.
 
-    Rows that exist in the target are replaced; the command asks first if the target has rows. Exits with status 3 if
-    there is nothing to copy, or if the databases differ afterwards, as they do if the source is in use.
+    Rows that exist in the target are replaced; the command asks first if the target has rows. The schema of a SQLite
+    target is created or upgraded; the command says so, and asks before an upgrade. Exits with status 3 if there is
+    nothing to copy, or if the databases differ afterwards, as they do if the source is in use.
     """
     names = _tenants(tenant)
     _require_two(source, target)
     _require_rows(source, names, "copied")
-    if not yes and (existing := run(_tenants_of(target))):
-        extra = "Other rows of the copied tenants are deleted. " if delete_extra else ""
-        confirm(
-            f"The target has rows of {len(existing)} tenants. Rows with the same keys are replaced. {extra}Continue?"
-        )
+    upgrade, existing = run(_state_of(target))
+    if not yes:
+        _confirm_copy(upgrade, existing, delete_extra=delete_extra)
+    if upgrade is not None:
+        run(schema.upgrade(target))
+        note(f"the target's schema was {_upgrade_text(upgrade)}")
     with bar(_total(source, names)) as progress:
         report = _report(progress)
         result = run(_transfer().copy(source, target, tenants=names, progress=report, delete_extra=delete_extra))
@@ -65,13 +71,46 @@ def copy(
     compared = _compare(source, target, names) if verify else None
     if as_json:
         verified = None if compared is None else compared.is_equal
-        show_json({"tables": dict(result.tables), "tenants": result.tenants, "verified": verified})
+        show_json(_document(result) | {"deleted": result.deleted, "schema": upgrade, "verified": verified})
     else:
         _show_counts(result)
+        if delete_extra:
+            show(f"{result.deleted:,} other rows deleted from the target")
     if compared is None:
         note("copied, and not verified")
     else:
         _end(compared)
+
+
+async def _state_of(target: str) -> tuple[dict[str, str | None] | None, list[str]]:
+    """Return which upgrade of its schema a copy to a SQLite file makes, and the tenants with rows in the target."""
+    dialect, head = dialect_of_url(target), schema.head()
+    if missing_file(target) is not None:
+        return {"from": None, "to": head}, []
+    found = await schema.current(target)
+    if not (dialect.embedded and is_older(found)):
+        return None, await _tenants_of(target)
+    if found is None:
+        return {"from": None, "to": head}, []
+    async with SqlRepository(create_engine(target)) as old:
+        return {"from": found, "to": head}, await old.tenant_ids()
+
+
+def _confirm_copy(upgrade: dict[str, str | None] | None, existing: list[str], *, delete_extra: bool) -> None:
+    parts = []
+    if upgrade is not None and upgrade["from"] is not None:
+        parts.append(f"The target's schema is {_upgrade_text(upgrade)}.")
+    if existing:
+        parts.append(f"The target has rows of {len(existing)} tenants. Rows with the same keys are replaced.")
+    if existing and delete_extra:
+        parts.append("Other rows of the copied tenants are deleted.")
+    if parts:
+        confirm(" ".join([*parts, "Continue?"]))
+
+
+def _upgrade_text(upgrade: dict[str, str | None]) -> str:
+    before, after = upgrade["from"], upgrade["to"]
+    return f"created at revision {after}" if before is None else f"upgraded from revision {before} to {after}"
 
 
 def verify(source: Source, target: Other, *, tenant: Tenants = None, as_json: Json = False) -> None:
@@ -132,11 +171,15 @@ def import_file(file: InFile, url: Url, *, yes: Yes = False, as_json: Json = Fal
 
 def _finish(result: Any, *, as_json: bool, action: str) -> None:
     if as_json:
-        show_json({"tables": dict(result.tables), "tenants": result.tenants})
+        show_json(_document(result))
     if not result.rows:
         nothing(f"there are no such rows: nothing was {action}")
     if not as_json:
         _show_counts(result)
+
+
+def _document(result: Any) -> dict[str, Any]:
+    return {"tables": dict(result.tables), "tenants": result.tenants}
 
 
 def _show_counts(result: Any) -> None:

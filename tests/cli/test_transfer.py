@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from axon_storage import SessionRow, SqlRepository, open_storage
+from axon_storage import SessionRow, SqlRepository, create_engine, open_storage, schema
 from axon_storage.model.rows import ROW_TYPES
 from tests.cli.conftest import Axon
 from tests.conformance.conftest import everything
@@ -18,6 +18,7 @@ from tests.databases import Databases
 from tests.samples import sample
 
 _ROWS = "sed '1d;$d'"  # without the header and the last line, which have the time of the export
+_KEY = (sample(SessionRow).scope, sample(SessionRow).key)
 
 
 @pytest.fixture
@@ -41,7 +42,8 @@ async def _rows(url: str, tenant: str) -> int:
 async def test_a_copy_is_verified(axon: Axon, filled: SqlRepository, url: str, other: str) -> None:
     del filled
     done = await axon("copy", url, other)
-    assert (done.exit_code, done.stderr) == (0, "verified: every value is equal\n")
+    created = f"the target's schema was created at revision {schema.head()}\n"
+    assert (done.exit_code, done.stderr) == (0, f"{created}verified: every value is equal\n")
     assert await _rows(other, "a") == await _rows(other, "b") == len(ROW_TYPES)
     equal = await axon("verify", url, other, "--json")
     assert (equal.exit_code, json.loads(equal.stdout)["equal"]) == (0, True)
@@ -52,6 +54,34 @@ async def test_a_copy_of_one_tenant_leaves_the_others(axon: Axon, filled: SqlRep
     assert (await axon("copy", url, other, "--tenant", "a")).exit_code == 0
     assert (await _rows(other, "a"), await _rows(other, "b")) == (len(ROW_TYPES), 0)
     assert (await axon("verify", url, other)).exit_code == 3
+
+
+async def test_an_upgrade_of_the_targets_schema_is_asked_for_and_reported(
+    axon: Axon, filled: SqlRepository, url: str, other: str
+) -> None:
+    await schema.upgrade(other)
+    async with SqlRepository(create_engine(other)) as storage:
+        await storage.for_tenant("a").save_session(sample(SessionRow, "a", key="of the target"))
+    await schema.downgrade(other, "-1")
+    old = await schema.current(other)
+    refused = await axon("copy", url, other)
+    assert refused.exit_code == 1
+    assert f"is upgraded from revision {old} to {schema.head()}. The target has rows of 1 tenants." in refused.stderr
+    assert await schema.current(other) == old
+    done = await axon("copy", url, other, "--yes", "--json", "--delete-extra")
+    assert f"was upgraded from revision {old} to {schema.head()}" in done.stderr
+    found = json.loads(done.stdout)
+    assert found == {
+        "tables": {row_type.TABLE: 2 for row_type in ROW_TYPES},
+        "tenants": 2,
+        "deleted": 1,
+        "schema": {"from": old, "to": schema.head()},
+        "verified": True,
+    }
+    await filled.for_tenant("a").delete_session(*_KEY)
+    again = await axon("copy", url, other, "--yes", "--delete-extra")
+    assert again.stdout.endswith("1 other rows deleted from the target\n")
+    assert again.stderr == "verified: every value is equal\n"
 
 
 async def test_a_target_with_rows_is_overwritten_only_after_a_question(
