@@ -3,8 +3,10 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from axon_storage import (
@@ -79,6 +81,27 @@ async def test_rows_that_only_the_target_has_are_kept_unless_they_are_to_be_dele
     assert (await copy(other, repository, delete_extra=True)).deleted == 3
     assert (await verify(other, repository, tenants=["default"])).is_equal
     assert await repository.tenant_ids() == ["default", "extra"]  # the source does not have this tenant
+
+
+async def test_rows_with_any_keys_are_deleted_with_few_statements(
+    filled: SqlRepository, repository: SqlRepository, other: SqlRepository
+) -> None:
+    for tenant in TENANTS:
+        await other.for_tenant(tenant).save_session(sample(SessionRow, tenant))
+    rows, deletes = (await copy(filled, repository)).rows, list[str]()
+    engine = repository.engine.sync_engine
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            deletes.append(statement)
+
+    try:
+        assert (await copy(other, repository, delete_extra=True)).deleted == rows - len(TENANTS)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert (await verify(other, repository)).is_equal
+    assert len(deletes) <= len(TENANTS) * len(ROW_TYPES) + rows / 1_000
 
 
 async def test_a_copy_of_an_empty_database_deletes_nothing(repository: SqlRepository, other: SqlRepository) -> None:
