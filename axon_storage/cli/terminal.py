@@ -129,6 +129,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except StorageError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            raise error.__cause__ from None  # click handles it
         fail(printable(str(error)))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)

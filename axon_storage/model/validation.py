@@ -1,5 +1,6 @@
 """Validation of method arguments. Error messages name the argument."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -61,6 +62,16 @@ def _validate_recorded(recorded: Recorded[Any], tenant: str) -> CheckedRow:
     if recorded.timestamp != timestamp_of(row_id):
         raise InvalidArgumentError(f"Recorded.timestamp must be that of its id, {timestamp_of(row_id).isoformat()}")
     return checked._replace(id=row_id)
+
+
+def refuse_shared_ids(rows: Iterable[CheckedRow]) -> None:
+    """Raise an InvalidArgumentError if two traces have one id: pages are read by id, and could skip one of them."""
+    trace_of = dict[UUID, Any]()
+    for row in rows:
+        if row.id is not None and row.row_type is TraceRow:
+            trace_id = row.values["trace_id"]
+            if trace_of.setdefault(row.id, trace_id) != trace_id:
+                raise InvalidArgumentError("Recorded.id: two traces have the same id; pass what an iterator returned")
 
 
 def validate_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
