@@ -31,7 +31,7 @@ def bench(url: Url, *, seconds: Seconds = 2.0, tasks: Tasks = 64, as_json: Json 
     """
     tenant = f"axon_storage bench {uuid4()}"
     with bar() as progress:
-        found, left = run(_bench(url, tenant, seconds, tasks, progress))
+        found, left = run(_bench(url, tenant, seconds, tasks, progress), effect="the rows were deleted")
     if as_json:
         show_json({"tenant": tenant, "seconds": seconds, "measurements": found})
     else:

@@ -39,7 +39,7 @@ def upgrade(
 ) -> None:
     """Upgrade the schema to a revision."""
     timeouts = _timeouts(wait, lock, statement)
-    run(schema.upgrade(url, revision, timeouts=timeouts))
+    run(schema.upgrade(url, revision, timeouts=timeouts), effect="the next upgrade completes it")
     _show_current(url)
 
 
@@ -58,7 +58,7 @@ def downgrade(
     timeouts = _timeouts(wait, lock, statement)
     if not yes:
         revision = _confirm_downgrade(url, revision)
-    run(schema.downgrade(url, revision, timeouts=timeouts))
+    run(schema.downgrade(url, revision, timeouts=timeouts), effect="run the command again to complete it")
     _show_current(url)
 
 
@@ -113,7 +113,7 @@ def sql(
 @app.command()
 def adopt(url: Url, dry_run: DryRun = False) -> None:
     """Convert an AxonServer's PostgreSQL tables to this package's, with all rows."""
-    findings = run(schema.adopt(url, dry_run=dry_run))
+    findings = run(schema.adopt(url, dry_run=dry_run), effect="all tables were converted, or none")
     show_table(["table", "rows"], ((name, str(rows)) for name, rows in findings.rows.items()))
     for loss in findings.losses:
         warn(f"not kept: {loss}")

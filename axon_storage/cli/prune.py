@@ -26,6 +26,9 @@ OneTenant = Annotated[
 ]
 
 
+_EFFECT = "the rows that were deleted stay deleted; the next run continues"
+
+
 def _age(table: str) -> Any:
     name = table.replace("_", "-")
     text = f"Delete {name.replace('-', ' ')} older than this, such as 30d."
@@ -65,7 +68,9 @@ def prune(
     }  # fmt: skip
     ages = policy_of(policy, given)
     names = None if tenant is None else [tenant_of(tenant)]
-    failed = run(_prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json))
+    failed = run(
+        _prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json), effect="" if dry_run else _EFFECT
+    )
     if failed:
         fail(f"{failed} tables were skipped or failed", FAILED)
 

@@ -9,11 +9,11 @@ from axon_storage.cli.formats import moment
 from axon_storage.cli.options import Json, Url, Yes, dialect_of_url, opened, tenant_of
 from axon_storage.cli.terminal import (
     FAILED,
+    ask,
     fail,
     note,
     nothing,
     printable,
-    require_terminal,
     run,
     show,
     show_json,
@@ -23,6 +23,9 @@ from axon_storage.cli.terminal import (
 app = typer.Typer(no_args_is_help=True, help="List the tenants of a database, or erase all rows of one.")
 
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant, with its exact name.")]
+
+
+_EFFECT = "the rows that were deleted stay deleted; run the command again to delete the rest"
 
 
 @app.command("list")
@@ -49,7 +52,7 @@ def erase(tenant: Name, url: Url, yes: Yes = False, as_json: Json = False) -> No
         nothing(f"tenant {printable(tenant)!r} has no rows")
     if not yes:
         _confirm(tenant)
-    receipt = run(_erase(url, tenant))
+    receipt = run(_erase(url, tenant), effect=_EFFECT)
     if as_json:
         show_json(receipt)
     else:
@@ -60,9 +63,7 @@ def erase(tenant: Name, url: Url, yes: Yes = False, as_json: Json = False) -> No
 
 def _confirm(tenant: str) -> None:
     question = f"All rows of tenant {printable(tenant)!r} will be deleted."
-    require_terminal(question)
-    answer = typer.prompt(f"{question} Type the tenant's name to continue", err=True, default="", show_default=False)
-    if answer != tenant:
+    if ask(question, "Type the tenant's name to continue") != tenant:
         fail("that is not the tenant's name: nothing was deleted")
 
 
