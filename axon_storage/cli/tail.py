@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from axon_storage.cli.formats import cell, moment
+from axon_storage.cli.formats import cell, moment, row_json
 from axon_storage.cli.options import DEFAULT_TENANT, Json, Limit, Tenant, Topic, Url, opened, tenant_of
 from axon_storage.cli.terminal import note, printable, run, show, show_json_text
 from axon_storage.model.ids import new_id
@@ -65,8 +65,7 @@ async def _last(view: Any, topic: str | None, limit: int, *, followed: bool) -> 
 def _show(recorded: Any, *, as_json: bool) -> None:
     event = recorded.row
     if as_json:
-        head = f'{{"id":"{recorded.id}","timestamp":"{recorded.timestamp.isoformat()}",'
-        show_json_text(head + event.to_json().decode()[1:])
+        show_json_text(row_json(recorded))
     else:
         fields = (event.topic, event.source, cell(event.payload))
         show("  ".join([moment(recorded.timestamp), *map(printable, fields)]))

@@ -3,7 +3,7 @@
 import json
 
 from axon_storage import CostRow, SqlRepository, TraceRow
-from tests.cli.conftest import Axon
+from tests.cli.conftest import Axon, row_of
 from tests.samples import LARGEST, sample
 
 
@@ -51,4 +51,4 @@ async def test_traces_of_one_flow_are_the_newest_first(axon: Axon, repository: S
         await repository.save_trace(sample(TraceRow, trace_id=number, flow_name=f"f{number % 2}"))
     for command in (["traces"], ["show", "traces"]):
         lines = (await axon(*command, "--flow", "f1", "-n", "2", "--json")).stdout.splitlines()
-        assert [TraceRow.from_json(line).trace_id for line in lines] == [5, 3]
+        assert [row_of(TraceRow, line).trace_id for line in lines] == [5, 3]
