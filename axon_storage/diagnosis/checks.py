@@ -97,10 +97,9 @@ def connections(connection: Connection, *, needed: int) -> Iterator[Finding]:
         if not _dialect(connection).embedded:
             yield _not_told("connections", connection)
         return
-    free = count.maximum - count.open
-    found = f"{count.open} of {count.maximum} are open, {free} are free; a process opens up to {needed}"
-    few = "make the pool smaller, or raise the server's limit" if free < needed else ""
-    yield ok_unless("connections", found, warn=few)
+    found = f"{count.open} of {count.whose} {count.maximum} are open, {count.free} are free"
+    few = f"make the pool smaller, or raise {count.whose} limit" if count.free < needed else ""
+    yield ok_unless("connections", f"{found}; a process opens up to {needed}", warn=few)
 
 
 def pooler(connection: Connection) -> Iterator[Finding]:
