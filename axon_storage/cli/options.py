@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from axon_storage.cli.terminal import USAGE, fail, printable
+from axon_storage.cli.terminal import USAGE, fail, printable, quoted
 from axon_storage.dialects import Dialect, of_scheme
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.url import parse_url
@@ -42,19 +41,8 @@ def row_type_of(table: str) -> type[Row]:
     row_type = TABLES.get(_SHORT_NAMES.get(table, table))
     if row_type is None:
         names = ", ".join([*TABLES, *_SHORT_NAMES])
-        raise typer.BadParameter(f"there is no table {printable(table)[:40]!r}: use one of {names}")
+        raise typer.BadParameter(f"there is no table {quoted(table)}: use one of {names}")
     return row_type
-
-
-def time_of(value: str | None) -> datetime | None:
-    """Return the time of an option in ISO 8601, or of an age such as ``30d``; UTC if it names no time zone."""
-    if value is None:
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise typer.BadParameter(f"{printable(value)[:40]!r} is not a time such as 2026-01-31T12:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def dialect_of_url(url: str) -> Dialect:
@@ -114,5 +102,4 @@ __all__ = [
     "require_database",
     "row_type_of",
     "tenant_of",
-    "time_of",
 ]

@@ -10,7 +10,7 @@ import typer
 from axon_storage.cli.formats import moment
 from axon_storage.cli.options import DryRun, Json, Url, opened, tenant_of
 from axon_storage.cli.policy import policy_of
-from axon_storage.cli.terminal import FAILED, fail, nothing, printable, run, show, show_json
+from axon_storage.cli.terminal import FAILED, fail, nothing, printable, quoted, run, show, show_json
 from axon_storage.errors import StorageError
 
 PolicyFile = Annotated[
@@ -91,7 +91,7 @@ async def _prune(
                 failed += "error" in result
                 _print(result, as_json=as_json)
         if not tenants:
-            nothing("no tenant has rows" if names is None else f"tenant {printable(names[0])!r} has no rows")
+            nothing("no tenant has rows" if names is None else f"tenant {quoted(names[0])} has no rows")
     return failed
 
 

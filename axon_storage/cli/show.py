@@ -20,7 +20,7 @@ from axon_storage.cli.options import (
     row_type_of,
     tenant_of,
 )
-from axon_storage.cli.terminal import note, printable, run, show_json_text, show_table
+from axon_storage.cli.terminal import note, quoted, run, show_json_text, show_table
 from axon_storage.model.rows import (
     AuditRow,
     CostRow,
@@ -97,7 +97,7 @@ def _print(
         show_table(*_table(row_type, rows))
     if not rows:
         others = f"; tenants with rows: {', '.join(tenants[:10])}" if tenants else ""
-        note(f"tenant {printable(tenant)!r} has no such rows in {row_type.TABLE}{others}")
+        note(f"tenant {quoted(tenant)} has no such rows in {row_type.TABLE}{others}")
 
 
 def _table(row_type: type[Row], rows: Sequence[Row | Recorded[Row]]) -> tuple[list[str], list[list[str]]]:

@@ -14,6 +14,7 @@ from axon_storage.cli.terminal import (
     note,
     nothing,
     printable,
+    quoted,
     run,
     show,
     show_json,
@@ -49,7 +50,7 @@ def erase(tenant: Name, url: Url, yes: Yes = False, as_json: Json = False) -> No
     """
     tenant = tenant_of(tenant)
     if tenant not in run(_tenants(url)):
-        nothing(f"tenant {printable(tenant)!r} has no rows")
+        nothing(f"tenant {quoted(tenant)} has no rows")
     if not yes:
         _confirm(tenant)
     receipt = run(_erase(url, tenant), effect=_EFFECT)
@@ -62,13 +63,13 @@ def erase(tenant: Name, url: Url, yes: Yes = False, as_json: Json = False) -> No
 
 
 def _confirm(tenant: str) -> None:
-    question = f"All rows of tenant {printable(tenant)!r} will be deleted."
+    question = f"All rows of tenant {quoted(tenant)} will be deleted."
     if ask(question, "Type the tenant's name to continue") != tenant:
         fail("that is not the tenant's name: nothing was deleted")
 
 
 def _show_receipt(receipt: dict[str, Any]) -> None:
-    show(f"erased tenant {printable(receipt['tenant'])!r}: {receipt['start']} to {receipt['end']}")
+    show(f"erased tenant {quoted(receipt['tenant'])}: {receipt['start']} to {receipt['end']}")
     show_table(["table", "rows"], ((name, f"{rows:,}") for name, rows in receipt["rows"].items()))
     show("not reached:")
     for place in receipt["not_reached"]:

@@ -33,12 +33,19 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji
 
 # control characters, and those that change the direction of text or break lines
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_QUOTED = 64  # the longest tenant
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
 
 
 def printable(text: str) -> str:
     r"""Return a text with its control characters escaped, such as ``\n`` and ``\x1b``."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def quoted(text: str) -> str:
+    """Return a text of a user or a database in quotation marks, printable, and shortened if it is long."""
+    shown = printable(text)
+    return f"'{shown if len(shown) <= _QUOTED else f'{shown[: _QUOTED - 1]}…'}'"
 
 
 def show(text: str) -> None:

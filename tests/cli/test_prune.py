@@ -88,6 +88,18 @@ async def test_without_a_valid_policy_nothing_is_deleted(axon: Axon, events: Sql
     assert len(await _ages(events, "a")) == 3
 
 
+async def test_a_wrong_line_of_a_policy_is_named(axon: Axon, tmp_path: Path) -> None:
+    for line, message in (
+        ("evnts = '1d'", "policy.toml: there is no table 'evnts': use traces, events, audit"),
+        ("events = 30", "policy.toml: events: the age must be a text such as '30d'"),
+        ("events = 'soon'", "events: 'soon' is not an age such as 45s, 30m, 12h, 30d or 8w"),
+    ):
+        (tmp_path / "policy.toml").write_text(line)
+        refused = await axon("prune", "--policy", f"{tmp_path}/policy.toml", COLUMNS="300")
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+
+
 async def test_a_table_that_fails_makes_the_status_1_and_the_others_are_pruned(
     axon: Axon, events: SqlRepository
 ) -> None:
