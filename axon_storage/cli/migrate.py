@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from sqlalchemy.engine import make_url
 
 from axon_storage import schema
-from axon_storage.cli.options import missing_file, require_database
+from axon_storage.cli.options import missing_file, require_database, shown_url
 from axon_storage.cli.terminal import confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
@@ -129,7 +128,7 @@ def _confirm_downgrade(url: str, revision: str) -> str:
     """Ask before a downgrade to a revision, and return the number of that revision, or ``base``."""
     found, to = run(_resolve(url, revision))
     confirm(
-        f"Downgrade {_shown(url)} from {_described(found)} to {to}? "
+        f"Downgrade {shown_url(url)} from {_described(found)} to {to}? "
         "The tables and columns that later revisions added are dropped, with their data."
     )
     return to
@@ -149,11 +148,6 @@ def _timeouts(wait: float, lock: float, statement: float) -> MigrationTimeouts:
         return MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
     except StorageError as error:
         fail(str(error))
-
-
-def _shown(url: str) -> str:
-    """Return the URL without its password and parameters, which may contain secrets."""
-    return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 def _described(revision: str | None) -> str:

@@ -69,6 +69,11 @@ def missing_file(url: str) -> str | None:
     return dialect_of_url(url).missing_file(parse_url(url))
 
 
+def shown_url(url: str) -> str:
+    """Return a URL without its password and parameters, which may contain secrets."""
+    return parse_url(url).set(query={}).render_as_string(hide_password=True)
+
+
 @asynccontextmanager
 async def opened(url: str, **options: Any) -> AsyncIterator[StorageDispatcher]:
     """Open an existing database for a block, without upgrading its schema."""
@@ -101,5 +106,6 @@ __all__ = [
     "opened",
     "require_database",
     "row_type_of",
+    "shown_url",
     "tenant_of",
 ]

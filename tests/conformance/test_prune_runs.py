@@ -208,6 +208,8 @@ async def test_bad_arguments_are_refused(any_storage: list[StorageBackend]) -> N
         for before in OUTSIDE_UTC:
             with pytest.raises(InvalidArgumentError, match="prune_sessions: before must be from the year 1 to"):
                 await storage.prune_sessions(before, dry_run=True)
+        with pytest.raises(InvalidArgumentError, match="prune_events: dry_run must be True or False"):
+            await storage.prune_events(NOW, dry_run="no")  # type: ignore[arg-type]
         for pause in (-1.0, inf, "1"):
             with pytest.raises(InvalidArgumentError, match="pause must be"):
                 await storage.prune_sessions(NOW, pause=pause)  # type: ignore[arg-type]
