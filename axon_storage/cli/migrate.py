@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from axon_storage import schema
-from axon_storage.cli.options import missing_file, require_database, shown_url
-from axon_storage.cli.terminal import confirm, fail, run, show, show_table, warn
+from axon_storage.cli.options import dialect_of_url, missing_file, require_database, shown_url
+from axon_storage.cli.terminal import USAGE, confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
 from axon_storage.schema.revisions import absolute_revision
@@ -37,6 +37,7 @@ def upgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Upgrade the schema to a revision."""
+    dialect_of_url(url)
     timeouts = _timeouts(wait, lock, statement)
     run(schema.upgrade(url, revision, timeouts=timeouts), effect="the next upgrade completes it")
     _show_current(url)
@@ -105,13 +106,14 @@ def sql(
     """Print a migration as SQL, for a DBA to read and run. Does not connect to the database."""
     try:
         typer.echo(schema.script(url, revisions, down=down), nl=False)
-    except StorageError as error:
-        fail(str(error))
+    except StorageError as error:  # no connection is made, so an argument is wrong
+        fail(str(error), USAGE)
 
 
 @app.command()
 def adopt(url: Url, dry_run: DryRun = False) -> None:
     """Convert an AxonServer's PostgreSQL tables to this package's, with all rows."""
+    dialect_of_url(url)
     findings = run(schema.adopt(url, dry_run=dry_run), effect="all tables were converted, or none")
     show_table(["table", "rows"], ((name, str(rows)) for name, rows in findings.rows.items()))
     for loss in findings.losses:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.cli.terminal import USAGE, fail, printable, quoted
-from axon_storage.dialects import Dialect, of_scheme
+from axon_storage.dialects import Dialect, UnsupportedServer, of_scheme
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageError
@@ -26,6 +26,7 @@ Topic = Annotated[str | None, typer.Option("--topic", help="Only the events of t
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
+_FORM = "The form of a database URL is scheme://user:password@host/name or sqlite:///file"
 _SHORT_NAMES = {
     "audit": "audit_log",
     "stores": "axon_stores",
@@ -46,14 +47,16 @@ def row_type_of(table: str) -> type[Row]:
 
 
 def dialect_of_url(url: str) -> Dialect:
-    """Return the dialect of a URL; exit with status 2 if no rows can be stored there, with 1 if it cannot be used."""
+    """Return the dialect of a URL; exit with status 2 if the URL names no database."""
     if not url or url.startswith("memory:"):
-        fail("this URL names no database: nothing is stored there", USAGE)
+        fail(f"this URL names no database, and nothing is stored there. {_FORM}", USAGE)
     try:
         parsed = parse_url(url)
         dialect = of_scheme(parsed.drivername)
-    except (StorageError, ValueError) as refused:
-        fail(str(refused))
+        dialect.check_url(parsed)
+    except (StorageError, UnsupportedServer, ValueError) as refused:
+        message = refused.message if isinstance(refused, StorageError) else str(refused)
+        fail(message if "user:password" in message else f"{message}. {_FORM}", USAGE)
     return dialect
 
 

@@ -30,6 +30,27 @@ async def test_a_url_without_a_database_is_wrong_usage(axon: Axon, arguments: li
     assert (await axon(*arguments, url="")).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nonsense secret", "the database URL cannot be parsed"),
+        ("postgresql://ada:secret@host:port/agents", "the database URL cannot be parsed"),
+        ("postgresql://ada:sec@ret@host/agents", "an '@' in the database URL is not escaped"),
+        ("mongodb://ada:secret@host/agents", "unknown scheme 'mongodb'"),
+        ("mysql://ada:secret@host", "the URL names no database"),
+        ("sqlite:///:memory:", ":memory: is refused"),
+        ("", "this URL names no database"),
+    ],
+)
+async def test_a_wrong_url_is_wrong_usage_and_the_form_is_named(axon: Axon, url: str, reason: str) -> None:
+    for arguments in [*READING, *WRITING, *FILES, ["doctor"], ["migrate", "current"], ["migrate", "upgrade"]]:
+        refused = await axon(*arguments, "--url", url)
+        assert refused.exit_code == 2, arguments
+        assert reason in refused.stderr
+        assert "scheme://user:password@host/name" in refused.stderr
+        assert "secret" not in refused.output
+
+
 @pytest.mark.parametrize("arguments", [*READING, *WRITING, ["doctor"]], ids=" ".join)
 async def test_an_unreachable_server_is_a_failure_without_the_password(axon: Axon, arguments: list[str]) -> None:
     refused = await axon(*arguments, url="postgresql://ada:secret@127.0.0.1:1/agents")
