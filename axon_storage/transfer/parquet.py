@@ -33,7 +33,7 @@ async def export_parquet(
         await export_parquet("sqlite:///agents.db", "agents-2026-11")
         pandas.read_parquet("agents-2026-11/cost_tracking.parquet")
     """
-    pyarrow()
+    await in_thread(pyarrow)  # the import takes long
     async with opened("storage", storage, migrate=False) as side:
         names, tally = await tenants_of(tenants, [side], [side]), Tally(progress)
         async with _new_folder(Path(folder)) as new:
