@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 from types import TracebackType
 from typing import Any
@@ -110,10 +110,14 @@ def validate_limit(limit: int | None) -> None:
 
 
 def validate_time(**times: datetime) -> None:
-    """Raise an InvalidArgumentError unless each argument is a datetime with a time zone."""
+    """Raise an InvalidArgumentError unless each argument is a datetime with a time zone, and in UTC also a datetime."""
     for name, time in times.items():
         if not (isinstance(time, datetime) and time.utcoffset() is not None):
             raise InvalidArgumentError(f"{name} must be a datetime with a time zone")
+        try:
+            time.astimezone(UTC)
+        except OverflowError:
+            raise InvalidArgumentError(f"{name} must be from the year 1 to the year 9999 in UTC") from None
 
 
 def validate_pause(pause: float) -> None:

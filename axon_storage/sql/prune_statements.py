@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, Update, bindparam, null, or_, select, update
+from sqlalchemy import ColumnElement, Executable, Select, Table, Update, bindparam, func, null, or_, select, update
 from sqlalchemy import Delete as DeleteStatement
 
 from axon_storage.dialects import Dialect
@@ -121,8 +121,14 @@ def note_pruned() -> Update:
 
 
 @cached
+def count_pruned() -> Select[Any]:
+    """Count the records of a tenant."""
+    return select(func.count()).select_from(pruning).where(tenant_equals(pruning))
+
+
+@cached
 def forget_pruned() -> DeleteStatement:
-    """Delete the rows of a tenant."""
+    """Delete the records of a tenant."""
     return pruning.delete().where(tenant_equals(pruning))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from axon_storage.dialects import Dialect
 from axon_storage.model.ids import Clock, current_timestamp, first_id, timestamp_of
 from axon_storage.model.maintenance import (
+    CountPruned,
     DeleteOld,
     ForgetPruned,
     ListOld,
@@ -57,6 +58,8 @@ class Pruning:
                 return self.list_old(request)
             case DeleteOld():
                 return self.delete_old(request)
+            case CountPruned():
+                return self.count_pruned(request)
             case ForgetPruned():
                 return self.forget_pruned(request)
             case _:
@@ -96,11 +99,19 @@ class Pruning:
 
         return UnitOfWork(run, writes=True)
 
-    def forget_pruned(self, request: ForgetPruned) -> UnitOfWork[None]:
-        """Delete what is known about the prune runs of a tenant."""
+    def count_pruned(self, request: CountPruned) -> UnitOfWork[int]:
+        """Count the records about the prune runs of a tenant."""
 
-        def run(connection: Connection) -> None:
-            connection.execute(statements.forget_pruned(), {"tenant_id": request.tenant})
+        def run(connection: Connection) -> int:
+            return int(connection.execute(statements.count_pruned(), {"tenant_id": request.tenant}).scalar_one())
+
+        return UnitOfWork(run, writes=False)
+
+    def forget_pruned(self, request: ForgetPruned) -> UnitOfWork[int]:
+        """Delete the records about the prune runs of a tenant, and return their number."""
+
+        def run(connection: Connection) -> int:
+            return connection.execute(statements.forget_pruned(), {"tenant_id": request.tenant}).rowcount
 
         return UnitOfWork(run, writes=True)
 

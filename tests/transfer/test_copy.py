@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -236,23 +237,22 @@ async def test_a_copy_through_every_database_is_equal_after_each(databases: Data
 
 
 async def test_repeated_copies_beside_writers_converge(repository: SqlRepository, other: SqlRepository) -> None:
-    done = asyncio.Event()
+    done, rounds = asyncio.Event(), Counter(dict.fromkeys("abc", 0))
 
-    async def write(name: str) -> int:
-        number = 0
+    async def write(name: str) -> None:
         while not done.is_set():
-            number += 1
+            number = rounds[name]
             await other.save_many([sample(TraceRow, trace_id=hash((name, number)) % 2**64), sample(EventRow)])
             await other.save_session(sample(SessionRow, key=name, value=str(number)))
-            if number % 5 == 0:
+            if number % 5 == 4:
                 await other.delete_session("name", name)
-        return number
+            rounds[name] += 1
 
-    writers = [asyncio.create_task(write(name)) for name in "abc"]
-    for _ in range(3):
+    writers = [asyncio.create_task(write(name)) for name in rounds]
+    while min(rounds.values()) < 6:
         await copy(other, repository)
     done.set()
-    assert min(await asyncio.gather(*writers)) > 3
+    await asyncio.gather(*writers)
     await copy(other, repository, delete_extra=True)
     assert (await verify(other, repository)).is_equal
     assert await everything(repository) == await everything(other)
