@@ -56,7 +56,8 @@ def export(
     require_rows(url, names, "exported")
     with bar(total(url, names)) as progress:
         output = sys.stdout.buffer if is_stream else file
-        result = run(_export(url, output, names, progress, "export_parquet" if parquet else "export"))
+        work = _export(url, output, names, progress, "export_parquet" if parquet else "export")
+        result = run(work, effect="the rows are not complete" if is_stream else "no file was written")
     if is_stream:
         note(summary(result))
     else:
@@ -83,7 +84,8 @@ def import_file(file: InFile, url: Url, *, yes: Yes = False, as_json: Json = Fal
     if not yes and (existing := run(tenants_of(url))):
         confirm(f"The database has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
     with bar() as progress:
-        result = run(_import(url, sys.stdin.buffer if is_stream else file, progress))
+        work = _import(url, sys.stdin.buffer if is_stream else file, progress)
+        result = run(work, effect="the rows that were stored stay; run the command again to complete it")
     _finish(result, as_json=as_json, action="imported")
 
 

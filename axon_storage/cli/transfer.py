@@ -7,7 +7,7 @@ import typer
 from axon_storage import schema
 from axon_storage.cli.options import Json, Yes, dialect_of_url, missing_file, require_database
 from axon_storage.cli.progress import bar
-from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, run, show, show_json, show_table
+from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, quoted, run, show, show_json, show_table
 from axon_storage.cli.transferred import (
     Tenants,
     document_of,
@@ -59,11 +59,12 @@ def copy(
     if not yes:
         _confirm_copy(upgrade, existing, delete_extra=delete_extra)
     if upgrade is not None:
-        run(schema.upgrade(target))
+        run(schema.upgrade(target), effect="the next upgrade completes it")
         note(f"the target's schema was {_upgrade_text(upgrade)}")
     with bar(total(source, names)) as progress:
         report = reporting(progress)
-        result = run(transfer_module().copy(source, target, tenants=names, progress=report, delete_extra=delete_extra))
+        work = transfer_module().copy(source, target, tenants=names, progress=report, delete_extra=delete_extra)
+        result = run(work, effect="the rows that were copied or deleted stay so; run the command again to complete it")
     if not result.rows:
         nothing("the source has no such rows: nothing was copied")
     compared = _compare(source, target, names) if verify else None
@@ -144,7 +145,7 @@ def _end(compared: Any) -> None:
         note("verified: every value is equal")
         return
     for difference in compared.first_differences[:10]:
-        place = f"{difference.table}, tenant {difference.tenant!r}, {dict(difference.key)}"
+        place = f"{difference.table}, tenant {quoted(difference.tenant)}, {dict(difference.key)}"
         note(f"{place}: {difference.reason} {', '.join(difference.columns)}".rstrip())
     fail("the databases differ", NOTHING)
 

@@ -8,7 +8,7 @@ import typer
 
 from axon_storage.cli.options import missing_file, opened, require_database, tenant_of
 from axon_storage.cli.progress import Bar
-from axon_storage.cli.terminal import nothing, run, show, show_table
+from axon_storage.cli.terminal import nothing, quoted, run, show, show_table
 
 Tenants = Annotated[list[str] | None, typer.Option("--tenant", help="Only this tenant; may be repeated. Default: all.")]
 
@@ -30,7 +30,7 @@ def require_rows(url: str, names: list[str] | None, action: str) -> None:
 def require_tenants(names: list[str] | None, existing: set[str], action: str) -> None:
     """Exit with status 3 if one of the tenants has no rows: its name may be wrong."""
     for name in sorted(set(names or ()) - existing):
-        nothing(f"there are no rows of tenant {name!r}: nothing was {action}")
+        nothing(f"there are no rows of tenant {quoted(name)}: nothing was {action}")
 
 
 async def tenants_of(url: str) -> list[str]:
