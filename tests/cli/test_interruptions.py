@@ -54,6 +54,42 @@ async def test_rows_that_an_interrupted_prune_has_deleted_stay_deleted(
 
 
 @pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
+async def test_an_interrupted_copy_is_completed_by_the_next(
+    url: str, repository: SqlRepository, tmp_path: Path, sent: signal.Signals, status: int, message: str
+) -> None:
+    await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(20_000))
+    target = f"sqlite:///{tmp_path}/copied.db"
+    async with open_storage(target) as storage:
+        process = _start(url, "copy", url, target)
+        while not await storage.tenant_ids():
+            time.sleep(0.01)  # noqa: ASYNC251
+        ended, stdout, stderr = _end(process, sent)
+        effect = "the rows that were copied or deleted stay so; run the command again to complete it"
+        assert (ended, stdout, stderr) == (status, "", f"{message}: {effect}\n")
+        again = _start(url, "copy", url, target, "--yes")
+        assert again.communicate(timeout=60)[1] == "verified: every value is equal\n"
+
+
+@pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
+@pytest.mark.parametrize("parquet", [[], ["--parquet"]])
+async def test_an_interrupted_export_leaves_no_file(
+    url: str,
+    repository: SqlRepository,
+    tmp_path: Path,
+    sent: signal.Signals,
+    status: int,
+    message: str,
+    parquet: list[str],
+) -> None:
+    await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(20_000))
+    process = _start(url, "export", f"{tmp_path}/out", *parquet)
+    while not os.listdir(tmp_path):  # noqa: PTH208  # Path.iterdir is refused too
+        time.sleep(0.01)  # noqa: ASYNC251
+    assert _end(process, sent) == (status, "", f"{message}: no file was written\n")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
 async def test_following_events_ends_with_the_status_of_the_signal(
     url: str, repository: SqlRepository, sent: signal.Signals, status: int, message: str
 ) -> None:

@@ -185,3 +185,14 @@ async def test_an_import_that_is_cut_off_stores_nothing(
     done = await asyncio.to_thread(_run, url, cut)
     assert b"the file is truncated" in done.stderr
     assert (done.returncode, await _rows(other, "a")) == (1, 0)
+
+
+async def test_an_export_to_parquet_makes_a_folder(axon: Axon, filled: SqlRepository, tmp_path: Path) -> None:
+    del filled
+    out = f"{tmp_path}/out"
+    done = await axon("export", out, "--parquet", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["tenants"]) == (0, 2)
+    assert len(os.listdir(out)) == len(ROW_TYPES)  # noqa: PTH208  # Path.iterdir is refused too
+    assert (await axon("export", out, "--parquet")).exit_code == 1  # it exists
+    for wrong in ((out, "--parquet", "--force"), ("-", "--parquet")):
+        assert (await axon("export", *wrong)).exit_code == 2

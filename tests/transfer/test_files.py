@@ -16,8 +16,10 @@ import pytest
 
 from axon_storage import (
     AxonStoreRow,
+    CostRow,
     InMemoryBackend,
     InvalidArgumentError,
+    SerializationError,
     SessionRow,
     SqlRepository,
     StorageError,
@@ -261,6 +263,15 @@ async def test_without_zstandard_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(InvalidArgumentError, match=r"axon-storage\[zstd\]"):
         await export(other, tmp_path / "rows.jsonl.zst")
+    assert _names(tmp_path) == set()
+
+
+async def test_a_number_that_a_file_cannot_have_is_refused(other: SqlRepository, tmp_path: Path) -> None:
+    await other.record_cost(sample(CostRow))
+    async with other.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE cost_tracking SET cost_usd = 9e999")
+    with pytest.raises(SerializationError, match=r"cost_tracking\.cost_usd: inf is not a finite number"):
+        await export(other, tmp_path / "rows.jsonl")
     assert _names(tmp_path) == set()
 
 
