@@ -21,6 +21,11 @@ class BackupSupport:
         del url
         return None
 
+    def unwritable_file(self, url: URL) -> str | None:
+        """Return the path of the database file if this account cannot write to it. None on servers."""
+        del url
+        return None
+
     def database_file(self, connection: Connection) -> str:
         """Return the path of the database file."""
         raise NotImplementedError

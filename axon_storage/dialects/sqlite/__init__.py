@@ -24,6 +24,8 @@ _WRITES = "axon_storage_writes"
 _AUTOCOMMIT = "axon_storage_autocommit"
 _BUSY_SECONDS = 30
 
+_WRITABLE = "the folder must exist, and this account must be able to write to it and to the file"
+
 # messages that contain only names
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
@@ -110,6 +112,8 @@ class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, O
     def redact(self, code: str, message: str) -> str:
         if code == "19" and "constraint failed" not in message:  # RAISE in a trigger
             return "an error that a trigger has raised"
+        if code in codes.UNWRITABLE and not message.endswith(_WRITABLE):
+            return f"{message}: {_WRITABLE}"
         return message if _ONLY_NAMES.fullmatch(message) else super().redact(code, message)
 
 

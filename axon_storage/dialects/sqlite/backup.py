@@ -1,5 +1,6 @@
 """Copies a SQLite file while it is in use, including what is only in its write-ahead log."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -24,15 +25,25 @@ class SQLiteBackup(BackupSupport):
     unerased = ("free pages of the file and its write-ahead log, until VACUUM and a checkpoint",)
 
     def missing_file(self, url: URL) -> str | None:
-        name = url.database or ""
-        path = unquote(name.removeprefix("file:")) if name.startswith("file:") else name
+        path = _path(url)
         return None if Path(path).exists() else path
+
+    def unwritable_file(self, url: URL) -> str | None:
+        path = _path(url)
+        # the write-ahead log is created in the folder
+        is_writable = all(os.access(each, os.W_OK) for each in (path, Path(path).absolute().parent))
+        return None if is_writable and url.query.get("mode") != "ro" else path
 
     def database_file(self, connection: Connection) -> str:
         return str(connection.exec_driver_sql("PRAGMA database_list").one().file)
 
     def copy_to_file(self, source: Path, target: Path, progress: Progress) -> Mapping[str, int]:
         return _copy_database(source, target, progress)
+
+
+def _path(url: URL) -> str:
+    name = url.database or ""
+    return unquote(name.removeprefix("file:")) if name.startswith("file:") else name
 
 
 def _copy_database(source: Path, target: Path, progress: Progress) -> dict[str, int]:
