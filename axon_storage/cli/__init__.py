@@ -7,7 +7,8 @@ import typer
 from axon_storage import __version__
 from axon_storage.cli import backup, bench, costs, doctor, migrate, prune, report, show, stats, tail, tenants, transfer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+# without rich, whose tables cut the names of options on a narrow terminal
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(migrate.app, name="migrate")
 app.command()(stats.stats)
 app.command()(doctor.doctor)

@@ -24,10 +24,11 @@ Call = Callable[[int], Awaitable[object]]
 
 
 def bench(url: Url, *, seconds: Seconds = 2.0, tasks: Tasks = 64, as_json: Json = False) -> None:
-    """Measure durable appends, saves and reads on a database, alone and from concurrent tasks.
+    """Measure the speed of a database.
 
-    Each call is committed before it is counted. The rows belong to a new tenant, and are deleted at the end. Other load
-    on the database changes the results, and the measurement slows other users down.
+    Appends, saves and reads are measured, alone and from concurrent tasks. Each call is committed before it is
+    counted. The rows belong to a new tenant, and are deleted at the end. Other load on the database changes the
+    results, and the measurement slows other users down.
     """
     require_writable(url)
     tenant = f"axon_storage bench {uuid4()}"

@@ -28,12 +28,13 @@ OneTenant = Annotated[
 ]
 
 
+_ROWS = {"audit": "audit entries", "cache": "cached results", "hibernations": "hibernated agents"}
 _EFFECT = "the rows that were deleted stay deleted; the next run continues"
 
 
 def _age(table: str) -> Any:
     name = table.replace("_", "-")
-    text = f"Delete {name.replace('-', ' ')} older than this, such as 30d."
+    text = f"Delete {_ROWS.get(table, name.replace('-', ' '))} older than this, such as 30d."
     return typer.Option(f"--{name}", envvar=f"AXON_STORAGE_PRUNE_{table.upper()}", metavar="AGE", help=text)
 
 
@@ -57,11 +58,12 @@ def prune(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Delete old rows, by a policy from options, environment variables or a file, and print a line for each table.
+    """Delete old rows by a retention policy.
 
-    Without a policy nothing is deleted, and the status is 2. It is 1 if any table of any tenant was skipped or failed;
-    the others are pruned nevertheless. It is 0 if all were pruned, even if no row was old enough, and 3 if no tenant
-    has rows.
+    The policy comes from options, environment variables or a file. A line is printed for each table of each tenant,
+    and at the end the sums. Without a policy nothing is deleted, and the status is 2. It is 1 if any table of any
+    tenant was skipped or failed; the others are pruned nevertheless. It is 0 if all were pruned, even if no row was
+    old enough, and 3 if no tenant has rows.
     """
     given = {
         "traces": traces, "events": events, "audit": audit, "costs": costs, "sessions": sessions, "daemons": daemons,
