@@ -1,6 +1,6 @@
 """The prune methods by row type, and rows of a given age, for tests."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from axon_storage import (
     TraceRow,
 )
 from axon_storage.model.ids import first_id
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import KEYED
 
 PRUNE = {
     TraceRow: "prune_traces",
@@ -37,6 +39,17 @@ PRUNE = {
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
+
+OUTSIDE_UTC = (
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+)
+"""Times that UTC datetimes cannot represent."""
+
+LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
+"""The row types whose age is the time of their last save."""
+
+OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
 
 
 async def prune(storage: StorageBackend, row_type: type[Row], before: datetime, **options: Any) -> int:
@@ -60,3 +73,10 @@ def key_fields(row_type: type[Row], number: int) -> dict[str, Any]:
         case (first, last):
             return {first: f"{number // 3:06}", last: f"{number:06}"}
     raise AssertionError(row_type)
+
+
+async def fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
+    """Save rows with the keys of some numbers."""
+    tenant = storage.current_tenant()
+    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
+    await storage.save_many(rows)

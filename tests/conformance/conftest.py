@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.pruning import OLD
 from axon_storage.testing.samples import sample
 from axon_storage.testing.verbs import everything
 from tests.databases import TARGETS
+from tests.pruning import clock_at
 
 OTHER_TENANT = "another tenant"
 
@@ -37,3 +39,9 @@ async def storage(repository: SqlRepository, tenant: str) -> AsyncIterator[Stora
     await other.save_many(sample(row_type, OTHER_TENANT) for row_type in ROW_TYPES)
     yield repository if tenant == "default" else repository.for_tenant(tenant)
     assert await everything(other) == [sample(row_type, OTHER_TENANT) for row_type in ROW_TYPES]
+
+
+@pytest.fixture
+async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
+    """The storage three days ago, as the same tenant."""
+    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())

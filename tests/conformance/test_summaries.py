@@ -11,6 +11,7 @@ from axon_storage import (
     InvalidArgumentError,
     SerializationError,
 )
+from axon_storage.testing.pruning import OUTSIDE_UTC
 from axon_storage.testing.samples import sample
 from axon_storage.testing.suite.summaries import *  # noqa: F403
 
@@ -32,6 +33,7 @@ async def test_the_backend_that_keeps_nothing_has_no_summaries() -> None:
         ({"by": ["flow", "flow"]}, "a name twice"),
         ({"by": ("day", "hour")}, "both 'day' and 'hour'"),
         ({"by": "day", "since": datetime(2026, 1, 1)}, "since"),
+        ({"by": "day", "until": OUTSIDE_UTC[1]}, "until"),
     ],
 )
 async def test_invalid_groups_and_periods_are_refused(options: dict[str, Any], place: str) -> None:

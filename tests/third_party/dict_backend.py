@@ -21,8 +21,7 @@ from axon_storage.model.summaries import PERIODS, Summary
 
 T = TypeVar("T")
 
-WRITES = (requests.WriteRequest, requests.EvictExpired, maintenance.DeleteOld)
-"""The requests that change rows."""
+WRITES = (requests.WriteRequest, requests.EvictExpired, maintenance.DeleteOld)  # they change rows
 
 
 # --8<-- [start:state]
@@ -184,8 +183,10 @@ class Calls:
                 return self._delete_old(request)
             case requests.ListTenants():
                 return sorted({key[0] for table in self._tables.values() for key in table})
-            case maintenance.TakeLease() | maintenance.ReleaseLease() | maintenance.ForgetPruned():
+            case maintenance.TakeLease() | maintenance.ReleaseLease():
                 return None  # a run never waits, so there is only one at a time
+            case maintenance.CountPruned() | maintenance.ForgetPruned():
+                return 0  # nothing is recorded
         raise NotImplementedError(type(request).__name__)
 
     def _put(self, checked: CheckedRow, row_id: UUID | None, *, keep: bool = False) -> tuple[Stored, bool]:

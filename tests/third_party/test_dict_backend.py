@@ -15,6 +15,8 @@ pytestmark = [
     pytest.mark.limitation("test_an_append_with_a_pruned_id_is_refused", reason=IDS),
     pytest.mark.limitation("test_a_refused_id_does_not_end_the_transaction", reason=IDS),
     pytest.mark.limitation("test_the_ids_of_the_last_15_minutes_are_never_refused", reason=IDS),
+    pytest.mark.limitation("test_a_dry_run_counts_and_deletes_nothing", reason=IDS),
+    pytest.mark.limitation("test_records_about_prune_runs_are_deleted_without_rows", reason=IDS),
     pytest.mark.limitation("test_a_transaction_with_a_cancelled_call_is_rolled_back", reason=WAITS),
     pytest.mark.limitation("test_an_interrupted_run_is_completed_by_the_next", reason=WAITS),
 ]

@@ -7,6 +7,7 @@ import pytest
 
 from axon_storage import (
     EventRow,
+    InvalidArgumentError,
     StorageBackend,
 )
 from axon_storage.model.rows import ROW_TYPES
@@ -14,7 +15,8 @@ from axon_storage.testing.pruning import NOW, id_at, key_fields
 from axon_storage.testing.samples import sample
 from axon_storage.testing.verbs import everything
 
-NOTHING = {row_type.TABLE: 0 for row_type in ROW_TYPES}
+RECORDS = "axon_storage_pruning"
+NOTHING = {row_type.TABLE: 0 for row_type in ROW_TYPES} | {RECORDS: 0}
 
 
 async def fill(storage: StorageBackend, count: int) -> None:
@@ -22,6 +24,30 @@ async def fill(storage: StorageBackend, count: int) -> None:
     tenant = storage.current_tenant()
     for row_type in ROW_TYPES:
         await storage.save_many([sample(row_type, tenant, **key_fields(row_type, number)) for number in range(count)])
+
+
+async def test_a_dry_run_counts_and_deletes_nothing(storage: StorageBackend) -> None:
+    view = storage.for_tenant(storage.current_tenant())
+    view.prune_rows = 3
+    assert await view.erase_tenant(dry_run=True) == NOTHING
+    await fill(storage, 4)
+    await storage.prune_events(NOW - timedelta(days=1))
+    found = dict.fromkeys(NOTHING, 4) | {RECORDS: 1}
+    assert await view.erase_tenant(dry_run=True) == found
+    assert await view.erase_tenant(dry_run=True) == found
+    assert await view.erase_tenant() == found
+    with pytest.raises(InvalidArgumentError, match="erase_tenant: dry_run must be True or False"):
+        await view.erase_tenant(dry_run="no")  # type: ignore[arg-type]
+
+
+async def test_records_about_prune_runs_are_deleted_without_rows(storage: StorageBackend) -> None:
+    await storage.prune_events(NOW)
+    await storage.prune_audit(NOW)
+    tenant = storage.current_tenant()
+    assert tenant not in await storage.tenant_ids()
+    view = storage.for_tenant(tenant)
+    assert await view.erase_tenant() == NOTHING | {RECORDS: 2}
+    assert await view.erase_tenant(dry_run=True) == NOTHING
 
 
 async def test_rows_outside_the_usual_are_deleted(storage: StorageBackend) -> None:
@@ -46,7 +72,7 @@ async def test_two_runs_at_once_delete_each_row_once(storage: StorageBackend) ->
     view = storage.for_tenant(tenant)
     view.prune_rows = 3
     counts = await asyncio.gather(view.erase_tenant(), view.erase_tenant())
-    assert {name: sum(count[name] for count in counts) for name in NOTHING} == dict.fromkeys(NOTHING, 20)
+    assert {name: sum(count[name] for count in counts) for name in NOTHING} == dict.fromkeys(NOTHING, 20) | {RECORDS: 0}
     assert await everything(storage) == []
 
 

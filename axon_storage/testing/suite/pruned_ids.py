@@ -16,11 +16,9 @@ from axon_storage import (
     new_id,
 )
 from axon_storage.model.ids import timestamp_of
-from axon_storage.testing.pruning import DAY, NOW, id_at, prune
+from axon_storage.testing.pruning import BEFORE, DAY, NOW, OLD, id_at, prune
 from axon_storage.testing.samples import sample
 from axon_storage.testing.verbs import LOGS, load, store
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
 
 
 @pytest.mark.parametrize("row_type", LOGS, ids=lambda row_type: row_type.TABLE)

@@ -4,20 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from axon_storage import CostRow, EventRow, Recorded, Row, StorageBackend, TraceRow
+from axon_storage import CostRow, EventRow, Recorded, Row, SessionRow, StorageBackend, TraceRow
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.testing.iteration import recorded_at
-from axon_storage.testing.pruning import DAY, NOW, key_fields, prune
+from axon_storage.testing.pruning import BEFORE, DAY, LAST_SAVED, NOW, OLD, fill, key_fields, prune
 from axon_storage.testing.samples import sample
-from axon_storage.testing.verbs import KEYED, LOGS, load
+from axon_storage.testing.verbs import LOGS, load
 
 WITH_ID = (TraceRow, *LOGS)
 """The row types whose age is that of their first save."""
-
-LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
-"""The row types whose age is the time of their last save."""
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
 
 
 def _recorded(storage: StorageBackend, row_type: type[Row], moment: datetime, numbers: range) -> list[Recorded[Row]]:
@@ -42,8 +37,7 @@ async def test_rows_with_an_old_id_are_deleted_and_the_others_stay(
 @pytest.mark.parametrize("row_type", LAST_SAVED, ids=lambda row_type: row_type.TABLE)
 async def test_rows_without_an_id_are_pruned_by_their_last_save(storage: StorageBackend, row_type: type[Row]) -> None:
     storage.prune_rows = 3
-    tenant = storage.current_tenant()
-    await storage.save_many([sample(row_type, tenant, **key_fields(row_type, number)) for number in range(7)])
+    await fill(storage, row_type, range(7))
     assert await prune(storage, row_type, NOW - DAY) == 0
     assert await prune(storage, row_type, NOW + DAY, dry_run=True) == len(await load(storage, row_type)) == 7
     assert await prune(storage, row_type, NOW + DAY) == 7
@@ -84,3 +78,11 @@ async def test_only_the_rows_of_the_tenant_are_pruned(storage: StorageBackend, r
         await storage.for_tenant(tenant).save_many([sample(row_type, tenant)])
     assert await prune(storage.for_tenant("a"), row_type, NOW + DAY) == 1
     assert await load(storage.for_tenant("b"), row_type) == [sample(row_type, "b")]
+
+
+async def test_the_first_and_the_last_time_are_accepted(storage: StorageBackend) -> None:
+    tenant = storage.current_tenant()
+    await storage.save_many([sample(SessionRow, tenant), sample(EventRow, tenant)])
+    for time, deleted in ((datetime.min, 0), (datetime.max, 1)):
+        before = time.replace(tzinfo=UTC)
+        assert await storage.prune_sessions(before) == await storage.prune_events(before) == deleted
