@@ -83,6 +83,8 @@ class Field(NamedTuple):
 class CheckedRow(NamedTuple):
     """The validated values of a row in stored form (JSON as text), and the size of its text and JSON in bytes.
 
+    A backend may add columns of its own to ``values``.
+
     ``id``: the id to store the row under; None: a new id, or none if its type has no ids.
     """
 
