@@ -1,5 +1,6 @@
 """Pipes that a thread reads or writes, and that another thread can stop."""
 
+import io
 import os
 import select
 import threading
@@ -9,7 +10,7 @@ _MILLISECONDS = 200
 
 
 class Pipe:
-    """A pipe, a socket or a terminal. :meth:`stop` ends a call that waits for the other side."""
+    """A pipe or a terminal. :meth:`stop` ends a call that waits for the other side."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._stopped = file, threading.Event()
@@ -45,8 +46,6 @@ class Pipe:
 
 
 def pipe_of(file: IO[bytes]) -> Pipe | None:
-    """Return the pipe that a file is; None if it is a file on a disk or in memory."""
-    try:
-        return None if file.seekable() else Pipe(file) if file.fileno() >= 0 else None
-    except OSError:  # it has no file descriptor
-        return None
+    """Return the pipe that a file of the system is; None for another file, and for an object that changes the bytes."""
+    raw = getattr(file, "raw", file)
+    return Pipe(file) if isinstance(raw, io.FileIO) and not raw.seekable() else None
