@@ -21,7 +21,8 @@ from axon_storage.cli import (
     transfer,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+# without rich, whose tables cut the names of options on a narrow terminal
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(migrate.app, name="migrate")
 app.command()(stats.stats)
 app.command()(doctor.doctor)

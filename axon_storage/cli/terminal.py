@@ -149,6 +149,9 @@ def require_terminal(question: str) -> None:
 _PRINTED_OTHERWISE = {"axon_storage.engine.retry", "axon_storage.backend.maintenance"}
 """Loggers whose messages a command does not show, because it prints the last error and the result itself."""
 
+_STEP_OF_ALEMBIC = "Running %s"
+"""The only message of Alembic that a command shows: the others are about Alembic's own work."""
+
 
 def run(work: Coroutine[Any, Any, T], *, effect: str = "") -> T:
     """Run a coroutine and return its result.
@@ -157,7 +160,7 @@ def run(work: Coroutine[Any, Any, T], *, effect: str = "") -> T:
     143 then, and ``effect``, what the work has changed, is printed.
     """
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: record.name not in _PRINTED_OTHERWISE)
+    handler.addFilter(_is_shown)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
         return asyncio.run(cancelled_by_sigterm(work))
@@ -173,6 +176,12 @@ def run(work: Coroutine[Any, Any, T], *, effect: str = "") -> T:
         if isinstance(error, BrokenPipeError):
             raise
         fail(f"{error.filename or 'file'}: {error.strerror or error}")
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    if record.name.startswith("alembic.") and record.levelno < logging.WARNING:
+        return record.msg == _STEP_OF_ALEMBIC
+    return record.name not in _PRINTED_OTHERWISE
 
 
 def _show_columns(headers: Sequence[str], rows: list[list[str]]) -> None:

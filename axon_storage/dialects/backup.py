@@ -26,6 +26,11 @@ class BackupSupport:
         path = self.file_of_url(url)
         return None if path is None or path.exists() else str(path)
 
+    def unwritable_file(self, url: URL) -> str | None:
+        """Return the path of the database file if this account cannot write to it. None on servers."""
+        del url
+        return None
+
     def database_file(self, connection: Connection) -> str:
         """Return the path of the database file."""
         raise NotImplementedError

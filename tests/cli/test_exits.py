@@ -58,6 +58,18 @@ async def test_an_unreachable_server_is_a_failure_without_the_password(axon: Axo
     assert "secret" not in refused.output
 
 
+async def test_a_file_that_cannot_be_written_is_named(axon: Axon, tmp_path: Path) -> None:
+    await schema.upgrade(f"sqlite:///{tmp_path}/agents.db")
+    url = f"sqlite:///file:{tmp_path}/agents.db?mode=ro&uri=true"
+    assert (await axon("stats", url=url)).exit_code == 0
+    for arguments in (*WRITING, ["bench"], ["migrate", "upgrade"], ["migrate", "downgrade", "-1", "--yes"]):
+        refused = await axon(*arguments, url=url)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(f"{tmp_path}/agents.db cannot be written: change the permissions of the file")
+    failed = await axon("doctor", url=url)
+    assert "attempt to write a readonly database: the folder must exist, and this account" in failed.stdout
+
+
 async def test_a_schema_of_another_revision_is_a_failure(axon: Axon, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/old.db"
     await schema.upgrade(url, "0003")

@@ -121,3 +121,10 @@ async def test_wrong_arguments_are_refused_with_status_2(axon: Axon) -> None:
     ):
         refused = await axon(*arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
+
+
+async def test_help_and_errors_are_whole_on_a_narrow_terminal(axon: Axon) -> None:
+    described = (await axon("prune", "--help", COLUMNS="40")).stdout
+    assert all(f"  --{name} AGE" in described for name in ("traces", "axon-stores", "hibernations"))
+    refused = (await axon("show", "nope", COLUMNS="40")).stderr
+    assert "there is no table 'nope': use one of traces, sessions, daemons, audit_log, axon_stores" in refused

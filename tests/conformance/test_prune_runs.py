@@ -29,14 +29,9 @@ from axon_storage import (
 from axon_storage.model.ids import timestamp_of
 from axon_storage.model.maintenance import DeleteOld, ReleaseLease, TakeLease
 from axon_storage.model.rows import ROW_TYPES
-from tests.pruning import DAY, NOW, OUTSIDE_UTC, clock_at, id_at, key_fields, prune
+from tests.pruning import BEFORE, DAY, NOW, OLD, OUTSIDE_UTC, clock_at, fill, id_at, prune
 from tests.samples import sample
-from tests.verbs import KEYED, LOGS, load, store
-
-LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
-"""The row types whose age is the time of their last save."""
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
+from tests.verbs import LOGS, load, store
 
 
 @pytest.fixture(autouse=True)
@@ -44,24 +39,12 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StorageBackend, "prune_rows", 5)
 
 
-@pytest.fixture
-async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
-    """The storage three days ago, as the same tenant."""
-    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())
-
-
-async def _fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
-    tenant = storage.current_tenant()
-    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
-    await storage.save_many(rows)
-
-
 def _take(holder: UUID, tenant: str = "default") -> TakeLease:
     return TakeLease(operation="t", tenant=tenant, row_type=EventRow, holder=holder, before=None)
 
 
 async def test_two_runs_take_turns_and_their_counts_add_up(storage: StorageBackend, past: StorageBackend) -> None:
-    await _fill(past, EventRow, range(30))
+    await fill(past, EventRow, range(30))
     counts = await asyncio.gather(*(storage.prune_events(BEFORE) for _ in range(3)))
     assert sum(counts) == 30
 
@@ -69,8 +52,8 @@ async def test_two_runs_take_turns_and_their_counts_add_up(storage: StorageBacke
 async def test_a_run_waits_for_the_other_and_then_says_what_holds_it_up(
     storage: StorageBackend, past: StorageBackend
 ) -> None:
-    await _fill(past, EventRow, range(3))
-    await _fill(past, AuditRow, range(3))
+    await fill(past, EventRow, range(3))
+    await fill(past, AuditRow, range(3))
     holder, tenant = uuid4(), storage.current_tenant()
     await storage.execute(_take(holder, tenant))
     with operation_timeout(0.5), pytest.raises(StorageConnectionError, match="prunes event_history until") as refused:
@@ -86,7 +69,7 @@ async def test_a_run_waits_for_the_other_and_then_says_what_holds_it_up(
 
 
 async def test_the_lease_of_a_run_that_died_ends_by_itself(repository: SqlRepository, engine: AsyncEngine) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(3))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(3))
     await repository.execute(_take(uuid4()))
     soon = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(seconds=14)))
     with operation_timeout(0.5), pytest.raises(StorageConnectionError):
@@ -99,7 +82,7 @@ async def test_the_lease_of_a_run_that_died_ends_by_itself(repository: SqlReposi
 async def test_a_run_that_has_lost_its_lease_stops(
     repository: SqlRepository, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
     later = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(minutes=1)))
     deletes = 0
     execute = repository.execute
@@ -122,7 +105,7 @@ async def test_a_run_that_has_lost_its_lease_stops(
 async def test_a_cancelled_run_releases_its_lease_and_the_next_one_goes_on(
     storage: StorageBackend, past: StorageBackend
 ) -> None:
-    await _fill(past, EventRow, range(30))
+    await fill(past, EventRow, range(30))
     run = asyncio.create_task(storage.prune_events(BEFORE, pause=0.05))
     while len(await load(storage, EventRow)) == 30:  # noqa: ASYNC110  # counts
         await asyncio.sleep(0.01)
