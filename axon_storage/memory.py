@@ -20,6 +20,7 @@ from axon_storage.model.requests import (
     Get,
     ListByIds,
     ListByKey,
+    ListByKeys,
     ListNewest,
     ListPage,
     ListRecentIds,
@@ -93,7 +94,9 @@ class InMemoryBackend(StorageBackend):
                 if self._state.closed:
                     raise ClosedError("this storage is closed", operation=request.operation)
                 result = RecentIds([], UUID(int=0))
-            case ListByIds() | ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
+            case ListByIds() | ListByKey() | ListByKeys() | ListNewest() | ListPage():
+                result = []
+            case ListScopes() | ListTenants() | Summarize():
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)

@@ -23,6 +23,7 @@ from axon_storage.sql.statements import (
     evict_expired,
     get,
     list_by_key,
+    list_by_keys,
 )
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.transfer import key_columns, select_rows, select_sizes
@@ -77,6 +78,13 @@ async def test_a_range_of_entries_reads_only_its_own_rows(filled: AsyncEngine, *
         found = await cost_of(filled, statement, scope="scope 2", at_least="12", below="13", limit=limit)
         assert not found.sorts, found.plan
         assert found.touched <= rows + SPARE, found.plan
+
+
+async def test_entries_with_given_keys_are_read_without_other_rows(filled: AsyncEngine) -> None:
+    statement = list_by_keys(dialect_of(filled.dialect), SessionRow)
+    keys = [f"{number}" for number in range(0, 10_000, 100)]
+    found = await cost_of(filled, statement, scope="scope 2", last=keys)
+    assert found.touched <= 2 * len(keys) + SPARE, found.plan  # a scan reads each row once in the index
 
 
 @pytest.mark.parametrize("prefix", [(), ("scope",)])
