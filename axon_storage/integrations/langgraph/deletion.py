@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence, Set
 
 from axon_storage.backend import StorageBackend
 from axon_storage.integrations.keys import after, part, scope_of, unescape
+from axon_storage.integrations.langgraph.delta import delta_channels
 from axon_storage.integrations.langgraph.reader import Reader
 from axon_storage.integrations.langgraph.records import RUNS, THREADS, Stored, large_key, part_keys
-
-_COUNTERS = "counters_since_delta_snapshot"
 
 
 async def delete_thread(storage: StorageBackend, thread_id: str) -> None:
@@ -46,20 +45,14 @@ async def keep_latest(reader: Reader, thread_id: str) -> None:
 
 
 async def _with_ancestors(reader: Reader, scope: str, found: Sequence[Stored]) -> list[Stored]:
-    """Return the first checkpoint, and its ancestors up to those with values of all its delta channels.
-
-    LangGraph counts the steps since the last value of each delta channel in the metadata.
-    """
+    """Return the first checkpoint, and its ancestors up to those with values of all its delta channels."""
     latest, by_id = found[0], {stored.id: stored for stored in found}
     kept = [latest]
-    counted = reader.metadata(latest).get(_COUNTERS) or {}
-    missing = {channel for channel in counted if channel in reader.checkpoint(latest)["channel_versions"]}
+    missing = delta_channels(reader.metadata(latest)) & latest.versions.keys()
     while missing:
-        stored = kept[-1]
-        keys = reader.value_keys(stored, reader.checkpoint(stored))
-        values = await reader.values(scope, [keys[channel] for channel in missing & keys.keys()])
-        missing = {channel for channel in missing if keys.get(channel) not in values}
-        parent = by_id.get(stored.parent or "")
+        [values] = await reader.channels(scope, kept[-1:])
+        missing -= values.keys()
+        parent = by_id.get(kept[-1].parent or "")
         if parent is None or not missing:
             break
         kept.append(parent)
@@ -75,8 +68,7 @@ async def _delete(reader: Reader, scope: str, found: Iterable[Stored], ids: Set[
     """Delete those of a namespace's checkpoints that have one of the ids, and the values that no other one has."""
     keys, values, used = list[str](), set[str](), set[str]()
     for stored in found:
-        of_channels = reader.value_keys(stored, reader.checkpoint(stored)).values()
-        (values if stored.id in ids else used).update(of_channels)
+        (values if stored.id in ids else used).update(stored.value_keys().values())
         keys += stored.keys if stored.id in ids else []
     if not keys:
         return

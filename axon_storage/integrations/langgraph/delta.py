@@ -1,7 +1,8 @@
 """Delta channels: the writes and the values from which LangGraph rebuilds them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from langgraph.checkpoint.base import DeltaChannelHistory
 
@@ -11,6 +12,11 @@ from axon_storage.integrations.langgraph.reader import Reader
 from axon_storage.integrations.langgraph.records import Stored
 
 _ANCESTORS = 50  # whose values are read at a time
+
+
+def delta_channels(metadata: Mapping[str, Any]) -> set[str]:
+    """Return the delta channels of a checkpoint: LangGraph counts the steps since the last value of each."""
+    return set(metadata.get("counters_since_delta_snapshot") or ())
 
 
 async def history(
@@ -58,15 +64,13 @@ class _Collector:
     async def add(self, ancestors: Sequence[Stored]) -> None:
         """Add further ancestors."""
         loads = self._reader.serde.loads_typed
-        keys = [self._reader.value_keys(each, self._reader.checkpoint(each)) for each in ancestors]
-        wanted = {of_one[channel] for of_one in keys for channel in self.remaining & of_one.keys()}
-        values = await self._reader.values(self._scope, wanted)
-        for ancestor, of_one in zip(ancestors, keys, strict=True):
+        channels = await self._reader.channels(self._scope, ancestors)
+        for ancestor, values in zip(ancestors, channels, strict=True):
             for write in reversed(ancestor.writes):
                 if write.channel in self.remaining:
                     self._found[write.channel]["writes"].append((write.task_id, write.channel, loads(write.value)))
-            for channel in [each for each in self.remaining if of_one.get(each) in values]:
-                self._found[channel]["seed"] = loads(values[of_one[channel]])
+            for channel in self.remaining & values.keys():
+                self._found[channel]["seed"] = loads(values[channel])
                 self.remaining.discard(channel)
 
     def result(self) -> dict[str, DeltaChannelHistory]:

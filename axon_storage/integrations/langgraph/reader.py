@@ -1,6 +1,6 @@
 """Reader: reads the checkpoints of threads from a storage."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from axon_storage.model.rows import SessionRow
 PAGE = 200
 """The number of entries that a scan reads at a time."""
 
-_LATEST_PAGE = 8  # the newest checkpoint with a few writes
+_LATEST_PAGE = 5  # the newest checkpoint with a few writes
 
 
 class Found(NamedTuple):
@@ -147,17 +147,28 @@ class Reader:
 
     async def tuples(self, thread_id: str, found: list[Stored]) -> list[CheckpointTuple]:
         """Return checkpoints of a thread with their channel values."""
-        loaded: list[tuple[Stored, Checkpoint]] = [(each, self.serde.loads_typed(each.checkpoint)) for each in found]
-        keys = {key for stored, checkpoint in loaded for key in self.value_keys(stored, checkpoint).values()}
-        values = await self.values(scope_of(THREADS, thread_id), keys)
-        return [self._tuple(thread_id, stored, checkpoint, values) for stored, checkpoint in loaded]
+        channels = await self.channels(scope_of(THREADS, thread_id), found)
+        return [self._tuple(thread_id, stored, values) for stored, values in zip(found, channels, strict=True)]
 
-    def _tuple(
-        self, thread_id: str, stored: Stored, checkpoint: Checkpoint, values: Mapping[str, Typed]
-    ) -> CheckpointTuple:
-        channel_keys = self.value_keys(stored, checkpoint)
+    async def channels(self, scope: str, found: Sequence[Stored]) -> list[dict[str, Typed]]:
+        """Return the channel values of checkpoints of a thread."""
+        keys = [each.value_keys() for each in found]
+        copied = {
+            key: each.values[channel]
+            for each, of_one in zip(found, keys, strict=True)
+            for channel, key in of_one.items()
+            if channel in each.values
+        }
+        values = copied | await self.values(scope, {key for of_one in keys for key in of_one.values()} - copied.keys())
+        return [
+            each.values | {channel: values[key] for channel, key in of_one.items() if key in values}
+            for each, of_one in zip(found, keys, strict=True)
+        ]
+
+    def _tuple(self, thread_id: str, stored: Stored, values: Mapping[str, Typed]) -> CheckpointTuple:
         loads, namespace = self.serde.loads_typed, stored.namespace
-        channel_values = {name: loads(values[key]) for name, key in channel_keys.items() if key in values}
+        checkpoint: Checkpoint = loads(stored.checkpoint)
+        channel_values = {channel: loads(value) for channel, value in values.items()}
         return CheckpointTuple(
             config=config_of(thread_id, namespace, stored.id),
             checkpoint={**checkpoint, "channel_values": channel_values},
@@ -169,17 +180,6 @@ class Reader:
     def metadata(self, stored: Stored) -> Any:
         """Return the metadata of a checkpoint."""
         return self.serde.loads_typed(stored.metadata)
-
-    def checkpoint(self, stored: Stored) -> Checkpoint:
-        """Return a checkpoint without its channel values."""
-        checkpoint: Checkpoint = self.serde.loads_typed(stored.checkpoint)
-        return checkpoint
-
-    @staticmethod
-    def value_keys(stored: Stored, checkpoint: Checkpoint) -> dict[str, str]:
-        """Return the keys of the values of each channel. A channel without a value has no entry with its key."""
-        versions = checkpoint["channel_versions"]
-        return {name: records.value_key(stored.namespace, name, version) for name, version in versions.items()}
 
 
 def config_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:

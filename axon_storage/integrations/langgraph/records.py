@@ -4,16 +4,16 @@ A thread is one scope, ``langgraph`` and its id, so that it is deleted with one 
 of parts made by :mod:`axon_storage.integrations.keys`:
 
 ==================================  ====================================================================
-``c NAMESPACE ID``                  a checkpoint without its channel values, and its metadata
+``c NAMESPACE ID``                  a checkpoint with its metadata and small channel values
 ``c NAMESPACE ID w TASK INDEX``     a pending write of that checkpoint
-``v NAMESPACE CHANNEL VERSION``     a channel value, once for each version
+``v NAMESPACE CHANNEL VERSION``     a channel value that is not small, once for each version
 ``l NAMESPACE CHANNEL VERSION``     the number of further parts of a large channel value
 ``r RUN``                           a run that put checkpoints into the thread
 ==================================  ====================================================================
 
 A checkpoint and its writes are one range, and the newest checkpoint is the last one of its namespace: one statement
-reads them, and another one the values of all channels. The scope ``langgraph-run`` and a run's id has the threads of
-the run.
+reads them, and another one the values of the other channels, if there are any. A value of up to ``COPY_BYTES`` is also
+in the checkpoint that was put with it. The scope ``langgraph-run`` and a run's id has the threads of the run.
 
 A record is a JSON array of texts. The bytes of the serializer are in Base64. A record of more than ``PART_LENGTH``
 characters continues in entries whose keys have a number at the end; its first entry begins with the number of these.
@@ -22,7 +22,9 @@ characters continues in entries whose keys have a number at the end; its first e
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.integrations.keys import escape, part, scope_of, unescape
@@ -31,11 +33,15 @@ from axon_storage.model.rows import SessionRow
 PART_LENGTH = 2**20
 """The maximum number of characters in an entry; those of a record are ASCII."""
 
+COPY_BYTES = 4096
+"""The maximum size of a value that is also kept in a checkpoint, to be read with it."""
+
 THREADS, RUNS = "langgraph", "langgraph-run"
 """The first word of the scopes of threads and of runs."""
 
 _ID_LENGTH = 64  # an id is never cut, because the newest checkpoint is the one with the largest id
 _CONTINUED = "."
+_SMALL, _ITEM = 256, 8  # characters of a small value, of which each item takes at least 8
 
 Typed = tuple[str, bytes]
 """What a serializer makes of a value: the name of the type, and the bytes."""
@@ -54,15 +60,25 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A checkpoint with its writes in the order of tasks, as it is stored. ``keys``: of all its entries."""
+    """A checkpoint with its writes in the order of tasks, as it is stored.
+
+    ``values``: the channel values in its record. ``versions``: of the channels whose values have entries of their own;
+    such an entry may not exist. ``keys``: of all its entries.
+    """
 
     namespace: str
     id: str
     parent: str | None
     checkpoint: Typed
     metadata: Typed
-    writes: list[Write]
-    keys: list[str]
+    values: dict[str, Typed]
+    versions: dict[str, str]
+    writes: list[Write] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    def value_keys(self) -> dict[str, str]:
+        """Return the keys of the values that have entries of their own, by channel."""
+        return {channel: value_key(self.namespace, channel, version) for channel, version in self.versions.items()}
 
 
 def checkpoints_key(namespace: str) -> str:
@@ -92,10 +108,16 @@ def value_key(namespace: str, channel: str, version: str | float) -> str:
     return f"v {part(namespace, 100)} {part(channel, 76)} {part(str(version), 68)}"
 
 
-def checkpoint_rows(scope: str, key: str, stored: tuple[str, str | None, Typed, Typed]) -> list[SessionRow]:
-    """Return the entries of a checkpoint: its namespace, its parent, the checkpoint and the metadata."""
-    namespace, parent, checkpoint, metadata = stored
-    return _rows(scope, key, [namespace, parent, *_texts(checkpoint), *_texts(metadata)])
+def checkpoint_rows(scope: str, stored: Stored) -> list[SessionRow]:
+    """Return the entries of a checkpoint without its writes."""
+    values = {channel: _texts(value) for channel, value in stored.values.items()}
+    record = [stored.namespace, stored.parent, *_texts(stored.checkpoint), *_texts(stored.metadata), values]
+    return _rows(scope, checkpoint_key(stored.namespace, stored.id), [*record, stored.versions])
+
+
+def is_small(value: Any) -> bool:
+    """Return whether a value consists of so few numbers and characters that each checkpoint can have a copy."""
+    return _room_after(value, _SMALL) >= 0
 
 
 def write_rows(scope: str, checkpoint: str, write: Write) -> list[SessionRow]:
@@ -142,16 +164,23 @@ def stored_of(rows: Sequence[SessionRow]) -> Stored:
     """Return the checkpoint with these entries, in the order of their keys; the first one is that of the checkpoint."""
     keys = [row.key for row in rows]
     records = dict(records_of(rows))
-    namespace, parent, *texts = records.pop(keys[0])
-    checkpoint, metadata = _typed(*texts[:2]), _typed(*texts[2:])
-    writes = sorted(
-        (_write(key, record) for key, record in records.items()), key=lambda w: (w.task_path, w.task_id, w.index)
+    namespace, parent, kind, data, metadata_kind, metadata, values, versions = records.pop(keys[0])
+    writes = [_write(key, record) for key, record in records.items()]
+    return Stored(
+        namespace,
+        unescape(keys[0].rpartition(" ")[2]),
+        parent,
+        _typed(kind, data),
+        _typed(metadata_kind, metadata),
+        {channel: _typed(*value) for channel, value in values.items()},
+        versions,
+        sorted(writes, key=lambda write: (write.task_path, write.task_id, write.index)),
+        keys,
     )
-    return Stored(namespace, unescape(keys[0].split(" ")[2]), parent, checkpoint, metadata, writes, keys)
 
 
-def records_of(rows: Iterable[SessionRow]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the key and the texts of each record of entries in the order of their keys."""
+def records_of(rows: Iterable[SessionRow]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the key and the items of each record of entries in the order of their keys."""
     remaining = iter(rows)
     for row in remaining:
         if row.value.startswith(_CONTINUED):  # of an earlier, longer record with the same key
@@ -166,12 +195,35 @@ def value_of(record: list[str]) -> Typed:
     return _typed(*record)
 
 
+def _room_after(value: Any, room: int) -> int:
+    """Return how much of the room for a small value is left after a value; a negative number if it is too large."""
+    match value:
+        case _ if room < 0:
+            return room
+        case None | bool() | float():
+            return room - _ITEM
+        case int():
+            return room - _ITEM - value.bit_length() // 8
+        case str() | bytes():
+            return room - _ITEM - len(value)
+        case dict():
+            items = [item for pair in islice(value.items(), room) for item in pair]
+        case list() | tuple():
+            items = list(islice(value, room))
+        case _:
+            return -1
+    room -= _ITEM
+    for item in items:
+        room = _room_after(item, room)
+    return room
+
+
 def _write(key: str, record: list[str]) -> Write:
     task_id, task_path, channel, kind, data = record
     return Write(task_id, task_path, int(key.rpartition(" ")[2]), channel, _typed(kind, data))
 
 
-def _rows(scope: str, key: str, record: list[str | None]) -> list[SessionRow]:
+def _rows(scope: str, key: str, record: list[Any]) -> list[SessionRow]:
     text = json.dumps(record, separators=(",", ":"))  # its characters are ASCII, also for those that no row can have
     if len(text) <= PART_LENGTH:
         return [_row(scope, key, text)]
