@@ -6,7 +6,7 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import exists, literal, select, text, union_all
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,6 +31,14 @@ REQUIRED = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" "
 """Servers without which the run fails instead of skipping tests."""
 
 SECRET = "throwaway1"
+
+FILLED_TABLES = union_all(
+    *(
+        select(literal(table.name)).where(exists(select(literal(1)).select_from(table)))
+        for table in metadata.sorted_tables
+    )
+)
+"""A query for the names of the tables that have rows."""
 
 
 def skip_without(name: str, reason: str) -> NoReturn:
@@ -86,8 +94,8 @@ class Databases:
             self._ready[target] = url, self.keep(create_engine(url, pool_size=8, max_overflow=40))
         url, engine = self._ready[target]
         async with engine.begin() as connection:
-            for table in metadata.sorted_tables:
-                await connection.execute(table.delete())
+            for name in (await connection.execute(FILLED_TABLES)).scalars().all():
+                await connection.execute(metadata.tables[name].delete())
         return url, engine
 
     async def end_sessions(self, target: str, user: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +43,12 @@ PRUNE = {
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
+
+OUTSIDE_UTC = (
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+)
+"""Times that UTC datetimes cannot represent."""
 
 
 async def prune(storage: StorageBackend, row_type: type[Row], before: datetime, **options: Any) -> int:

@@ -42,5 +42,5 @@ def _app(version: Version = False) -> None:
     """The persistence layer for AI-agent servers.
 
     Exit statuses: 0 the work is done, and was checked; 1 it failed, or a check failed; 2 wrong usage; 3 there was
-    nothing to do, or a comparison found differences; 130 interrupted by Ctrl-C.
+    nothing to do, or a comparison found differences; 130 ended by Ctrl-C; 143 ended by SIGTERM.
     """

@@ -27,7 +27,7 @@ def backup_database(file: File, url: Url, *, force: Force = False, as_json: Json
         fail(f"back up {dialect.title} with its own tools: {dialect.backup_tool}", USAGE)
     with bar() as progress:
         report = partial(progress.update, text="pages")
-        found = run(backup(url, file, force=force, progress=report))
+        found = run(backup(url, file, force=force, progress=report), effect="no file was written")
     if as_json:
         show_json(_document(found))
         return

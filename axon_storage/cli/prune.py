@@ -10,7 +10,7 @@ import typer
 from axon_storage.cli.formats import moment
 from axon_storage.cli.options import DryRun, Json, Url, opened, tenant_of
 from axon_storage.cli.policy import policy_of
-from axon_storage.cli.terminal import FAILED, fail, nothing, printable, run, show, show_json
+from axon_storage.cli.terminal import FAILED, fail, nothing, printable, quoted, run, show, show_json
 from axon_storage.errors import StorageError
 
 PolicyFile = Annotated[
@@ -24,6 +24,9 @@ OneTenant = Annotated[
     str | None,
     typer.Option("--tenant", show_default="all tenants", help="The tenant to prune."),
 ]
+
+
+_EFFECT = "the rows that were deleted stay deleted; the next run continues"
 
 
 def _age(table: str) -> Any:
@@ -65,7 +68,9 @@ def prune(
     }  # fmt: skip
     ages = policy_of(policy, given)
     names = None if tenant is None else [tenant_of(tenant)]
-    failed = run(_prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json))
+    failed = run(
+        _prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json), effect="" if dry_run else _EFFECT
+    )
     if failed:
         fail(f"{failed} tables were skipped or failed", FAILED)
 
@@ -86,7 +91,7 @@ async def _prune(
                 failed += "error" in result
                 _print(result, as_json=as_json)
         if not tenants:
-            nothing("no tenant has rows" if names is None else f"tenant {printable(names[0])!r} has no rows")
+            nothing("no tenant has rows" if names is None else f"tenant {quoted(names[0])} has no rows")
     return failed
 
 

@@ -24,7 +24,7 @@ def write_report(url: Url, out: Out, days: Days = 30, tenant: OneTenant = None, 
     It shows costs by day, flow and backend, traces by hour with their errors and latency, events by topic, and the
     growth and size of the tables. It needs the extra `report`.
     """
-    written = run(_write(url, out, days, tenant))
+    written = run(_write(url, out, days, tenant), effect="no file was written")
     if as_json:
         show_json({"file": str(out), "bytes": written})
     else:

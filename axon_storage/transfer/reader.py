@@ -1,8 +1,10 @@
 """Reads an export file, and checks its structure and its checksum."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TypeVar
@@ -21,36 +23,44 @@ MAX_LINE_BYTES = 64 * 2**20
 
 
 class ExportFile:
-    """An export file that can be read repeatedly. A pipe is copied to a temporary file."""
+    """An export that can be read repeatedly. A pipe is copied to a temporary file.
 
-    def __init__(self, path: Path) -> None:
-        check_suffix(path)
-        self._path = path
+    ``file``: a name, or an open binary file, which is read from its position, and stays open. Call :meth:`close` in any
+    case, also if :meth:`open` fails.
+    """
+
+    _file: IO[bytes]
+
+    def __init__(self, file: str | os.PathLike[str] | IO[bytes]) -> None:
+        self._given = Path(file) if isinstance(file, str | os.PathLike) else file
+        self._to_close = ExitStack()
+        self._start = 0
+
+    def open(self) -> None:
+        """Open the file."""
+        if isinstance(self._given, Path):
+            check_suffix(self._given)
         with file_errors("read"):
-            self._raw: IO[bytes] = path.open("rb")
-            if not self._raw.seekable():
-                self._raw = _spooled(self._raw)
+            self._file = self._opened()
+            if self._file.seekable():
+                self._start = self._file.tell()
+                return
+            pipe, self._file = self._file, tempfile.TemporaryFile()  # noqa: SIM115  # close() closes it
+            self._to_close.enter_context(self._file)
+            shutil.copyfileobj(pipe, self._file)
 
     def rows(self) -> "RowReader":
         """Return a reader of all rows, from the start."""
         with file_errors("read"):
-            self._raw.seek(0)
-            return RowReader(decompressed(self._path, self._raw))
+            self._file.seek(self._start)
+            return RowReader(decompressed(self._given, self._file) if isinstance(self._given, Path) else self._file)
 
     def close(self) -> None:
-        """Close the file."""
-        self._raw.close()
+        """Close what was opened."""
+        self._to_close.close()
 
-
-def _spooled(pipe: IO[bytes]) -> IO[bytes]:
-    with pipe:
-        spool = tempfile.TemporaryFile()  # noqa: SIM115  # ExportFile closes it
-        try:
-            shutil.copyfileobj(pipe, spool)
-        except BaseException:
-            spool.close()
-            raise
-    return spool
+    def _opened(self) -> IO[bytes]:
+        return self._to_close.enter_context(self._given.open("rb")) if isinstance(self._given, Path) else self._given
 
 
 class RowReader:

@@ -88,6 +88,18 @@ async def test_without_a_valid_policy_nothing_is_deleted(axon: Axon, events: Sql
     assert len(await _ages(events, "a")) == 3
 
 
+async def test_a_wrong_line_of_a_policy_is_named(axon: Axon, tmp_path: Path) -> None:
+    for line, message in (
+        ("evnts = '1d'", "policy.toml: there is no table 'evnts': use traces, events, audit"),
+        ("events = 30", "policy.toml: events: the age must be a text such as '30d'"),
+        ("events = 'soon'", "events: 'soon' is not an age such as 45s, 30m, 12h, 30d or 8w"),
+    ):
+        (tmp_path / "policy.toml").write_text(line)
+        refused = await axon("prune", "--policy", f"{tmp_path}/policy.toml", COLUMNS="300")
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+
+
 async def test_a_table_that_fails_makes_the_status_1_and_the_others_are_pruned(
     axon: Axon, events: SqlRepository
 ) -> None:
@@ -108,14 +120,15 @@ async def test_a_table_that_fails_makes_the_status_1_and_the_others_are_pruned(
     assert await _ages(events, "a") == ["5"]
 
 
-async def test_a_tenant_is_erased_with_a_receipt(axon: Axon, repository: SqlRepository) -> None:
+async def test_a_tenant_is_erased_with_a_receipt(axon: Axon, repository: SqlRepository, url: str) -> None:
     for tenant in ("a", "b"):
         await repository.for_tenant(tenant).save_many(sample(row_type, tenant) for row_type in ROW_TYPES)
     done = await axon("tenants", "erase", "a", "--yes", "--json")
     assert done.exit_code == 0
     receipt = json.loads(done.stdout)
     assert {receipt["rows"][row_type.TABLE] for row_type in ROW_TYPES} == {1}
-    assert (receipt["tenant"], receipt["remaining"]) == ("a", False)
+    assert (receipt["tenant"], receipt["database"], receipt["remaining"]) == ("a", url, False)
+    assert datetime.fromisoformat(receipt["start"]) <= datetime.fromisoformat(receipt["end"]) <= datetime.now(UTC)
     assert any("VACUUM" in place for place in receipt["not_reached"])
     assert await repository.tenant_ids() == ["b"]
     assert (await axon("tenants", "erase", "a", "--yes")).exit_code == 3
@@ -131,3 +144,22 @@ async def test_erasing_asks_for_the_name(
     asked = await asyncio.to_thread(run_on_terminal, ["tenants", "erase", "a"], url, columns=80, answer=answer)
     assert asked.status == status
     assert await repository.tenant_ids() == left
+
+
+async def test_a_dry_run_of_an_erasure_counts(axon: Axon, repository: SqlRepository, url: str) -> None:
+    await repository.for_tenant("a").save_session(sample(SessionRow, "a"))
+    counted = await axon("tenants", "erase", "a", "--dry-run")
+    assert (counted.exit_code, counted.stderr) == (0, "")
+    assert counted.stdout.startswith(f"tenant 'a' would be erased from {url}\nstart ")
+    assert "\ntotal                 1\n" in counted.stdout
+    assert await repository.tenant_ids() == ["a"]
+
+
+async def test_records_about_prune_runs_are_erased_after_the_question(axon: Axon, events: SqlRepository) -> None:
+    assert (await axon("prune", "--events", "1s", "--tenant", "a")).exit_code == 0
+    assert await events.tenant_ids() == ["b"]
+    assert (await axon("tenants", "erase", "a")).exit_code == 1  # nobody can answer
+    for arguments in (["--dry-run"], ["--yes"]):
+        done = await axon("tenants", "erase", "a", *arguments, "--json")
+        assert (done.exit_code, json.loads(done.stdout)["rows"]["axon_storage_pruning"]) == (0, 1)
+    assert (await axon("tenants", "erase", "a", "--dry-run")).exit_code == 3

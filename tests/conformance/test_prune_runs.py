@@ -17,6 +17,7 @@ from axon_storage import (
     QueryError,
     Recorded,
     Row,
+    SessionRow,
     SqlRepository,
     StorageBackend,
     StorageConnectionError,
@@ -28,7 +29,7 @@ from axon_storage import (
 from axon_storage.model.ids import timestamp_of
 from axon_storage.model.maintenance import DeleteOld, ReleaseLease, TakeLease
 from axon_storage.model.rows import ROW_TYPES
-from tests.pruning import DAY, NOW, clock_at, id_at, key_fields, prune
+from tests.pruning import DAY, NOW, OUTSIDE_UTC, clock_at, id_at, key_fields, prune
 from tests.samples import sample
 from tests.verbs import KEYED, LOGS, load, store
 
@@ -204,9 +205,22 @@ async def test_bad_arguments_are_refused(any_storage: list[StorageBackend]) -> N
         for before in (datetime(2026, 1, 1), 5, None):  # refused
             with pytest.raises(InvalidArgumentError, match="prune_events: before must be a datetime with a time zone"):
                 await storage.prune_events(before)  # type: ignore[arg-type]
+        for before in OUTSIDE_UTC:
+            with pytest.raises(InvalidArgumentError, match="prune_sessions: before must be from the year 1 to"):
+                await storage.prune_sessions(before, dry_run=True)
+        with pytest.raises(InvalidArgumentError, match="prune_events: dry_run must be True or False"):
+            await storage.prune_events(NOW, dry_run="no")  # type: ignore[arg-type]
         for pause in (-1.0, inf, "1"):
             with pytest.raises(InvalidArgumentError, match="pause must be"):
                 await storage.prune_sessions(NOW, pause=pause)  # type: ignore[arg-type]
+
+
+async def test_the_first_and_the_last_time_are_accepted(storage: StorageBackend) -> None:
+    tenant = storage.current_tenant()
+    await storage.save_many([sample(SessionRow, tenant), sample(EventRow, tenant)])
+    for time, deleted in ((datetime.min, 0), (datetime.max, 1)):
+        before = time.replace(tzinfo=UTC)
+        assert await storage.prune_sessions(before) == await storage.prune_events(before) == deleted
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.TABLE)
