@@ -13,6 +13,7 @@ from axon_storage import (
     EventRow,
     Row,
     SessionRow,
+    SqlRepository,
     TraceRow,
 )
 from axon_storage.dialects import dialect_of
@@ -29,6 +30,7 @@ from axon_storage.sql.tables import TABLES
 from axon_storage.sql.transfer import key_columns, select_rows, select_sizes
 from tests.conformance.filled import PAGE, SPARE, cost_of, filled_database
 from tests.databases import Databases
+from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -108,6 +110,13 @@ async def test_a_delete_of_a_range_reads_only_its_own_rows(filled: AsyncEngine) 
     statement = delete_range(dialect_of(filled.dialect), SessionRow, ("scope",), ("at_least", "below"))
     found = await cost_of(filled, statement, scope="scope 2", at_least="12", below="13")
     assert found.touched <= 223 * 6 + SPARE, found.plan
+
+
+async def test_a_delete_of_a_range_reads_only_its_own_rows_without_statistics(engine: AsyncEngine) -> None:
+    await SqlRepository(engine).save_many(sample(SessionRow, scope="scope", key=f"{number}") for number in range(400))
+    statement = delete_range(dialect_of(engine.dialect), SessionRow, ("scope",), ())
+    found = await cost_of(engine, statement, scope="scope")
+    assert found.touched <= 400 * 6 + SPARE, found.plan
 
 
 @pytest.mark.parametrize(("bounds", "scopes"), [((), 5), (("above",), 3), (("at_least", "below"), 2)])
