@@ -37,6 +37,9 @@ from axon_storage.model.stats import StorageStats, TableStats
 T = TypeVar("T")
 
 
+_LISTS = (ListByIds, ListByKey, ListByKeys, ListNewest, ListPage, ListScopes, ListTenants, Summarize)
+
+
 @dataclass(slots=True)
 class _State:
     """What a backend, its views and its transactions share: whether it is closed, which ends ``follow_events``."""
@@ -96,9 +99,7 @@ class InMemoryBackend(StorageBackend):
                 if self._state.closed:
                     raise ClosedError("this storage is closed", operation=request.operation)
                 result = RecentIds([], UUID(int=0))
-            case ListByIds() | ListByKey() | ListByKeys() | ListNewest() | ListPage():
-                result = []
-            case ListScopes() | ListTenants() | Summarize():
+            case _ if isinstance(request, _LISTS):
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)

@@ -63,7 +63,9 @@ async def _put_one(saver: BaseCheckpointSaver[str], config: Any, step: int) -> A
     checkpoint["channel_values"] = values
     checkpoint["channel_versions"] = {"messages": version, "documents": earlier, "next": version, "__start__": earlier}
     checkpoint["versions_seen"] = {"agent": {"messages": earlier}, "__input__": {}}
-    new = {"messages": version, "next": version} | ({"documents": version} if step == 1 else {})
+    new: dict[str, str | int | float] = {"messages": version, "next": version}
+    if step == 1:
+        new["documents"] = version
     return await saver.aput(config, checkpoint, {"source": "loop", "step": step, "parents": {}}, new)
 
 

@@ -28,9 +28,10 @@ from axon_storage.model.requests import (
 )
 from axon_storage.model.rows import Recorded, Row, maker_of
 from axon_storage.sql import statements
+from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import EXPIRES_AT, TABLES
 from axon_storage.sql.unit_of_work import UnitOfWork
-from axon_storage.sql.writes import STATEMENT_ROWS, sort_key
+from axon_storage.sql.writes import sort_key
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
