@@ -144,8 +144,8 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
         # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in
         # key order. A separate statement for the locks would miss rows that are inserted before the DELETE.
         keys = list(table.primary_key)
-        # A CTE is run once, a subquery again for each row if the planner expects few. The conditions are not repeated, so
-        # that each locked row is found by the primary key.
+        # A CTE is run once, a subquery again for each row if the planner expects few. The conditions are not repeated,
+        # so that each locked row is found by the primary key.
         locked = select(*keys).where(*conditions).order_by(*keys).with_for_update().cte("locked")
         return delete(table).where(*[column == locked.c[column.name] for column in keys])
 

@@ -23,13 +23,13 @@ from axon_storage.integrations.keys import name_rows, scope_of
 from axon_storage.integrations.langgraph import deletion, records
 from axon_storage.integrations.langgraph.blocking import BlockingMethods
 from axon_storage.integrations.langgraph.copying import copy_thread
-from axon_storage.integrations.langgraph.delta import delta_channels, history
+from axon_storage.integrations.langgraph.delta import history
 from axon_storage.integrations.langgraph.reader import Found, Reader, Selection, config_of
-from axon_storage.integrations.langgraph.records import THREADS, Stored, Typed, Write
+from axon_storage.integrations.langgraph.records import THREADS, Write
+from axon_storage.integrations.langgraph.writing import NewCheckpoint
 from axon_storage.model.rows import SessionRow
 
 _TUPLES = 20  # that are read at a time
-_NOTHING = object()
 
 
 class AxonSaver(BlockingMethods):
@@ -89,24 +89,10 @@ class AxonSaver(BlockingMethods):
     ) -> RunnableConfig:
         """Store a checkpoint, and the values of the channels that have a new version."""
         thread_id, namespace = _place(config)
-        scope, dump = scope_of(THREADS, thread_id), self.serde.dumps_typed
-        described = get_serializable_checkpoint_metadata(config, metadata)
-        rows = name_rows(scope, thread_id)
-        copies, versions = dict[str, Typed](), dict[str, str]()
-        for channel, version in checkpoint["channel_versions"].items():
-            value = checkpoint["channel_values"].get(channel, _NOTHING)
-            if value is not _NOTHING and records.is_small(value):
-                copies[channel] = dump(value)
-            elif value is not _NOTHING or channel in delta_channels(described):
-                versions[channel] = str(version)
-            if channel in versions and channel in new_versions and value is not _NOTHING:
-                new = dump(value)
-                rows += records.value_rows(scope, records.value_key(namespace, channel, version), new)
-                copies |= {channel: new} if len(new[1]) <= records.COPY_BYTES else {}
-        without_values = dump({name: value for name, value in checkpoint.items() if name != "channel_values"})
+        scope, described = scope_of(THREADS, thread_id), get_serializable_checkpoint_metadata(config, metadata)
         parent = get_checkpoint_id(config)
-        stored = Stored(namespace, checkpoint["id"], parent, without_values, dump(described), copies, versions)
-        rows += records.checkpoint_rows(scope, stored)
+        new = NewCheckpoint(self.serde, namespace, parent, checkpoint, described, new_versions)
+        rows = name_rows(scope, thread_id) + new.rows(scope)
         if "run_id" in described:
             rows += records.run_rows(scope, thread_id, str(described["run_id"]))
         await self.storage.save_many(rows)
