@@ -119,15 +119,15 @@ class Reader:
         if thread_id is not None:
             yield str(thread_id), scope_of(THREADS, str(thread_id))
             return
-        last = f"{THREADS}{SEPARATOR}"
+        start, last = f"{THREADS}{SEPARATOR}", ""
         while True:
-            scopes = await self.storage.session_scopes(start=last, end=after(THREADS), limit=PAGE)
+            scopes = await self.storage.session_scopes(start=start, end=after(THREADS), limit=PAGE)
             for scope in scopes:
                 if scope != last and (name := await name_of(self.storage, scope)) is not None:
                     yield name, scope
             if len(scopes) < PAGE:
                 return
-            last = scopes[-1]
+            start = last = scopes[-1]
 
     async def namespaces(self, scope: str) -> AsyncIterator[str]:
         """Yield the beginnings of the keys of a thread's namespaces."""

@@ -15,8 +15,9 @@ A checkpoint and its writes are one range, and the newest checkpoint is the last
 reads them, and another one the values of the other channels, if there are any. A value of up to ``COPY_BYTES`` is also
 in the checkpoint that was put with it. The scope ``langgraph-run`` and a run's id has the threads of the run.
 
-A record is a JSON array of texts. The bytes of the serializer are in Base64. A record of more than ``PART_LENGTH``
-characters continues in entries whose keys have a number at the end; its first entry begins with the number of these.
+A record is a JSON array of texts. The bytes of the serializer are in Base64; names are escaped as in keys. A record of
+more than ``PART_LENGTH`` characters continues in entries whose keys have a number at the end; its first entry begins
+with the number of these.
 """
 
 import json
@@ -31,7 +32,7 @@ from axon_storage.integrations.keys import escape, part, scope_of, unescape
 from axon_storage.model.rows import SessionRow
 
 PART_LENGTH = 2**20
-"""The maximum number of characters in an entry; those of a record are ASCII."""
+"""The maximum number of characters in an entry, which are at most 4 MiB."""
 
 COPY_BYTES = 4096
 """The maximum size of a value that is also kept in a checkpoint, to be read with it."""
@@ -110,9 +111,11 @@ def value_key(namespace: str, channel: str, version: str | float) -> str:
 
 def checkpoint_rows(scope: str, stored: Stored) -> list[SessionRow]:
     """Return the entries of a checkpoint without its writes."""
-    values = {channel: _texts(value) for channel, value in stored.values.items()}
-    record = [stored.namespace, stored.parent, *_texts(stored.checkpoint), *_texts(stored.metadata), values]
-    return _rows(scope, checkpoint_key(stored.namespace, stored.id), [*record, stored.versions])
+    names = [escape(stored.namespace), None if stored.parent is None else escape(stored.parent)]
+    values = {escape(channel): _texts(value) for channel, value in stored.values.items()}
+    versions = {escape(channel): escape(version) for channel, version in stored.versions.items()}
+    record = [*names, *_texts(stored.checkpoint), *_texts(stored.metadata), values, versions]
+    return record_rows(scope, checkpoint_key(stored.namespace, stored.id), record)
 
 
 def is_small(value: Any) -> bool:
@@ -123,12 +126,13 @@ def is_small(value: Any) -> bool:
 def write_rows(scope: str, checkpoint: str, write: Write) -> list[SessionRow]:
     """Return the entries of a write."""
     key = write_key(checkpoint, write.task_id, write.index)
-    return _rows(scope, key, [write.task_id, write.task_path, write.channel, *_texts(write.value)])
+    names = (escape(name) for name in (write.task_id, write.task_path, write.channel))
+    return record_rows(scope, key, [*names, *_texts(write.value)])
 
 
 def value_rows(scope: str, key: str, value: Typed) -> list[SessionRow]:
     """Return the entries of a channel value."""
-    rows = _rows(scope, key, [*_texts(value)])
+    rows = record_rows(scope, key, [*_texts(value)])
     if len(rows) > 1:
         rows.append(_row(scope, large_key(key), str(len(rows) - 1)))
     return rows
@@ -167,16 +171,26 @@ def stored_of(rows: Sequence[SessionRow]) -> Stored:
     namespace, parent, kind, data, metadata_kind, metadata, values, versions = records.pop(keys[0])
     writes = [_write(key, record) for key, record in records.items()]
     return Stored(
-        namespace,
+        unescape(namespace),
         unescape(keys[0].rpartition(" ")[2]),
-        parent,
+        None if parent is None else unescape(parent),
         _typed(kind, data),
         _typed(metadata_kind, metadata),
-        {channel: _typed(*value) for channel, value in values.items()},
-        versions,
+        {unescape(channel): _typed(*value) for channel, value in values.items()},
+        {unescape(channel): unescape(version) for channel, version in versions.items()},
         sorted(writes, key=lambda write: (write.task_path, write.task_id, write.index)),
         keys,
     )
+
+
+def record_rows(scope: str, key: str, record: list[Any]) -> list[SessionRow]:
+    """Return the entries of a record."""
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+    if len(text) <= PART_LENGTH:
+        return [_row(scope, key, text)]
+    first, *further = (text[start : start + PART_LENGTH] for start in range(0, len(text), PART_LENGTH))
+    numbered = zip(part_keys(key, len(further)), further, strict=True)
+    return [_row(scope, key, f"{len(further)}{first}"), *(_row(scope, k, f"{_CONTINUED}{v}") for k, v in numbered)]
 
 
 def records_of(rows: Iterable[SessionRow]) -> Iterator[tuple[str, list[Any]]]:
@@ -219,17 +233,9 @@ def _room_after(value: Any, room: int) -> int:
 
 
 def _write(key: str, record: list[str]) -> Write:
-    task_id, task_path, channel, kind, data = record
+    task_id, task_path, channel = (unescape(name) for name in record[:3])
+    kind, data = record[3:]
     return Write(task_id, task_path, int(key.rpartition(" ")[2]), channel, _typed(kind, data))
-
-
-def _rows(scope: str, key: str, record: list[Any]) -> list[SessionRow]:
-    text = json.dumps(record, separators=(",", ":"))  # its characters are ASCII, also for those that no row can have
-    if len(text) <= PART_LENGTH:
-        return [_row(scope, key, text)]
-    first, *further = (text[start : start + PART_LENGTH] for start in range(0, len(text), PART_LENGTH))
-    numbered = zip(part_keys(key, len(further)), further, strict=True)
-    return [_row(scope, key, f"{len(further)}{first}"), *(_row(scope, k, f"{_CONTINUED}{v}") for k, v in numbered)]
 
 
 def _row(scope: str, key: str, value: str) -> SessionRow:
