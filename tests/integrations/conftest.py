@@ -1,0 +1,18 @@
+"""The storage of an integration: every test with a storage runs on each target."""
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from axon_storage import SqlRepository
+from tests.databases import TARGETS
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def repository(engine: AsyncEngine) -> SqlRepository:
+    """The storage, empty."""
+    return SqlRepository(engine)
