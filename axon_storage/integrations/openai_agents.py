@@ -5,14 +5,19 @@ with its time, and the position of the item in the call. So items sort in the or
 of a call stay together, and two processes never use one key.
 """
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError, SerializationError
 from axon_storage.integrations.keys import name_rows, scope_of
 from axon_storage.model.ids import new_id
 from axon_storage.model.rows import SessionRow
+from axon_storage.transaction import Transaction
 
 if TYPE_CHECKING:
     from agents import SessionSettings, TResponseInputItem
@@ -47,6 +52,7 @@ class AxonSession:
         self._storage = storage
         self._scope = scope_of(KIND, session_id)
         self._last_key = ""
+        self._pops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pops] = WeakKeyDictionary()
 
     async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
         """Return the last ``limit`` items, or all, oldest first."""
@@ -74,15 +80,26 @@ class AxonSession:
 
     async def pop_item(self) -> "TResponseInputItem | None":
         """Delete the last item and return it, or None if there is none. Concurrent calls never get the same item."""
-        while last := await self._storage.load_sessions(self._scope, start=_FIRST_KEY, limit=1, reverse=True):
-            if await self._storage.delete_session(self._scope, last[0].key):
-                item: TResponseInputItem = json.loads(last[0].value)
-                return item
+        loop = asyncio.get_running_loop()
+        pops = self._pops.get(loop) or self._pops.setdefault(loop, _Pops(self._last_rows))
+        with pops.call() as candidate:
+            while row := await candidate():
+                if await self._storage.delete_session(self._scope, row.key):
+                    item: TResponseInputItem = json.loads(row.value)
+                    return item
         return None
 
     async def clear_session(self) -> None:
         """Delete all items in one transaction."""
-        await self._storage.delete_sessions(self._scope)
+        if isinstance(self._storage, Transaction):
+            await self._storage.delete_sessions(self._scope)
+            return
+        # A delete of a range would wait for those of other sessions, because group commit sends few at a time.
+        async with self._storage.transaction() as transaction:
+            await transaction.delete_sessions(self._scope)
+
+    async def _last_rows(self, limit: int) -> list[SessionRow]:
+        return await self._storage.load_sessions(self._scope, start=_FIRST_KEY, limit=limit, reverse=True)
 
     def _new_call_id(self) -> str:
         """Return a new id that sorts after every key that this object has seen, even if another clock was ahead."""
@@ -90,6 +107,38 @@ class AxonSession:
         if made > self._last_key:
             return made
         return f"{int(self._last_key[:_TIME_DIGITS], 16) + 1:0{_TIME_DIGITS}x}{made[_TIME_DIGITS:]}"
+
+
+class _Pops:
+    """The calls of ``pop_item`` of one session in one event loop. Those that wait at the same time share a read.
+
+    Without it, each of them would read the same row, and all but one would fail to delete it. ``read``: returns the
+    last rows, the last one first.
+    """
+
+    def __init__(self, read: Callable[[int], Awaitable[list[SessionRow]]]) -> None:
+        self._read = read
+        self._lock = asyncio.Lock()
+        self._calls = self._reads = 0
+        self._rows: list[SessionRow] = []
+
+    @contextmanager
+    def call(self) -> Iterator[Callable[[], Awaitable[SessionRow | None]]]:
+        """Yield a function that returns a row for this call to delete, or None if there is none."""
+        reads_before = self._reads
+
+        async def candidate() -> SessionRow | None:
+            async with self._lock:
+                if not self._rows or self._reads == reads_before:  # a row that was read before the call may be old
+                    self._reads += 1
+                    self._rows = (await self._read(self._calls))[::-1]
+                return self._rows.pop() if self._rows else None
+
+        self._calls += 1
+        try:
+            yield candidate
+        finally:
+            self._calls -= 1
 
 
 def _json(item: object, position: int) -> str:
