@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository
-from tests.databases import TARGETS
+from tests.databases import SERVERS
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=SERVERS)
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
