@@ -10,7 +10,7 @@ from uuid import UUID
 from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.errors import ClosedError, QueryError
 from axon_storage.model.ids import new_id
-from axon_storage.model.maintenance import ListOld, MaintenanceRequest, OldRows
+from axon_storage.model.maintenance import CountPruned, ForgetPruned, ListOld, MaintenanceRequest, OldRows
 from axon_storage.model.requests import (
     Append,
     Create,
@@ -79,6 +79,8 @@ class InMemoryBackend(StorageBackend):
                 raise outside_transaction(request)
             case ListOld():
                 result = OldRows([], [], None)
+            case CountPruned() | ForgetPruned():
+                result = 0
             case MaintenanceRequest():
                 result = None
             case Append():

@@ -36,7 +36,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [item for item in items if (target := _target_of(item)) and not is_in_dose(item.nodeid, target)]
+    left_out = [item for item in items if not _is_in_dose(item)]
     if left_out:
         without = set(left_out)
         items[:] = [item for item in items if item not in without]
@@ -53,10 +53,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.xfail(reason=f"{mark.args[0]}: {mark.args[1]}"))
 
 
+def _is_in_dose(item: pytest.Item) -> bool:
+    target = _target_of(item)
+    return not target or is_in_dose(item.nodeid, target, _parameter(item, "tenant"))
+
+
 def _target_of(item: pytest.Item) -> str:
     """Return the database that a test runs on, or an empty string."""
+    return _parameter(item, "target")
+
+
+def _parameter(item: pytest.Item, name: str) -> str:
     if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-        return str(item.callspec.params.get("target", ""))
+        return str(item.callspec.params.get(name, ""))
     return ""
 
 

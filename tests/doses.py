@@ -36,11 +36,16 @@ TARGETS_OF = {
 }
 """Long tests, with their targets. One test of a transfer goes through every database."""
 
+BY_BOTH_TENANTS = ("sqlite", "postgresql")
+"""Targets on which a test of one tenant's rows runs as the default tenant too, and not only on a tenant's view."""
 
-def is_in_dose(path: str, target: str) -> bool:
-    """Return whether a test of a file runs on a target."""
+
+def is_in_dose(path: str, target: str, tenant: str = "") -> bool:
+    """Return whether a test of a file runs on a target and, if it is a test of one tenant's rows, as this tenant."""
     if EVERYTHING:
         return True
+    if tenant == "default" and target not in BY_BOTH_TENANTS:
+        return False
     if target in VARIANTS and not path.startswith(OF_VARIANTS):
         return False
     return all(target in targets for start, targets in TARGETS_OF.items() if path.startswith(start))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ from axon_storage import (
 )
 from axon_storage.model.ids import Clock, first_id
 from axon_storage.sql.tables import TABLES, UPDATED_AT
+from tests.samples import sample
+from tests.verbs import KEYED
 
 PRUNE = {
     TraceRow: "prune_traces",
@@ -43,6 +45,17 @@ PRUNE = {
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
+
+OUTSIDE_UTC = (
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+)
+"""Times that UTC datetimes cannot represent."""
+
+LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
+"""The row types whose age is the time of their last save."""
+
+OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
 
 
 async def prune(storage: StorageBackend, row_type: type[Row], before: datetime, **options: Any) -> int:
@@ -72,6 +85,13 @@ def key_fields(row_type: type[Row], number: int) -> dict[str, Any]:
         case (first, last):
             return {first: f"{number // 3:06}", last: f"{number:06}"}
     raise AssertionError(row_type)
+
+
+async def fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
+    """Save rows with the keys of some numbers."""
+    tenant = storage.current_tenant()
+    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
+    await storage.save_many(rows)
 
 
 async def set_age(engine: AsyncEngine, row_type: type[Row], values: Callable[[Any], Any] | Any) -> None:

@@ -45,7 +45,8 @@ class StorageBackend(
                 await target.save_many([recorded])
 
         If the id exists in an append-only table, the stored row is kept. A trace that exists is replaced and keeps its
-        own id. Two traces must not have the same id. Other rows with a key have no id, and are passed as they are. A
+        own id. Two traces must not have the same id: in one call that raises an :class:`InvalidArgumentError`, and
+        after two calls iterators may skip one of them. Other rows with a key have no id, and are passed as they are. A
         ``timestamp`` that is not that of the id raises an :class:`InvalidArgumentError`.
         """
         await self._save("save_many", Row, rows, keep_existing=keep_existing)

@@ -28,6 +28,7 @@ from axon_storage.model.validation import (
     id_range,
     operation_context,
     page_range,
+    refuse_shared_ids,
     validate_bounds,
     validate_fields,
     validate_flags,
@@ -59,6 +60,7 @@ class RequestMethods(BackendBase):
             validate_flags(keep_existing=keep_existing)
             tenant = self.current_tenant()
             checked = [validate_row(row, row_type, tenant) for row in rows]
+            refuse_shared_ids(checked)
         if checked:
             await self.execute(Save(operation=operation, tenant=tenant, rows=checked, keep_existing=keep_existing))
 

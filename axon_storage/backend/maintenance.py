@@ -7,7 +7,7 @@ from typing import Any
 from axon_storage.backend.base import BackendBase
 from axon_storage.backend.prune_run import PruneRun
 from axon_storage.errors import QueryError
-from axon_storage.model.maintenance import ForgetPruned
+from axon_storage.model.maintenance import CountPruned, ForgetPruned
 from axon_storage.model.requests import ListTenants
 from axon_storage.model.rows import (
     ROW_TYPES,
@@ -24,9 +24,18 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
-from axon_storage.model.validation import operation_context, validate_fields, validate_pause, validate_time
+from axon_storage.model.validation import (
+    operation_context,
+    validate_fields,
+    validate_flags,
+    validate_pause,
+    validate_time,
+)
 
 _ERASE_PASSES = 5
+
+_RECORDS = "axon_storage_pruning"
+"""The name under which the records about prune runs are counted: that of their table."""
 
 _log = logging.getLogger(__name__)
 
@@ -121,44 +130,51 @@ class MaintenanceMethods(BackendBase):
 
     # A tenant.
 
-    async def erase_tenant(self) -> dict[str, int]:
+    async def erase_tenant(self, *, dry_run: bool = False) -> dict[str, int]:
         """Delete every row of the tenant, and return the number of deleted rows by table, with all eleven tables.
 
         The tenant must be named by :meth:`for_tenant` or ``tenant_scope``; otherwise a :class:`TenantMismatchError` is
-        raised. Rows are deleted in transactions of up to 1,000 rows. If the run is interrupted, run it again.
+        raised. Rows are deleted in transactions of up to 1,000 rows. If the run is interrupted, run it again. With
+        ``dry_run``, the rows are counted and not deleted.
 
         Stop the tenant's writers first. A write that commits afterwards brings the tenant back, and
         :meth:`tenant_ids` then lists it again. If writers do not stop, a :class:`QueryError` with ``transient`` set is
-        raised. What :meth:`prune_events` records about old ids is deleted too::
+        raised. What :meth:`prune_events` records about old ids is deleted too, and counted as
+        ``"axon_storage_pruning"``::
 
             counts = await storage.for_tenant("acme").erase_tenant()
         """
         operation = "erase_tenant"
         with operation_context(operation):
+            validate_flags(dry_run=dry_run)
             tenant = self.current_tenant(required=True)
         backend = self._iteration_backend()
+        runs = [PruneRun(backend, operation, tenant, each, {}, None, self.prune_rows) for each in ROW_TYPES]
+        if dry_run:
+            counts = {run.row_type.TABLE: await run.count() for run in runs}
+            return counts | {_RECORDS: await backend.execute(CountPruned(operation=operation, tenant=tenant))}
         _log.info("erase_tenant: begins")
-        counts = {row_type.TABLE: 0 for row_type in ROW_TYPES}
+        counts = dict.fromkeys([*(run.row_type.TABLE for run in runs), _RECORDS], 0)
         for _number in range(_ERASE_PASSES):
-            found = 0
-            for row_type in ROW_TYPES:
-                run = PruneRun(backend, operation, tenant, row_type, {}, None, self.prune_rows)
-                deleted = await run.delete()
-                counts[row_type.TABLE] += deleted
-                found += deleted
-            await backend.execute(ForgetPruned(operation=operation, tenant=tenant))
+            deleted = {run.row_type.TABLE: await run.delete() for run in runs}
+            records = await backend.execute(ForgetPruned(operation=operation, tenant=tenant))
+            counts = {name: counts[name] + count for name, count in (deleted | {_RECORDS: records}).items()}
             # A row can be written to a table that this pass has already searched.
-            if not found and tenant not in await backend.execute(ListTenants(operation=operation, tenant="")):
+            if not any(deleted.values()) and tenant not in await self._tenants(operation):
                 _log.info("erase_tenant: ends, deleted %s", counts)
                 return counts
         message = "the tenant still gets new rows: stop its writers, and erase it again"
         raise QueryError(message, operation=operation, transient=True)
+
+    async def _tenants(self, operation: str) -> list[str]:
+        return await self._iteration_backend().execute(ListTenants(operation=operation, tenant=""))
 
     async def _prune(
         self, operation: str, row_type: type[Row], before: datetime, dry_run: bool, pause: float, **where: Any
     ) -> int:
         with operation_context(operation):
             validate_time(before=before)
+            validate_flags(dry_run=dry_run)
             validate_pause(pause)
             fields = validate_fields(row_type, {name: value for name, value in where.items() if value is not None})
             tenant = self.current_tenant()

@@ -9,9 +9,9 @@ from uuid import uuid4
 import typer
 
 from axon_storage.backend import StorageBackend
-from axon_storage.cli.options import Json, Url, opened
+from axon_storage.cli.options import Json, Url, opened, require_writable
 from axon_storage.cli.progress import Bar, bar
-from axon_storage.cli.terminal import fail, note, run, show, show_json, show_table
+from axon_storage.cli.terminal import fail, note, quoted, run, show, show_json, show_table
 from axon_storage.model.rows import EventRow, SessionRow
 
 Seconds = Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds of each measurement.")]
@@ -24,21 +24,23 @@ Call = Callable[[int], Awaitable[object]]
 
 
 def bench(url: Url, *, seconds: Seconds = 2.0, tasks: Tasks = 64, as_json: Json = False) -> None:
-    """Measure durable appends, saves and reads on a database, alone and from concurrent tasks.
+    """Measure the speed of a database.
 
-    Each call is committed before it is counted. The rows belong to a new tenant, and are deleted at the end. Other load
-    on the database changes the results, and the measurement slows other users down.
+    Appends, saves and reads are measured, alone and from concurrent tasks. Each call is committed before it is
+    counted. The rows belong to a new tenant, and are deleted at the end. Other load on the database changes the
+    results, and the measurement slows other users down.
     """
+    require_writable(url)
     tenant = f"axon_storage bench {uuid4()}"
     with bar() as progress:
-        found, left = run(_bench(url, tenant, seconds, tasks, progress))
+        found, left = run(_bench(url, tenant, seconds, tasks, progress), effect="the rows were deleted")
     if as_json:
         show_json({"tenant": tenant, "seconds": seconds, "measurements": found})
     else:
         show(f"{seconds:g} s for each line; an event or a session of {len(_TEXT)} characters in each call")
         show_table(["calls", "tasks", "calls/s", "p50 ms", "p95 ms", "p99 ms"], map(_cells, found))
     if left:
-        fail(f"rows of tenant {tenant!r} are left")
+        fail(f"rows of tenant {quoted(tenant)} are left")
     note("the rows were deleted")
 
 

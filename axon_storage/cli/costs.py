@@ -5,12 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.cli.formats import document, moment
-from axon_storage.cli.options import DEFAULT_TENANT, Flow, Json, Tenant, Url, opened, tenant_of, time_of
-from axon_storage.cli.terminal import note, printable, run, show_json, show_table
+from axon_storage.cli.options import DEFAULT_TENANT, Flow, Json, Tenant, Url, opened, tenant_of
+from axon_storage.cli.terminal import note, quoted, run, show_json, show_table
+from axon_storage.cli.times import time_of
 
 By = Annotated[str, typer.Option("--by", help="Groups, separated by commas: flow, backend, and day or hour.")]
-Since = Annotated[str | None, typer.Option("--since", help="The first moment, in ISO 8601; UTC without a time zone.")]
-Until = Annotated[str | None, typer.Option("--until", help="The moment after the last one, as --since.")]
+Since = Annotated[str | None, typer.Option("--since", help="Only costs from this time on: ISO 8601, or an age as 30d.")]
+Until = Annotated[str | None, typer.Option("--until", help="Only costs before this time, as --since.")]
 
 _GROUPS = ("flow", "backend", "day", "hour")
 
@@ -25,10 +26,13 @@ def costs(
     until: Until = None,
     as_json: Json = False,
 ) -> None:
-    """Show the number of calls, the tokens and the cost of one tenant, by flow, backend, day or hour."""
+    """Show the number, the tokens and the cost of model calls.
+
+    They are those of one tenant, by flow, backend, day or hour.
+    """
     groups = [group.strip() for group in by.split(",") if group.strip()]
     if unknown := [group for group in groups if group not in _GROUPS]:
-        raise typer.BadParameter(f"--by {printable(unknown[0])[:40]!r}: the groups are {', '.join(_GROUPS)}")
+        raise typer.BadParameter(f"--by {quoted(unknown[0])}: the groups are {', '.join(_GROUPS)}")
     period = {"flow": flow, "since": time_of(since), "until": time_of(until)}
     found = run(_summaries(url, tenant_of(tenant), groups, period))
     if as_json:
@@ -38,7 +42,7 @@ def costs(
         headers = [*groups, "calls", "input tokens", "output tokens", "cost in USD"]
         show_table(headers, (_cells(each, groups) for each in found))
     if not found:
-        note(f"tenant {printable(tenant)!r} has no such costs")
+        note(f"tenant {quoted(tenant)} has no such costs")
 
 
 def _cells(summary: Any, groups: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from axon_storage.model.rows import Row, fields_of
+from axon_storage.model.rows import Recorded, Row, fields_of
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _LONGEST = 60
@@ -19,6 +19,11 @@ def size(number: int | None) -> str:
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{number} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, such as ``1 row`` or ``1,000 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def moment(time: datetime | None) -> str:
@@ -37,9 +42,12 @@ def headers_of(row_type: type[Row]) -> list[str]:
     return [name for name, _ in fields_of(row_type) if name != "tenant_id"]
 
 
-def cells_of(row: Row) -> list[str]:
-    """Return the values of a row in the order of :func:`headers_of`."""
-    return [cell(getattr(row, name)) for name in headers_of(type(row))]
+def row_json(row: Row | Recorded[Any]) -> str:
+    """Return a row as JSON, exactly; that of a recorded row begins with its id and timestamp."""
+    if not isinstance(row, Recorded):
+        return row.to_json().decode()
+    head = f'{{"id":"{row.id}","timestamp":"{row.timestamp.isoformat()}",'
+    return head + str(row.row.to_json().decode()[1:])
 
 
 def document(value: Any) -> Any:

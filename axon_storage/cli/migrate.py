@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from sqlalchemy.engine import make_url
 
 from axon_storage import schema
-from axon_storage.cli.options import missing_file, require_database
-from axon_storage.cli.terminal import confirm, fail, run, show, show_table, warn
+from axon_storage.cli.options import dialect_of_url, missing_file, require_database, require_writable, shown_url
+from axon_storage.cli.terminal import USAGE, confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
 from axon_storage.schema.revisions import absolute_revision
@@ -38,8 +37,10 @@ def upgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Upgrade the schema to a revision."""
+    if missing_file(url) is None:
+        require_writable(url)
     timeouts = _timeouts(wait, lock, statement)
-    run(schema.upgrade(url, revision, timeouts=timeouts))
+    run(schema.upgrade(url, revision, timeouts=timeouts), effect="the next upgrade completes it")
     _show_current(url)
 
 
@@ -54,18 +55,18 @@ def downgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Downgrade the schema to a revision. Asks first: tables and columns of later revisions are dropped."""
-    require_database(url)
+    require_writable(url)
     timeouts = _timeouts(wait, lock, statement)
     if not yes:
         revision = _confirm_downgrade(url, revision)
-    run(schema.downgrade(url, revision, timeouts=timeouts))
+    run(schema.downgrade(url, revision, timeouts=timeouts), effect="run the command again to complete it")
     _show_current(url)
 
 
 @app.command()
 def stamp(url: Url, revision: Revision) -> None:
     """Set the recorded revision of the database without changing its tables."""
-    require_database(url)
+    require_writable(url)
     run(schema.stamp(url, revision))
     _show_current(url)
 
@@ -106,14 +107,15 @@ def sql(
     """Print a migration as SQL, for a DBA to read and run. Does not connect to the database."""
     try:
         typer.echo(schema.script(url, revisions, down=down), nl=False)
-    except StorageError as error:
-        fail(str(error))
+    except StorageError as error:  # no connection is made, so an argument is wrong
+        fail(str(error), USAGE)
 
 
 @app.command()
 def adopt(url: Url, dry_run: DryRun = False) -> None:
     """Convert an AxonServer's PostgreSQL tables to this package's, with all rows."""
-    findings = run(schema.adopt(url, dry_run=dry_run))
+    dialect_of_url(url)
+    findings = run(schema.adopt(url, dry_run=dry_run), effect="all tables were converted, or none")
     show_table(["table", "rows"], ((name, str(rows)) for name, rows in findings.rows.items()))
     for loss in findings.losses:
         warn(f"not kept: {loss}")
@@ -129,7 +131,7 @@ def _confirm_downgrade(url: str, revision: str) -> str:
     """Ask before a downgrade to a revision, and return the number of that revision, or ``base``."""
     found, to = run(_resolve(url, revision))
     confirm(
-        f"Downgrade {_shown(url)} from {_described(found)} to {to}? "
+        f"Downgrade {shown_url(url)} from {_described(found)} to {to}? "
         "The tables and columns that later revisions added are dropped, with their data."
     )
     return to
@@ -149,11 +151,6 @@ def _timeouts(wait: float, lock: float, statement: float) -> MigrationTimeouts:
         return MigrationTimeouts(schema_lock=wait, lock=lock, statement=statement)
     except StorageError as error:
         fail(str(error))
-
-
-def _shown(url: str) -> str:
-    """Return the URL without its password and parameters, which may contain secrets."""
-    return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 def _described(revision: str | None) -> str:

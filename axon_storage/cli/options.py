@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from axon_storage.cli.terminal import USAGE, fail, printable
-from axon_storage.dialects import Dialect, of_scheme
+from axon_storage.cli.terminal import USAGE, fail, printable, quoted
+from axon_storage.dialects import Dialect, UnsupportedServer, of_scheme
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageError
@@ -27,6 +26,7 @@ Topic = Annotated[str | None, typer.Option("--topic", help="Only the events of t
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
+_FORM = "The form of a database URL is scheme://user:password@host/name or sqlite:///file"
 _SHORT_NAMES = {
     "audit": "audit_log",
     "stores": "axon_stores",
@@ -42,30 +42,21 @@ def row_type_of(table: str) -> type[Row]:
     row_type = TABLES.get(_SHORT_NAMES.get(table, table))
     if row_type is None:
         names = ", ".join([*TABLES, *_SHORT_NAMES])
-        raise typer.BadParameter(f"there is no table {printable(table)[:40]!r}: use one of {names}")
+        raise typer.BadParameter(f"there is no table {quoted(table)}: use one of {names}")
     return row_type
 
 
-def time_of(value: str | None) -> datetime | None:
-    """Return the time of an option in ISO 8601, or of an age such as ``30d``; UTC if it names no time zone."""
-    if value is None:
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        raise typer.BadParameter(f"{printable(value)[:40]!r} is not a time such as 2026-01-31T12:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def dialect_of_url(url: str) -> Dialect:
-    """Return the dialect of a URL; exit with status 2 if no rows can be stored there, with 1 if it cannot be used."""
+    """Return the dialect of a URL; exit with status 2 if the URL names no database."""
     if not url or url.startswith("memory:"):
-        fail("this URL names no database: nothing is stored there", USAGE)
+        fail(f"this URL names no database, and nothing is stored there. {_FORM}", USAGE)
     try:
         parsed = parse_url(url)
         dialect = of_scheme(parsed.drivername)
-    except (StorageError, ValueError) as refused:
-        fail(str(refused))
+        dialect.check_url(parsed)
+    except (StorageError, UnsupportedServer, ValueError) as refused:
+        message = refused.message if isinstance(refused, StorageError) else str(refused)
+        fail(message if "user:password" in message else f"{message}. {_FORM}", USAGE)
     return dialect
 
 
@@ -76,9 +67,22 @@ def require_database(url: str) -> None:
         fail(f"there is no file {printable(missing)}: {remedy}")
 
 
+def require_writable(url: str) -> None:
+    """Exit with status 1 if the URL names a file that cannot be written."""
+    require_database(url)
+    if (file := dialect_of_url(url).unwritable_file(parse_url(url))) is not None:
+        remedy = "change the permissions of the file and its folder, or the URL's mode"
+        fail(f"{printable(file)} cannot be written: {remedy}")
+
+
 def missing_file(url: str) -> str | None:
     """Return the path of the file that the URL names, if it does not exist."""
     return dialect_of_url(url).missing_file(parse_url(url))
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without its password and parameters, which may contain secrets."""
+    return parse_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 @asynccontextmanager
@@ -112,7 +116,8 @@ __all__ = [
     "missing_file",
     "opened",
     "require_database",
+    "require_writable",
     "row_type_of",
+    "shown_url",
     "tenant_of",
-    "time_of",
 ]

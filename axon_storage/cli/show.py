@@ -1,13 +1,13 @@
 """``axon-storage show`` and ``axon-storage traces``: the rows of one table."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from axon_storage.backend import StorageBackend
-from axon_storage.cli.formats import cells_of, headers_of
+from axon_storage.cli.formats import cell, headers_of, moment, row_json
 from axon_storage.cli.options import (
     DEFAULT_TENANT,
     Flow,
@@ -20,11 +20,12 @@ from axon_storage.cli.options import (
     row_type_of,
     tenant_of,
 )
-from axon_storage.cli.terminal import note, printable, run, show_json_text, show_table
+from axon_storage.cli.terminal import note, quoted, run, show_json_text, show_table
 from axon_storage.model.rows import (
     AuditRow,
     CostRow,
     EventRow,
+    Recorded,
     Row,
     TraceRow,
 )
@@ -47,9 +48,11 @@ def show_rows(
     topic: Topic = None,
     as_json: Json = False,
 ) -> None:
-    """Show rows of one tenant: of append-only tables and traces the newest first, otherwise in the order of keys.
+    """Show rows of one table and one tenant.
 
-    Long values are shortened. With --json every row is printed whole, one JSON object on each line.
+    The newest traces and append-only rows come first; other rows are in the order of their keys. The former begin
+    with the time at which they were first saved. Long values are shortened. With --json every row is printed whole,
+    one JSON object on each line, which begins with the row's id and timestamp if it has them.
     """
     row_type, tenant = row_type_of(table), tenant_of(tenant)
     _check_filters(row_type, flow, topic)
@@ -59,7 +62,10 @@ def show_rows(
 def traces(
     url: Url, *, tenant: Tenant = DEFAULT_TENANT, limit: Limit = 20, flow: Flow = None, as_json: Json = False
 ) -> None:
-    """Show the newest traces of one tenant: their cost, outcome and duration."""
+    """Show the newest traces of one tenant.
+
+    They are shown with their time, outcome, duration, tokens and errors. It is the same as `show traces`.
+    """
     tenant = tenant_of(tenant)
     _print(TraceRow, tenant, *run(_read(url, TraceRow, tenant, limit, flow)), as_json=as_json)
 
@@ -73,43 +79,53 @@ def _check_filters(row_type: type[Row], flow: str | None, topic: str | None) -> 
 
 async def _read(
     url: str, row_type: type[Row], tenant: str, limit: int, name: str | None
-) -> tuple[Sequence[Row], list[str]]:
+) -> tuple[Sequence[Row | Recorded[Row]], list[str]]:
     """Return the rows with this flow or topic (None: all) and, if there are none, the tenants that have rows."""
-    async with opened(url) as storage:
-        rows = await _rows_of(storage.for_tenant(tenant), row_type, limit, name)
-        return rows, [] if rows else await storage.tenant_ids()
-
-
-def _print(row_type: type[Row], tenant: str, rows: Sequence[Row], tenants: list[str], *, as_json: bool) -> None:
-    if as_json:
-        for row in rows:
-            show_json_text(row.to_json().decode())
-    elif rows:
-        names = _COLUMNS.get(row_type)
-        headers = headers_of(row_type)
-        chosen = [number for number, name in enumerate(headers) if names is None or name in names]
-        show_table(
-            [headers[number] for number in chosen], ([cells_of(row)[number] for number in chosen] for row in rows)
-        )
-    if not rows:
-        others = f"; tenants with rows: {', '.join(tenants[:10])}" if tenants else ""
-        note(f"tenant {printable(tenant)!r} has no such rows in {row_type.TABLE}{others}")
-
-
-async def _rows_of(storage: StorageBackend, row_type: type[Row], limit: int, name: str | None) -> Sequence[Row]:
-    """Return rows of a type: traces and append-only rows the newest first, others in the order of their keys."""
-    if row_type is TraceRow:
-        return await storage.load_traces(limit, flow=name)
-    if row_type is AuditRow:
-        return await storage.query_audit(limit)
-    if row_type is EventRow:
-        return await storage.query_events(name, limit)
-    if row_type is CostRow:
-        return await storage.query_costs(name, limit)
-    rows: list[Row] = []
-    async with aclosing(storage.scan(row_type, page_size=limit)) as scanned:
-        async for row in scanned:
+    async with opened(url) as storage, aclosing(_rows_of(storage.for_tenant(tenant), row_type, limit, name)) as found:
+        rows: list[Row | Recorded[Row]] = []
+        async for row in found:
             rows.append(row)
             if len(rows) == limit:
                 break
-    return rows
+        return rows, [] if rows else await storage.tenant_ids()
+
+
+def _print(
+    row_type: type[Row], tenant: str, rows: Sequence[Row | Recorded[Row]], tenants: list[str], *, as_json: bool
+) -> None:
+    if as_json:
+        for row in rows:
+            show_json_text(row_json(row))
+    elif rows:
+        show_table(*_table(row_type, rows))
+    if not rows:
+        others = f"; tenants with rows: {', '.join(tenants[:10])}" if tenants else ""
+        note(f"tenant {quoted(tenant)} has no such rows in {row_type.TABLE}{others}")
+
+
+def _table(row_type: type[Row], rows: Sequence[Row | Recorded[Row]]) -> tuple[list[str], list[list[str]]]:
+    """Return headers and cells: the moment of each row that has one, and the chosen fields."""
+    names = _COLUMNS.get(row_type) or headers_of(row_type)
+    moments = ["time"] if isinstance(rows[0], Recorded) else []
+    return [*moments, *names], [_cells(row, names) for row in rows]
+
+
+def _cells(row: Row | Recorded[Row], names: Sequence[str]) -> list[str]:
+    if isinstance(row, Recorded):
+        return [moment(row.timestamp), *_cells(row.row, names)]
+    return [cell(getattr(row, name)) for name in names]
+
+
+def _rows_of(
+    storage: StorageBackend, row_type: type[Row], limit: int, name: str | None
+) -> AsyncGenerator[Row | Recorded[Any], None]:
+    """Yield rows of a type: traces and append-only rows the newest first, others in the order of their keys."""
+    if row_type is TraceRow:
+        return storage.iter_traces(flow=name, reverse=True, page_size=limit)
+    if row_type is AuditRow:
+        return storage.iter_audit(reverse=True, page_size=limit)
+    if row_type is EventRow:
+        return storage.iter_events(topic=name, reverse=True, page_size=limit)
+    if row_type is CostRow:
+        return storage.iter_costs(flow=name, reverse=True, page_size=limit)
+    return storage.scan(row_type, page_size=limit)

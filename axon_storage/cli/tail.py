@@ -8,9 +8,9 @@ from uuid import UUID
 
 import typer
 
-from axon_storage.cli.formats import cell, moment
+from axon_storage.cli.formats import cell, moment, row_json
 from axon_storage.cli.options import DEFAULT_TENANT, Json, Limit, Tenant, Topic, Url, opened, tenant_of
-from axon_storage.cli.terminal import note, printable, run, show, show_json_text
+from axon_storage.cli.terminal import note, printable, quoted, run, show, show_json_text
 from axon_storage.model.ids import new_id
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for new events, until Ctrl-C.")]
@@ -27,7 +27,10 @@ def tail(
     poll: Poll = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Show the last events of one tenant, the oldest first; with -f also each new one. Ctrl-C ends with status 130."""
+    """Show the last events of one tenant, the oldest first.
+
+    With -f also each new one, until Ctrl-C, which ends the command with status 130.
+    """
     run(_tail(url, tenant_of(tenant), topic, limit, poll if follow else None, as_json=as_json))
 
 
@@ -39,7 +42,7 @@ async def _tail(url: str, tenant: str, topic: str | None, limit: int, poll: floa
             _show(recorded, as_json=as_json)
         if poll is None:
             if not last:
-                note(f"tenant {printable(tenant)!r} has no such events")
+                note(f"tenant {quoted(tenant)} has no such events")
             return
         after = last[0].id if last else new_id()
         async with aclosing(view.follow_events(topic, after=after, poll=poll)) as events:
@@ -65,8 +68,7 @@ async def _last(view: Any, topic: str | None, limit: int, *, followed: bool) -> 
 def _show(recorded: Any, *, as_json: bool) -> None:
     event = recorded.row
     if as_json:
-        head = f'{{"id":"{recorded.id}","timestamp":"{recorded.timestamp.isoformat()}",'
-        show_json_text(head + event.to_json().decode()[1:])
+        show_json_text(row_json(recorded))
     else:
         fields = (event.topic, event.source, cell(event.payload))
         show("  ".join([moment(recorded.timestamp), *map(printable, fields)]))

@@ -9,7 +9,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -18,12 +19,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from axon_storage.cli.interruption import cancelled_by_sigterm
 from axon_storage.errors import StorageError
 
 T = TypeVar("T")
 
-FAILED, USAGE, NOTHING, INTERRUPTED = 1, 2, 3, 130
-"""Exit statuses other than 0: failed; wrong usage; nothing to do, or differences found; interrupted by Ctrl-C."""
+FAILED, USAGE, NOTHING, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+"""Exit statuses other than 0: failed; wrong usage; nothing to do, or differences found; ended by Ctrl-C; by SIGTERM."""
 
 # without markup and emoji, so that text from a database is shown as it is
 _out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -31,12 +33,19 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji
 
 # control characters, and those that change the direction of text or break lines
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_QUOTED = 64  # the longest tenant
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
 
 
 def printable(text: str) -> str:
     r"""Return a text with its control characters escaped, such as ``\n`` and ``\x1b``."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def quoted(text: str) -> str:
+    """Return a text of a user or a database in quotation marks, printable, and shortened if it is long."""
+    shown = printable(text)
+    return f"'{shown if len(shown) <= _QUOTED else f'{shown[: _QUOTED - 1]}…'}'"
 
 
 def show(text: str) -> None:
@@ -108,7 +117,27 @@ def nothing(message: str) -> NoReturn:
 def confirm(question: str) -> None:
     """Ask a yes or no question; exit with status 1 if the answer is no, or without a terminal."""
     require_terminal(question)
-    typer.confirm(question, abort=True, err=True)
+    with _asking():
+        typer.confirm(question, abort=True, err=True)
+
+
+def ask(question: str, request: str) -> str:
+    """Ask for a text, and return it; exit with status 1 without a terminal."""
+    require_terminal(question)
+    with _asking():
+        answer: str = typer.prompt(f"{question} {request}", err=True, default="", show_default=False)
+    return answer
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Ask a question in the block; exit with status 130 if Ctrl-C interrupts it."""
+    try:
+        yield
+    except typer.Abort as aborted:
+        if isinstance(aborted.__context__, KeyboardInterrupt):
+            fail("interrupted: nothing was done", INTERRUPTED)
+        raise
 
 
 def require_terminal(question: str) -> None:
@@ -120,22 +149,39 @@ def require_terminal(question: str) -> None:
 _PRINTED_OTHERWISE = {"axon_storage.engine.retry", "axon_storage.backend.maintenance"}
 """Loggers whose messages a command does not show, because it prints the last error and the result itself."""
 
+_STEP_OF_ALEMBIC = "Running %s"
+"""The only message of Alembic that a command shows: the others are about Alembic's own work."""
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine and return its result. On a StorageError print it and exit with status 1; on Ctrl-C with 130."""
+
+def run(work: Coroutine[Any, Any, T], *, effect: str = "") -> T:
+    """Run a coroutine and return its result.
+
+    On a StorageError print it, and exit with status 1. Ctrl-C and SIGTERM cancel the coroutine; the status is 130 or
+    143 then, and ``effect``, what the work has changed, is printed.
+    """
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: record.name not in _PRINTED_OTHERWISE)
+    handler.addFilter(_is_shown)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
-        return asyncio.run(work)
+        return asyncio.run(cancelled_by_sigterm(work))
     except StorageError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            raise error.__cause__ from None  # click handles it
         fail(printable(str(error)))
     except KeyboardInterrupt:
-        fail("interrupted", INTERRUPTED)
+        fail(f"interrupted{effect and f': {effect}'}", INTERRUPTED)
+    except asyncio.CancelledError:
+        fail(f"terminated{effect and f': {effect}'}", TERMINATED)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         fail(f"{error.filename or 'file'}: {error.strerror or error}")
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    if record.name.startswith("alembic.") and record.levelno < logging.WARNING:
+        return record.msg == _STEP_OF_ALEMBIC
+    return record.name not in _PRINTED_OTHERWISE
 
 
 def _show_columns(headers: Sequence[str], rows: list[list[str]]) -> None:

@@ -18,6 +18,8 @@ Check = Callable[[Connection], Iterable[Finding]]
 
 _ROUND_TRIPS = 5
 _SLOW_ROUND_TRIP = 0.02  # seconds
+MIGRATE = "run `axon-storage migrate upgrade`"
+
 _CLOCK_TOLERANCE = 1.0  # seconds
 
 
@@ -56,7 +58,7 @@ def read_only(connection: Connection) -> Iterator[Finding]:
     """Check that the server accepts writes."""
     refuses = _dialect(connection).is_read_only(connection)
     remedy = "connect to the primary server, or to a file that can be written" if refuses else ""
-    yield ok_unless("read-only", "the server refuses writes" if refuses else "no", fail=remedy)
+    yield ok_unless("read-only", "writes are refused" if refuses else "no", fail=remedy)
 
 
 def durability(connection: Connection) -> Iterator[Finding]:
@@ -97,10 +99,9 @@ def connections(connection: Connection, *, needed: int) -> Iterator[Finding]:
         if not _dialect(connection).embedded:
             yield _not_told("connections", connection)
         return
-    free = count.maximum - count.open
-    found = f"{count.open} of {count.maximum} are open, {free} are free; a process opens up to {needed}"
-    few = "make the pool smaller, or raise the server's limit" if free < needed else ""
-    yield ok_unless("connections", found, warn=few)
+    found = f"{count.open} of {count.whose} {count.maximum} are open, {count.free} are free"
+    few = f"make the pool smaller, or raise {count.whose} limit" if count.free < needed else ""
+    yield ok_unless("connections", f"{found}; a process opens up to {needed}", warn=few)
 
 
 def pooler(connection: Connection) -> Iterator[Finding]:
@@ -121,8 +122,9 @@ def schema_revision(connection: Connection) -> Iterator[Finding]:
 
 def tables(connection: Connection) -> Iterator[Finding]:
     """Compare the tables with those of this package."""
-    if current_revision(connection) != head():
-        yield Finding("tables", Status.UNKNOWN, "not compared, because the schema has another revision")
+    if (found := current_revision(connection)) != head():
+        reason = "the database has no schema" if found is None else "the schema has another revision"
+        yield Finding("tables", Status.UNKNOWN, f"not compared, because {reason}", MIGRATE)
         return
     differences = drift.differences(connection)
     for difference in differences:

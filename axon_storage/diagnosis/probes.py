@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from axon_storage.diagnosis.checks import MIGRATE
 from axon_storage.engine.executor import Executor
 from axon_storage.errors import StorageError
 from axon_storage.model.findings import Finding, Status, ok_unless
@@ -53,7 +54,7 @@ async def probe_rights(executor: Executor) -> Finding:
         lines = "; ".join(f"{name}: no {', '.join(verbs)}" for name, verbs in denied.items())
         return Finding("rights", Status.FAIL, f"{lines} ({reason})", "grant these rights to the account")
     if not existing:
-        return Finding("rights", Status.UNKNOWN, "there are no tables", "create the schema first")
+        return Finding("rights", Status.UNKNOWN, "not checked, because there are no tables", MIGRATE)
     return ok_unless("rights", f"SELECT, INSERT, UPDATE, DELETE on {len(existing)} tables")
 
 
@@ -62,6 +63,9 @@ async def probe_durable_write(executor: Executor) -> Finding:
     seconds: list[float] = []
     name = "durable write"
     try:
+        existing = await executor.run("doctor", UnitOfWork(_existing_tables, writes=False))
+        if pruning.name not in [each.name for each in existing]:
+            return Finding(name, Status.UNKNOWN, f"not measured, because there is no table {pruning.name}", MIGRATE)
         try:
             for _number in range(_WRITES):
                 row = {"tenant_id": RESERVED_TENANT, "table_name": str(uuid4())}

@@ -67,7 +67,7 @@ class Connection(aiosqlite.Connection):
                 with suppress(sqlite3.ProgrammingError):  # closed meanwhile
                     self._connection.interrupt()
             raise
-        except Exception:
+        except Exception:  # whatever the step raises, the thread is no longer busy with it
             self._active -= 1
             raise
         self._active -= 1

@@ -16,8 +16,18 @@ class BackupSupport:
     unerased: ClassVar[tuple[str, ...]] = ()
     """Where rows remain after they were deleted."""
 
+    def file_of_url(self, url: URL) -> Path | None:
+        """Return the path of the database file that a URL names; None on servers."""
+        del url
+        return None
+
     def missing_file(self, url: URL) -> str | None:
         """Return the path of the database file if it does not exist; connecting would create it. None on servers."""
+        path = self.file_of_url(url)
+        return None if path is None or path.exists() else str(path)
+
+    def unwritable_file(self, url: URL) -> str | None:
+        """Return the path of the database file if this account cannot write to it. None on servers."""
         del url
         return None
 

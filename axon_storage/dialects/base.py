@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Boolean,
+    Column,
     ColumnElement,
     Connection,
     DateTime,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     bindparam,
     delete,
     func,
@@ -170,6 +172,14 @@ class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis,
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
+
+    def in_keys(self, columns: Sequence[Column[Any]]) -> ColumnElement[bool]:
+        """Return the condition that the values of columns are one of the keys in :meth:`key_parameters`."""
+        return and_(*[column == bindparam(column.name) for column in columns])
+
+    def key_parameters(self, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+        """Return the parameters of :meth:`in_keys` for columns with these names: of one execution, or of a batch."""
+        return [dict(zip(names, key, strict=True)) for key in keys]
 
     def by_index(self, statement: Select[Any], table: Table, index: Index | PrimaryKeyConstraint) -> Select[Any]:
         """Return a SELECT that uses the index or the primary key, if the planner might choose a worse plan."""

@@ -10,10 +10,16 @@ from axon_storage.model.findings import Finding
 
 
 class ConnectionCount(NamedTuple):
-    """The connections of a server: how many are open, and how many there can be for this account."""
+    """The connections of a server or, if fewer of them are free, those of an account or a database."""
 
     open: int
     maximum: int
+    whose: str = "the server's"
+
+    @property
+    def free(self) -> int:
+        """The number of connections that can still be opened."""
+        return self.maximum - self.open
 
 
 class ServerDiagnosis:

@@ -32,6 +32,14 @@ class ServerInspection:
         del connection
         yield from ()
 
+    def identity(self, connection: Connection) -> tuple[object, ...]:
+        """Return what identifies the database and the schema that contain the tables.
+
+        Two URLs of one server may differ in it, such as by the server's name.
+        """
+        url = connection.engine.url
+        return url.get_backend_name(), url.host, url.port, url.username, url.database, url.query
+
     def is_read_only(self, connection: Connection) -> bool:
         """Return whether the server, or the file, refuses writes."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ class MigrationSupport(DriverErrors):
     """Whether an AxonServer, whose tables can be adopted, may use this database."""
     upgrades_in_one_transaction: ClassVar[bool] = False
     """Whether an upgrade is one write transaction, so that no other process can upgrade at the same time."""
-    deployment_lock_apart: ClassVar[bool] = False
+    schema_lock_has_own_connection: ClassVar[bool] = False
     """Whether the schema lock has its own connection, because DDL would release it, and its holder is stored."""
     online_index_outside: ClassVar[bool] = False
     """Whether an index must be built online outside of any transaction."""
@@ -40,7 +40,7 @@ class MigrationSupport(DriverErrors):
         return True
 
     def record_schema_lock_holder(self, connection: Connection, who: str) -> None:
-        """Store who holds the schema lock, if ``deployment_lock_apart``; this connection does not hold it."""
+        """Store who holds the schema lock, if ``schema_lock_has_own_connection``; this connection does not hold it."""
 
     def schema_lock_holder(self, connection: Connection) -> str:
         """Return a description of the holder of the schema lock."""

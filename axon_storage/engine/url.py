@@ -18,7 +18,8 @@ def parse_url(url: str | URL) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         # without the cause: its message may quote the URL, and so the password
-        raise StorageConnectionError("the database URL cannot be parsed: scheme://user:password@host/name") from None
+        form = "its form is scheme://user:password@host/name"
+        raise StorageConnectionError(f"the database URL cannot be parsed: {form}") from None
     check_at_signs(url)
     return parsed
 

@@ -79,5 +79,10 @@ class DeleteOld(MaintenanceRequest[int | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetPruned(MaintenanceRequest[None]):
-    """Delete what is stored about the prune runs of the tenant."""
+class CountPruned(MaintenanceRequest[int]):
+    """Return the number of records about the prune runs of the tenant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetPruned(MaintenanceRequest[int]):
+    """Delete the records about the prune runs of the tenant, and return their number."""

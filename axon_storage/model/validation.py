@@ -1,7 +1,8 @@
 """Validation of method arguments. Error messages name the argument."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 from types import TracebackType
 from typing import Any
@@ -63,6 +64,16 @@ def _validate_recorded(recorded: Recorded[Any], tenant: str) -> CheckedRow:
     return checked._replace(id=row_id)
 
 
+def refuse_shared_ids(rows: Iterable[CheckedRow]) -> None:
+    """Raise an InvalidArgumentError if two traces have one id: pages are read by id, and could skip one of them."""
+    trace_of = dict[UUID, Any]()
+    for row in rows:
+        if row.id is not None and row.row_type is TraceRow:
+            trace_id = row.values["trace_id"]
+            if trace_of.setdefault(row.id, trace_id) != trace_id:
+                raise InvalidArgumentError("Recorded.id: two traces have the same id; pass what an iterator returned")
+
+
 def validate_fields(row_type: type[Row], fields: dict[str, Any]) -> dict[str, Any]:
     """Validate values of fields to search for, and return them in stored form."""
     return {name: check_field(row_type, name, value) for name, value in fields.items()}
@@ -99,10 +110,14 @@ def validate_limit(limit: int | None) -> None:
 
 
 def validate_time(**times: datetime) -> None:
-    """Raise an InvalidArgumentError unless each argument is a datetime with a time zone."""
+    """Raise an InvalidArgumentError unless each argument is a datetime with a time zone, and in UTC also a datetime."""
     for name, time in times.items():
         if not (isinstance(time, datetime) and time.utcoffset() is not None):
             raise InvalidArgumentError(f"{name} must be a datetime with a time zone")
+        try:
+            time.astimezone(UTC)
+        except OverflowError:
+            raise InvalidArgumentError(f"{name} must be from the year 1 to the year 9999 in UTC") from None
 
 
 def validate_pause(pause: float) -> None:

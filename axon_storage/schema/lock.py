@@ -99,10 +99,12 @@ async def _schema_lock(
     the end, because in a pool it would keep the lock.
     """
     dialect = dialect_of(connection.dialect)
-    async with lock_engine.connect() if dialect.deployment_lock_apart else nullcontext(connection) as lock_connection:
+    async with (
+        lock_engine.connect() if dialect.schema_lock_has_own_connection else nullcontext(connection) as lock_connection
+    ):
         try:
             await _acquire(lock_connection, dialect, operation, timeouts.schema_lock)
-            if dialect.deployment_lock_apart:
+            if dialect.schema_lock_has_own_connection:
                 await connection.run_sync(dialect.record_schema_lock_holder, process_identity())
                 await connection.commit()
             yield

@@ -9,9 +9,10 @@ from axon_storage.dialects import Dialect
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.sql import statements
 from axon_storage.sql.plans import execute_save
+from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import CREATED_ID, TABLES
 from axon_storage.sql.unit_of_work import UnitOfWork
-from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite, RowKey, RowValues
+from axon_storage.sql.writes import STATEMENT_BYTES, PreparedWrite, RowKey, RowValues
 
 T = TypeVar("T")
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, Update, bindparam, null, or_, select, update
+from sqlalchemy import ColumnElement, Executable, Select, Table, Update, bindparam, func, null, or_, select, update
 from sqlalchemy import Delete as DeleteStatement
 
 from axon_storage.dialects import Dialect
 from axon_storage.model.cached import cached
 from axon_storage.model.rows import Row
-from axon_storage.sql.statements import Names, by_index_of, equal, recorded, tenant_equals
+from axon_storage.sql.statements import Names, by_index_of, equal, in_keys, recorded, tenant_equals
 from axon_storage.sql.tables import CREATED_ID, TABLES, UPDATED_AT, pruning
 
 
@@ -53,15 +53,12 @@ def list_old(
 
 @cached
 def delete_old(dialect: Dialect, row_type: type[Row], *, by_age: bool) -> DeleteStatement:
-    """Delete rows by key; the last column of the key equals ``last``, or is in the list ``last``.
+    """Delete rows by key.
 
     ``by_age``: only those that are still old, because a row may have been saved again in the meantime.
     """
     table = TABLES[row_type]
-    *prefix, name = key_of(table)
-    last = table.c[name]
-    matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
-    conditions = [tenant_equals(table), *equal(table, tuple(prefix)), matches]
+    conditions = [tenant_equals(table), in_keys(dialect, table, key_of(table))]
     if by_age and UPDATED_AT in table.c:
         conditions.append(table.c[UPDATED_AT] < bindparam("before"))
     elif by_age:
@@ -124,8 +121,14 @@ def note_pruned() -> Update:
 
 
 @cached
+def count_pruned() -> Select[Any]:
+    """Count the records of a tenant."""
+    return select(func.count()).select_from(pruning).where(tenant_equals(pruning))
+
+
+@cached
 def forget_pruned() -> DeleteStatement:
-    """Delete the rows of a tenant."""
+    """Delete the records of a tenant."""
     return pruning.delete().where(tenant_equals(pruning))
 
 

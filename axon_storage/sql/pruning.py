@@ -1,10 +1,8 @@
 """Units of work of prune and erase runs: pages of keys, deletes by key, the lease of a run, the check of old ids."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from axon_storage.dialects import Dialect
 from axon_storage.model.ids import Clock, current_timestamp, first_id, timestamp_of
 from axon_storage.model.maintenance import (
+    CountPruned,
     DeleteOld,
     ForgetPruned,
     ListOld,
@@ -27,6 +26,7 @@ from axon_storage.model.requests import Append, Save, WriteRequest
 from axon_storage.model.rows import Row
 from axon_storage.sql import prune_statements as statements
 from axon_storage.sql.plans import execute_save
+from axon_storage.sql.statements import key_executions
 from axon_storage.sql.tables import TABLES, UPDATED_AT
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import sort_key
@@ -58,6 +58,8 @@ class Pruning:
                 return self.list_old(request)
             case DeleteOld():
                 return self.delete_old(request)
+            case CountPruned():
+                return self.count_pruned(request)
             case ForgetPruned():
                 return self.forget_pruned(request)
             case _:
@@ -97,11 +99,19 @@ class Pruning:
 
         return UnitOfWork(run, writes=True)
 
-    def forget_pruned(self, request: ForgetPruned) -> UnitOfWork[None]:
-        """Delete what is known about the prune runs of a tenant."""
+    def count_pruned(self, request: CountPruned) -> UnitOfWork[int]:
+        """Count the records about the prune runs of a tenant."""
 
-        def run(connection: Connection) -> None:
-            connection.execute(statements.forget_pruned(), {"tenant_id": request.tenant})
+        def run(connection: Connection) -> int:
+            return int(connection.execute(statements.count_pruned(), {"tenant_id": request.tenant}).scalar_one())
+
+        return UnitOfWork(run, writes=False)
+
+    def forget_pruned(self, request: ForgetPruned) -> UnitOfWork[int]:
+        """Delete the records about the prune runs of a tenant, and return their number."""
+
+        def run(connection: Connection) -> int:
+            return connection.execute(statements.forget_pruned(), {"tenant_id": request.tenant}).rowcount
 
         return UnitOfWork(run, writes=True)
 
@@ -142,8 +152,9 @@ class Pruning:
         """Renew the lease, and delete rows by key if they are still old; return None if the lease is lost."""
         row_type, by_age, now = request.row_type, request.before is not None, current_timestamp(self.clock)
         statement = statements.delete_old(self.dialect, row_type, by_age=by_age)
-        executions = list(self._executions(request))
         names = statements.key_of(TABLES[row_type])
+        others = {"tenant_id": request.tenant, **_bound(row_type, request.before)}
+        executions = list(key_executions(self.dialect, names, _sorted(request.keys), others))
         unknown = [
             {"of_tenant_id": request.tenant, "now": now}
             | {f"of_{name}": value for name, value in zip(names, key, strict=True)}
@@ -160,18 +171,6 @@ class Pruning:
             return deleted
 
         return UnitOfWork(run, writes=True)
-
-    def _executions(self, request: DeleteOld) -> Iterator[Values | list[Values]]:
-        """Yield the parameters of the DELETE for each prefix of the keys, in the order in which writers lock rows."""
-        *prefix, _last = statements.key_of(TABLES[request.row_type])
-        bound = _bound(request.row_type, request.before)
-        for start, keys in groupby(_sorted(request.keys), key=itemgetter(slice(-1))):
-            values = {"tenant_id": request.tenant, **dict(zip(prefix, start, strict=True)), **bound}
-            lasts = [key[-1] for key in keys]
-            if self.dialect.deletes_lists:
-                yield values | {"last": lasts}
-            else:
-                yield [values | {"last": last} for last in lasts]
 
     # Ids of appends.
 

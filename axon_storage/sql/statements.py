@@ -1,5 +1,6 @@
 """The SQLAlchemy Core statements. Each is built once and cached. Parameters have the names of their columns."""
 
+from collections.abc import Iterator, Sequence
 from operator import ge, gt, lt
 from typing import Any
 
@@ -12,6 +13,9 @@ from axon_storage.model.rows import Row, fields_of
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES
 
 Names = tuple[str, ...]
+
+STATEMENT_ROWS = 1_000
+"""The maximum number of rows that one statement writes or deletes by their keys."""
 
 BOUNDS = {"at_least": ge, "above": gt, "below": lt}
 """The limits of a range of keys: the names of their parameters, with their comparisons."""
@@ -183,6 +187,20 @@ def _range(row_type: type[Row], prefix: Names, bounds: Names) -> list[ColumnElem
 def equal(table: Table, names: Names) -> list[ColumnElement[bool]]:
     """Return the conditions that columns equal the parameters with their names."""
     return [table.c[name] == bindparam(name) for name in names]
+
+
+def in_keys(dialect: Dialect, table: Table, names: Names) -> ColumnElement[bool]:
+    """Return the condition that the columns ``names`` are one of the keys of :func:`key_executions`."""
+    return dialect.in_keys([table.c[name] for name in names])
+
+
+def key_executions(
+    dialect: Dialect, names: Names, keys: Sequence[tuple[Any, ...]], others: dict[str, Any]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the parameters of a statement with :func:`in_keys`: one set, or a batch. ``others``: other parameters."""
+    for start in range(0, len(keys), STATEMENT_ROWS):
+        chunk = keys[start : start + STATEMENT_ROWS]
+        yield [others | parameters for parameters in dialect.key_parameters(names, chunk)]
 
 
 def _live(table: Table) -> list[ColumnElement[bool]]:

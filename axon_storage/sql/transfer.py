@@ -10,10 +10,11 @@ from axon_storage.model.cached import cached
 from axon_storage.model.requests import DeleteTableRows, ReadTablePage, TablePage, TableRequest, WriteTablePage
 from axon_storage.model.rows import Row
 from axon_storage.sql.plans import execute_save
+from axon_storage.sql.statements import STATEMENT_ROWS, in_keys, key_executions, tenant_equals
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.types import JsonAsText, JsonDocument, LongText
 from axon_storage.sql.unit_of_work import UnitOfWork
-from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS
+from axon_storage.sql.writes import STATEMENT_BYTES
 
 Values = dict[str, Any]
 Parts = list[tuple[int, Values]]
@@ -91,14 +92,13 @@ def write_page(dialect: Dialect, request: WriteTablePage) -> UnitOfWork[None]:
 
 
 def delete_rows(dialect: Dialect, request: DeleteTableRows) -> UnitOfWork[int]:
-    """Delete rows by their primary keys."""
-    statement = _delete(dialect, request.row_type)
-    names = key_columns(request.row_type)
+    """Delete rows by their primary keys, which are in key order, as all writers lock rows."""
+    statement = delete_by_key(dialect, request.row_type)
+    others = {"tenant_id": request.tenant}
+    executions = list(key_executions(dialect, key_columns(request.row_type), request.keys, others))
 
     def run(connection: Connection) -> int:
-        tenant = {"tenant_id": request.tenant}
-        keys = [tenant | dict(zip(names, key, strict=True)) for key in request.keys]
-        return sum([connection.execute(statement, key).rowcount for key in keys])
+        return sum([connection.execute(statement, parameters).rowcount for parameters in executions])
 
     return UnitOfWork(run, writes=True)
 
@@ -181,9 +181,10 @@ def _upsert_batch(dialect: Dialect, row_type: type[Row]) -> Executable:
 
 
 @cached
-def _delete(dialect: Dialect, row_type: type[Row]) -> Executable:
+def delete_by_key(dialect: Dialect, row_type: type[Row]) -> Executable:
+    """Delete rows by key."""
     table = whole_table(row_type)
-    return dialect.delete(table, *[column == bindparam(column.name) for column in table.primary_key])
+    return dialect.delete(table, tenant_equals(table), in_keys(dialect, table, key_columns(row_type)))
 
 
 def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -16,6 +16,7 @@ from axon_storage.model.requests import Append, Create, Delete, DeleteRange, Sav
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, EventRow, Row
 from axon_storage.sql import statements
 from axon_storage.sql.plans import CreatePlan, DeletePlan, Plan, Values
+from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT
 
 T = TypeVar("T")
@@ -52,9 +53,6 @@ class KeyRange(NamedTuple):
 def _begins_before_end(one: KeyRange, other: KeyRange) -> bool:
     return one.start is None or other.end is None or bool(one.start < other.end)
 
-
-STATEMENT_ROWS = 1_000
-"""The maximum number of rows that one statement writes."""
 
 STATEMENT_BYTES = 2**20
 """The maximum size of the rows that one statement writes, in bytes. A single row may be larger."""

@@ -25,9 +25,9 @@ async def copy(
     """Copy every row, with its ids, timestamps, expiry and order, to another database of any kind.
 
     ``source``, ``target``: storages, or URLs, which are opened for the call. A view copies its tenant only.
-    ``tenants``: the tenants to copy; None means all. ``progress``: called after each page of rows, with a
-    :class:`Progress`. ``delete_extra``: afterwards delete the rows of the copied tenants that exist only in the target;
-    rows of tenants that the source does not have are kept.
+    ``tenants``: the tenants to copy, which must have rows; None means all. ``progress``: called after each page of
+    rows, with a :class:`Progress`. ``delete_extra``: afterwards delete the rows of the copied tenants that exist only
+    in the target; rows of tenants that the source does not have are kept.
 
     A row that exists in the target is replaced. If the copy is interrupted, run it again. Both databases may be in use,
     but rows that change during the copy may be missed: run it again until :func:`verify` finds no difference::
@@ -43,7 +43,7 @@ async def copy(
         # Not the tenants that only the target has: a wrong or empty source would delete everything.
         extra = names if delete_extra else []
         deleted = sum([await _delete_extra(*sides, tenant, kind) for tenant in extra for kind in ROW_TYPES])
-    return TransferResult(tables=dict(tally.rows), tenants=len(names), deleted=deleted)
+    return tally.result(deleted=deleted)
 
 
 @asynccontextmanager
@@ -52,7 +52,7 @@ async def _both(source: StorageBackend | str, target: StorageBackend | str) -> A
         opened("source", source, migrate=False) as source_side,
         opened("target", target) as target_side,
     ):
-        refuse_same_database(source_side, target_side)
+        await refuse_same_database(source_side, target_side)
         yield source_side, target_side
 
 

@@ -1,7 +1,7 @@
 """Imports the rows of a file."""
 
 import os
-from pathlib import Path
+from typing import IO
 
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import TenantMismatchError
@@ -14,19 +14,24 @@ from axon_storage.transfer.threads import in_thread
 
 
 async def import_(
-    storage: StorageBackend | str, file: str | os.PathLike[str], *, progress: ProgressCallback | None = None
+    storage: StorageBackend | str,
+    file: str | os.PathLike[str] | IO[bytes],
+    *,
+    progress: ProgressCallback | None = None,
 ) -> TransferResult:
     """Store every row of a file that :func:`export` wrote, with its ids, timestamps and order.
 
-    The arguments are those of :func:`export`. The whole file is checked first: if it is truncated, altered, of another
-    format or of a newer version, raise an :class:`InvalidArgumentError`, and store nothing. A row that exists is
-    replaced. If the import is interrupted, run it again::
+    The arguments are those of :func:`export`. An open binary file, such as ``sys.stdin.buffer``, is not decompressed; a
+    pipe is read to its end, into a temporary file. The whole file is checked first: if it is truncated, altered, of
+    another format or of a newer version, raise an :class:`InvalidArgumentError`, and store nothing. A row that exists
+    is replaced. If the import is interrupted, run it again::
 
         await import_("postgresql://ada@db.example/agents", "agents.jsonl.gz")
     """
     async with opened("storage", storage) as side:
-        source = await in_thread(ExportFile, Path(file))
+        source = ExportFile(file)
         try:
+            await in_thread(source.open, stop=source.stop)
             await _check(side, source)
             return await _store(side, source, Tally(progress))
         finally:
@@ -40,7 +45,7 @@ async def _check(side: Side, source: ExportFile) -> None:
 
 
 async def _store(side: Side, source: ExportFile, tally: Tally) -> TransferResult:
-    reader, tenants = source.rows(), set[str]()
+    reader = source.rows()
     while (chunk := await in_thread(reader.next_chunk))[0]:
         rows, size = chunk
         row_type, tenant, _ = rows[0]
@@ -48,9 +53,8 @@ async def _store(side: Side, source: ExportFile, tally: Tally) -> TransferResult
         values = [row.values for row in rows]
         write = WriteTablePage(operation="import_", tenant=tenant, row_type=row_type, rows=values)
         await side.repository.execute(write)
-        tenants.add(tenant)
         tally.add(row_type.TABLE, tenant, len(rows), size)
-    return TransferResult(tables=dict(tally.rows), tenants=len(tenants))
+    return tally.result()
 
 
 def _check_tenant(side: Side, row: TableRow) -> None:

@@ -1,8 +1,10 @@
 """Reads an export file, and checks its structure and its checksum."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TypeVar
@@ -12,6 +14,7 @@ from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.transfer.compression import check_suffix, decompressed, file_errors
 from axon_storage.transfer.lines import TableRow, check_header, parse_row, refuse, trailer_line
 from axon_storage.transfer.pages import PAGE_BYTES, PAGE_ROWS, key_indexes, sortable_key
+from axon_storage.transfer.pipes import Pipe, pipe_of
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -21,36 +24,50 @@ MAX_LINE_BYTES = 64 * 2**20
 
 
 class ExportFile:
-    """An export file that can be read repeatedly. A pipe is copied to a temporary file."""
+    """An export that can be read repeatedly. A pipe is copied to a temporary file.
 
-    def __init__(self, path: Path) -> None:
-        check_suffix(path)
-        self._path = path
+    ``file``: a name, or an open binary file, which is read from its position, and stays open. Call :meth:`close` in any
+    case, also if :meth:`open` fails.
+    """
+
+    _file: IO[bytes]
+    _pipe: Pipe | None
+
+    def __init__(self, file: str | os.PathLike[str] | IO[bytes]) -> None:
+        self._given = Path(file) if isinstance(file, str | os.PathLike) else file
+        self._to_close = ExitStack()
+        self._start, self._pipe = 0, None
+
+    def open(self) -> None:
+        """Open the file."""
+        if isinstance(self._given, Path):
+            check_suffix(self._given)
         with file_errors("read"):
-            self._raw: IO[bytes] = path.open("rb")
-            if not self._raw.seekable():
-                self._raw = _spooled(self._raw)
+            self._file = self._opened()
+            if self._file.seekable():
+                self._start = self._file.tell()
+                return
+            given, self._pipe = self._file, pipe_of(self._file)
+            self._file = self._to_close.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # close() closes it
+            shutil.copyfileobj(self._pipe or given, self._file)
+
+    def stop(self) -> None:
+        """End an :meth:`open` that waits for the writer of a pipe."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def rows(self) -> "RowReader":
         """Return a reader of all rows, from the start."""
         with file_errors("read"):
-            self._raw.seek(0)
-            return RowReader(decompressed(self._path, self._raw))
+            self._file.seek(self._start)
+            return RowReader(decompressed(self._given, self._file) if isinstance(self._given, Path) else self._file)
 
     def close(self) -> None:
-        """Close the file."""
-        self._raw.close()
+        """Close what was opened."""
+        self._to_close.close()
 
-
-def _spooled(pipe: IO[bytes]) -> IO[bytes]:
-    with pipe:
-        spool = tempfile.TemporaryFile()  # noqa: SIM115  # ExportFile closes it
-        try:
-            shutil.copyfileobj(pipe, spool)
-        except BaseException:
-            spool.close()
-            raise
-    return spool
+    def _opened(self) -> IO[bytes]:
+        return self._to_close.enter_context(self._given.open("rb")) if isinstance(self._given, Path) else self._given
 
 
 class RowReader:

@@ -25,7 +25,7 @@ ProgressCallback = Callable[[Progress], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferResult:
-    """What was transferred: the number of rows of each table, and of tenants.
+    """What was transferred: the number of rows of each table, and of the tenants that have them.
 
     ``deleted``: the number of rows that ``copy(…, delete_extra=True)`` deleted from the target.
     """
@@ -84,7 +84,10 @@ class VerifyResult:
 
     @property
     def is_equal(self) -> bool:
-        """Whether every value of every row is equal, and no row is missing on either side."""
+        """Whether every value of every row is equal, and no row is missing on either side.
+
+        It is also True, without comparisons, if neither side has rows.
+        """
         return all(comparison.is_equal for comparison in self.comparisons)
 
     @property
@@ -104,11 +107,13 @@ class Tally:
 
     callback: ProgressCallback | None
     rows: dict[str, int] = field(default_factory=lambda: {row_type.TABLE: 0 for row_type in ROW_TYPES})
+    _tenants: set[str] = field(default_factory=set)
     _current: Progress | None = None
 
     def add(self, table: str, tenant: str, rows: int, size: int) -> None:
         """Count rows of a tenant in a table, and call the callback."""
         self.rows[table] += rows
+        self._tenants.add(tenant)
         before = self._current
         if before is None or (before.table, before.tenant) != (table, tenant):
             before = Progress(table=table, tenant=tenant, rows=0, bytes=0)
@@ -116,3 +121,7 @@ class Tally:
         self._current = now
         if self.callback is not None:
             self.callback(now)
+
+    def result(self, *, deleted: int = 0) -> TransferResult:
+        """Return what was counted."""
+        return TransferResult(tables=dict(self.rows), tenants=len(self._tenants), deleted=deleted)

@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
+from axon_storage.dialects import dialect_of
 from axon_storage.dispatcher import StorageDispatcher, open_storage
+from axon_storage.engine.executor import Executor
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError, TenantMismatchError
 from axon_storage.repository import SqlRepository
 from axon_storage.schema.revisions import revision_problem
+from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.tenancy import check_tenant
+
+_SHOWN = 40
 
 
 class Side(NamedTuple):
@@ -46,33 +50,35 @@ def _side(argument: str, storage: StorageBackend) -> Side:
     return Side(backend, storage.view_tenant or backend.view_tenant)
 
 
-def refuse_same_database(source: Side, target: Side) -> None:
-    """Raise an InvalidArgumentError if both storages have the same engine, or URLs of the same database."""
+async def refuse_same_database(source: Side, target: Side) -> None:
+    """Raise an InvalidArgumentError if both storages have the same engine, or use the same database."""
     one, other = source.repository.engine, target.repository.engine
-    if one is other or _database(one.url) == _database(other.url):
+    if one is other or await _identity(one) == await _identity(other):
         raise InvalidArgumentError("source and target are the same database; pass two databases")
 
 
-def _database(url: URL) -> tuple[object, ...]:
-    """Return what identifies a database. Two URLs of one database may differ in it, such as by the server's name."""
-    name = str(Path(url.database).resolve()) if url.database and url.host is None else url.database
-    return url.get_backend_name(), url.host, url.port, url.username, name, url.query
+async def _identity(engine: AsyncEngine) -> tuple[object, ...]:
+    read = dialect_of(engine.dialect).identity
+    return await Executor(engine).run("open", UnitOfWork(read, writes=False))
 
 
 async def tenants_of(tenants: Iterable[str] | None, sides: Iterable[Side], listed: Iterable[Side]) -> list[str]:
     """Return the tenants of a transfer between ``sides``, sorted.
 
-    They are those given, otherwise that of the views, otherwise all tenants of the storages ``listed``.
+    They are those given, otherwise that of the views, otherwise all tenants of the storages ``listed``. Raise an
+    InvalidArgumentError for a given tenant that none of the storages ``listed`` has: its name may be wrong.
     """
     views = {side.tenant for side in sides if side.tenant is not None}
     if len(views) > 1:
         raise TenantMismatchError("the storages are views of different tenants; pass views of the same tenant")
+    existing = views.union(*[await side.repository.tenant_ids() for side in listed if not views])
     if tenants is None:
-        found = [await side.repository.tenant_ids() for side in listed if not views]
-        return sorted(views.union(*found))
+        return sorted(existing)
     if isinstance(tenants, str):
         raise InvalidArgumentError("tenants: a string is not a list of tenants; pass a list")
     given = {check_tenant(tenant) for tenant in tenants}
     if views and given != views:
         raise TenantMismatchError("tenants: a storage is a view of another tenant; pass the storage itself")
+    for tenant in sorted(given - existing):
+        raise InvalidArgumentError(f"tenants: there are no rows of tenant {tenant[:_SHOWN]!r}; correct the name")
     return sorted(given)

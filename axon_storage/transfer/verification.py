@@ -43,7 +43,7 @@ async def verify(
             print(result.first_differences)
     """
     async with opened("source", source, migrate=False) as one, opened("target", target, migrate=False) as other:
-        refuse_same_database(one, other)
+        await refuse_same_database(one, other)
         tally, comparisons = Tally(progress), list[TableComparison]()
         for tenant in await tenants_of(tenants, (one, other), (one, other)):
             for row_type in ROW_TYPES:
@@ -87,7 +87,6 @@ class _Rows:
         if page is None:
             self.at_end = True
             return
-        # Each column has one type, so that different values have different JSON.
         self.page, self._digests = page, [_digest(row) for row in page.rows]
         self._keys, self._position = [sortable_key(row, self._indexes) for row in page.rows], 0
         self.count += len(page.rows)
@@ -163,10 +162,12 @@ def _difference(
     names = TABLES[row_type].c.keys()
     key = {name: row[names.index(name)] for name in key_columns(row_type)}
     pairs = zip(names, row, other, strict=True) if other is not None else ()
-    columns = tuple(name for name, one, two in pairs if _digest(one) != _digest(two))
+    columns = tuple(name for name, one, two in pairs if _digest([one]) != _digest([two]))
     return Difference(table=row_type.TABLE, tenant=tenant, key=key, reason=reason, columns=columns)
 
 
-def _digest(value: Any) -> bytes:
+def _digest(values: Iterable[Any]) -> bytes:
+    """Return the digest of a row. Each column has one type, so that different values have different JSON."""
+    exact = [repr(value) if type(value) is float else value for value in values]  # orjson writes infinity as null
     # orjson does not know the UUIDs of asyncpg, which are a subclass
-    return blake2b(orjson.dumps(value, default=str), digest_size=_DIGEST_BYTES).digest()
+    return blake2b(orjson.dumps(exact, default=str), digest_size=_DIGEST_BYTES).digest()

@@ -2,16 +2,27 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from axon_storage import SqlRepository
+from axon_storage import Row, SqlRepository
 from axon_storage.cli import app
 from tests.databases import Databases
 
+R = TypeVar("R", bound=Row)
+
 Axon = Callable[..., Awaitable[Result]]
+
+_ID_AND_TIMESTAMP = re.compile(r'^\{"id":"[^"]+","timestamp":"[^"]+",')
+
+
+def row_of(row_type: type[R], line: str) -> R:
+    """Return the row of a line that ``show --json`` has printed."""
+    return row_type.from_json(_ID_AND_TIMESTAMP.sub("{", line))
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """``axon-storage costs``, and ``traces --flow``."""
 
 import json
+import time
+
+import pytest
 
 from axon_storage import CostRow, SqlRepository, TraceRow
-from tests.cli.conftest import Axon
+from tests.cli.conftest import Axon, row_of
 from tests.samples import LARGEST, sample
 
 
@@ -41,8 +44,21 @@ async def test_a_period_limits_the_costs(axon: Axon, repository: SqlRepository) 
     assert (none.exit_code, none.stdout, none.stderr) == (0, "", "tenant 'default' has no such costs\n")
 
 
+@pytest.mark.parametrize(("age", "found"), [("30d", 1), ("1w", 1), ("3h", 1), ("90m", 0), ("1s", 0)])
+async def test_an_age_is_a_time(axon: Axon, repository: SqlRepository, age: str, found: int) -> None:
+    now = time.time_ns()
+    await SqlRepository(repository.engine, clock=lambda: now - 2 * 3600 * 10**9).record_cost(sample(CostRow))
+    assert len((await axon("costs", "--since", age, "--json")).stdout.splitlines()) == found
+    assert len((await axon("costs", "--until", age, "--json")).stdout.splitlines()) == 1 - found
+
+
 async def test_wrong_groups_and_times_are_refused(axon: Axon) -> None:
-    for arguments in (["--by", "month"], ["--since", "yesterday"]):
+    for arguments in (
+        ["--by", "month"],
+        ["--since", "yesterday"],
+        ["--since", "0d"],
+        ["--until", "0001-01-01T00:00+14:00"],
+    ):
         assert (await axon("costs", *arguments)).exit_code == 2
 
 
@@ -51,4 +67,4 @@ async def test_traces_of_one_flow_are_the_newest_first(axon: Axon, repository: S
         await repository.save_trace(sample(TraceRow, trace_id=number, flow_name=f"f{number % 2}"))
     for command in (["traces"], ["show", "traces"]):
         lines = (await axon(*command, "--flow", "f1", "-n", "2", "--json")).stdout.splitlines()
-        assert [TraceRow.from_json(line).trace_id for line in lines] == [5, 3]
+        assert [row_of(TraceRow, line).trace_id for line in lines] == [5, 3]

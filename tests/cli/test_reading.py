@@ -3,17 +3,19 @@
 import asyncio
 import json
 import re
+from datetime import datetime
 
 import pytest
 
-from axon_storage import EventRow, SessionRow, SqlRepository, TraceRow
+from axon_storage import AuditRow, CostRow, EventRow, SessionRow, SqlRepository, TraceRow
 from axon_storage.cli.terminal import printable
 from axon_storage.model.rows import ROW_TYPES, Row
-from tests.cli.conftest import Axon
+from tests.cli.conftest import Axon, row_of
 from tests.cli.terminals import run_on_terminal
 from tests.databases import SERVERS
 from tests.samples import LARGEST, sample
 
+SHORT = {TraceRow: "traces", AuditRow: "audit", EventRow: "events", CostRow: "costs"}
 HOSTILE = "[red]x[/red] \x1b[2J\u202e\n☕"
 
 
@@ -47,9 +49,21 @@ async def test_show_prints_rows_of_every_table_and_exact_json(
     assert shown.exit_code == 0
     assert len(shown.stdout.splitlines()) == 2
     lines = (await axon("show", row_type.TABLE, "--json", "--tenant", "acme")).stdout.splitlines()
-    assert [row_type.from_json(line) for line in lines] == [sample(row_type, "acme")]
+    assert [row_of(row_type, line) for line in lines] == [sample(row_type, "acme")]
     in_environment = await axon("show", row_type.TABLE, "--json", AXON_STORAGE_TENANT="acme")
     assert in_environment.stdout.splitlines() == lines
+
+
+async def test_rows_that_have_an_id_are_shown_with_it_and_their_time(axon: Axon, repository: SqlRepository) -> None:
+    for row_type in (TraceRow, AuditRow, EventRow, CostRow):
+        await repository.save_many([sample(row_type)])
+        [recorded] = [each async for each in getattr(repository, f"iter_{SHORT[row_type]}")()]
+        header, line = (await axon("show", SHORT[row_type])).stdout.splitlines()
+        assert header.startswith("time ")
+        assert line.startswith(f"{recorded.timestamp:%Y-%m-%d %H:%M:%SZ}  ")
+        document = json.loads((await axon("show", SHORT[row_type], "--json")).stdout)
+        assert document["id"] == str(recorded.id)
+        assert datetime.fromisoformat(document["timestamp"]) == recorded.timestamp
 
 
 async def test_integers_above_the_precision_of_floats_are_exact(axon: Axon, repository: SqlRepository) -> None:
@@ -64,7 +78,7 @@ async def test_limits_and_filters(axon: Axon, repository: SqlRepository) -> None
         await repository.save_session(sample(SessionRow, scope=f"{number // 10}", key=f"{number}"))
     assert len((await axon("show", "events", "--json")).stdout.splitlines()) == 20
     lines = (await axon("show", "events", "-n", "3", "--topic", "t1", "--json")).stdout.splitlines()
-    assert [EventRow.from_json(line).source for line in lines] == ["29", "27", "25"]
+    assert [row_of(EventRow, line).source for line in lines] == ["29", "27", "25"]
     assert len((await axon("show", "sessions", "--limit", "15", "--json")).stdout.splitlines()) == 15
 
 
@@ -74,7 +88,7 @@ async def test_text_is_neither_markup_nor_control_characters(axon: Axon, reposit
     assert printable(HOSTILE) in piped
     assert not re.search("[\x1b\u202e]", piped)
     as_json = (await axon("show", "events", "--json")).stdout
-    assert EventRow.from_json(as_json).topic == HOSTILE
+    assert row_of(EventRow, as_json).topic == HOSTILE
     assert not re.search("[\x1b\u202e]", as_json)
     shown = await asyncio.to_thread(run_on_terminal, ["show", "events"], url, columns=120)
     assert printable(HOSTILE) in shown.text
@@ -107,3 +121,10 @@ async def test_wrong_arguments_are_refused_with_status_2(axon: Axon) -> None:
     ):
         refused = await axon(*arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
+
+
+async def test_help_and_errors_are_whole_on_a_narrow_terminal(axon: Axon) -> None:
+    described = (await axon("prune", "--help", COLUMNS="40")).stdout
+    assert all(f"  --{name} AGE" in described for name in ("traces", "axon-stores", "hibernations"))
+    refused = (await axon("show", "nope", COLUMNS="40")).stderr
+    assert "there is no table 'nope': use one of traces, sessions, daemons, audit_log, axon_stores" in refused

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import SqlRepository, StorageBackend
 from axon_storage.model.rows import ROW_TYPES, Row
 from tests.databases import TARGETS
+from tests.pruning import OLD, clock_at
 from tests.samples import sample
 from tests.verbs import load
 
@@ -42,3 +43,9 @@ async def storage(repository: SqlRepository, tenant: str) -> AsyncIterator[Stora
 async def everything(storage: StorageBackend) -> list[Row]:
     """Return every row of one tenant."""
     return [row for row_type in ROW_TYPES for row in await load(storage, row_type)]
+
+
+@pytest.fixture
+async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
+    """The storage three days ago, as the same tenant."""
+    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import (
     EventRow,
     InMemoryBackend,
+    InvalidArgumentError,
     QueryError,
     SessionRow,
     SqlRepository,
@@ -27,7 +28,8 @@ from tests.conformance.conftest import OTHER_TENANT, everything
 from tests.pruning import NOW, id_at, key_fields
 from tests.samples import sample
 
-NOTHING = {row_type.TABLE: 0 for row_type in ROW_TYPES}
+RECORDS = "axon_storage_pruning"
+NOTHING = {row_type.TABLE: 0 for row_type in ROW_TYPES} | {RECORDS: 0}
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,8 @@ async def test_every_row_of_the_tenant_is_deleted(
     assert tenant in await storage.tenant_ids()
     caplog.set_level(logging.INFO, "axon_storage")
     caplog.clear()
-    assert await storage.for_tenant(tenant).erase_tenant() == {row_type.TABLE: 7 for row_type in ROW_TYPES}
+    deleted = {row_type.TABLE: 7 for row_type in ROW_TYPES} | {RECORDS: 1}
+    assert await storage.for_tenant(tenant).erase_tenant() == deleted
     assert await everything(storage) == []
     assert await storage.tenant_ids() == [OTHER_TENANT]
     async with engine.connect() as connection:
@@ -59,6 +62,28 @@ async def test_every_row_of_the_tenant_is_deleted(
     assert "'event_history': 7" in ends
     assert tenant == "default" or tenant not in begins + ends
     assert await storage.for_tenant(tenant).erase_tenant() == NOTHING
+
+
+async def test_a_dry_run_counts_and_deletes_nothing(storage: StorageBackend, tenant: str) -> None:
+    view = storage.for_tenant(tenant)
+    assert await view.erase_tenant(dry_run=True) == NOTHING
+    await _fill(storage, 4)
+    await storage.prune_events(NOW - timedelta(days=1))
+    found = dict.fromkeys(NOTHING, 4) | {RECORDS: 1}
+    assert await view.erase_tenant(dry_run=True) == found
+    assert await view.erase_tenant(dry_run=True) == found
+    assert await view.erase_tenant() == found
+    with pytest.raises(InvalidArgumentError, match="erase_tenant: dry_run must be True or False"):
+        await view.erase_tenant(dry_run="no")  # type: ignore[arg-type]
+
+
+async def test_records_about_prune_runs_are_deleted_without_rows(storage: StorageBackend, tenant: str) -> None:
+    await storage.prune_events(NOW)
+    await storage.prune_audit(NOW)
+    assert tenant not in await storage.tenant_ids()
+    view = storage.for_tenant(tenant)
+    assert await view.erase_tenant() == NOTHING | {RECORDS: 2}
+    assert await view.erase_tenant(dry_run=True) == NOTHING
 
 
 async def test_rows_outside_the_usual_are_deleted(storage: StorageBackend, tenant: str) -> None:
@@ -134,7 +159,7 @@ async def test_two_runs_at_once_delete_each_row_once(storage: StorageBackend, te
     await _fill(storage, 20)
     view = storage.for_tenant(tenant)
     counts = await asyncio.gather(view.erase_tenant(), view.erase_tenant())
-    assert {name: sum(count[name] for count in counts) for name in NOTHING} == dict.fromkeys(NOTHING, 20)
+    assert {name: sum(count[name] for count in counts) for name in NOTHING} == dict.fromkeys(NOTHING, 20) | {RECORDS: 0}
     assert await everything(storage) == []
 
 

@@ -22,6 +22,7 @@ from axon_storage import (
     TraceRow,
     tenant_scope,
 )
+from tests.pruning import OUTSIDE_UTC
 from tests.samples import sample
 from tests.verbs import load, store
 
@@ -189,6 +190,8 @@ async def test_the_backend_that_keeps_nothing_gives_nothing(row_type: type[Row])
         ({"page_size": True}, "page_size"),
         ({"since": START.replace(tzinfo=None)}, "since"),
         ({"until": "2026-01-01"}, "until"),
+        ({"since": OUTSIDE_UTC[0]}, "since must be from the year 1 to the year 9999 in UTC"),
+        ({"until": OUTSIDE_UTC[1]}, "until must be from the year 1 to the year 9999 in UTC"),
         ({"after": "an id"}, "after: not a UUIDv7; pass the id of a row"),
         ({"after": UUID(int=0)}, "after: not a UUIDv7"),
         ({"after": UUID(int=(2**48 - 1) << 80 | 0x7 << 76 | 0b10 << 62)}, "after: a time after the year 9999"),

@@ -17,6 +17,7 @@ from axon_storage import (
     QueryError,
     Recorded,
     Row,
+    SessionRow,
     SqlRepository,
     StorageBackend,
     StorageConnectionError,
@@ -28,14 +29,9 @@ from axon_storage import (
 from axon_storage.model.ids import timestamp_of
 from axon_storage.model.maintenance import DeleteOld, ReleaseLease, TakeLease
 from axon_storage.model.rows import ROW_TYPES
-from tests.pruning import DAY, NOW, clock_at, id_at, key_fields, prune
+from tests.pruning import BEFORE, DAY, NOW, OLD, OUTSIDE_UTC, clock_at, fill, id_at, prune
 from tests.samples import sample
-from tests.verbs import KEYED, LOGS, load, store
-
-LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
-"""The row types whose age is the time of their last save."""
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
+from tests.verbs import LOGS, load, store
 
 
 @pytest.fixture(autouse=True)
@@ -43,24 +39,12 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StorageBackend, "prune_rows", 5)
 
 
-@pytest.fixture
-async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
-    """The storage three days ago, as the same tenant."""
-    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())
-
-
-async def _fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
-    tenant = storage.current_tenant()
-    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
-    await storage.save_many(rows)
-
-
 def _take(holder: UUID, tenant: str = "default") -> TakeLease:
     return TakeLease(operation="t", tenant=tenant, row_type=EventRow, holder=holder, before=None)
 
 
 async def test_two_runs_take_turns_and_their_counts_add_up(storage: StorageBackend, past: StorageBackend) -> None:
-    await _fill(past, EventRow, range(30))
+    await fill(past, EventRow, range(30))
     counts = await asyncio.gather(*(storage.prune_events(BEFORE) for _ in range(3)))
     assert sum(counts) == 30
 
@@ -68,8 +52,8 @@ async def test_two_runs_take_turns_and_their_counts_add_up(storage: StorageBacke
 async def test_a_run_waits_for_the_other_and_then_says_what_holds_it_up(
     storage: StorageBackend, past: StorageBackend
 ) -> None:
-    await _fill(past, EventRow, range(3))
-    await _fill(past, AuditRow, range(3))
+    await fill(past, EventRow, range(3))
+    await fill(past, AuditRow, range(3))
     holder, tenant = uuid4(), storage.current_tenant()
     await storage.execute(_take(holder, tenant))
     with operation_timeout(0.5), pytest.raises(StorageConnectionError, match="prunes event_history until") as refused:
@@ -85,7 +69,7 @@ async def test_a_run_waits_for_the_other_and_then_says_what_holds_it_up(
 
 
 async def test_the_lease_of_a_run_that_died_ends_by_itself(repository: SqlRepository, engine: AsyncEngine) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(3))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(3))
     await repository.execute(_take(uuid4()))
     soon = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(seconds=14)))
     with operation_timeout(0.5), pytest.raises(StorageConnectionError):
@@ -98,7 +82,7 @@ async def test_the_lease_of_a_run_that_died_ends_by_itself(repository: SqlReposi
 async def test_a_run_that_has_lost_its_lease_stops(
     repository: SqlRepository, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
     later = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(minutes=1)))
     deletes = 0
     execute = repository.execute
@@ -121,7 +105,7 @@ async def test_a_run_that_has_lost_its_lease_stops(
 async def test_a_cancelled_run_releases_its_lease_and_the_next_one_goes_on(
     storage: StorageBackend, past: StorageBackend
 ) -> None:
-    await _fill(past, EventRow, range(30))
+    await fill(past, EventRow, range(30))
     run = asyncio.create_task(storage.prune_events(BEFORE, pause=0.05))
     while len(await load(storage, EventRow)) == 30:  # noqa: ASYNC110  # counts
         await asyncio.sleep(0.01)
@@ -204,9 +188,22 @@ async def test_bad_arguments_are_refused(any_storage: list[StorageBackend]) -> N
         for before in (datetime(2026, 1, 1), 5, None):  # refused
             with pytest.raises(InvalidArgumentError, match="prune_events: before must be a datetime with a time zone"):
                 await storage.prune_events(before)  # type: ignore[arg-type]
+        for before in OUTSIDE_UTC:
+            with pytest.raises(InvalidArgumentError, match="prune_sessions: before must be from the year 1 to"):
+                await storage.prune_sessions(before, dry_run=True)
+        with pytest.raises(InvalidArgumentError, match="prune_events: dry_run must be True or False"):
+            await storage.prune_events(NOW, dry_run="no")  # type: ignore[arg-type]
         for pause in (-1.0, inf, "1"):
             with pytest.raises(InvalidArgumentError, match="pause must be"):
                 await storage.prune_sessions(NOW, pause=pause)  # type: ignore[arg-type]
+
+
+async def test_the_first_and_the_last_time_are_accepted(storage: StorageBackend) -> None:
+    tenant = storage.current_tenant()
+    await storage.save_many([sample(SessionRow, tenant), sample(EventRow, tenant)])
+    for time, deleted in ((datetime.min, 0), (datetime.max, 1)):
+        before = time.replace(tzinfo=UTC)
+        assert await storage.prune_sessions(before) == await storage.prune_events(before) == deleted
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.TABLE)

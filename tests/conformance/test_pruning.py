@@ -25,31 +25,14 @@ from axon_storage.model.ids import EPOCH
 from axon_storage.model.maintenance import DeleteOld, ListOld
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.sql.tables import TABLES, UPDATED_AT
-from tests.pruning import DAY, NOW, clock_at, key_fields, prune, set_age
+from tests.pruning import BEFORE, DAY, LAST_SAVED, NOW, OLD, clock_at, fill, key_fields, prune, set_age
 from tests.samples import sample
-from tests.verbs import KEYED, LOGS, load, store
-
-LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
-"""The row types whose age is the time of their last save."""
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
+from tests.verbs import LOGS, load, store
 
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StorageBackend, "prune_rows", 5)
-
-
-@pytest.fixture
-async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
-    """The storage three days ago, as the same tenant."""
-    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())
-
-
-async def _fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
-    tenant = storage.current_tenant()
-    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
-    await storage.save_many(rows)
 
 
 def page_after(row_type: type[Row], after: Any = None, tenant: str = "default") -> ListOld:
@@ -66,8 +49,8 @@ def delete_of(row_type: type[Row], keys: Any, unknown: Any = (), tenant: str = "
 async def test_old_rows_are_deleted_and_the_others_stay(
     storage: StorageBackend, past: StorageBackend, row_type: type[Row]
 ) -> None:
-    await _fill(past, row_type, range(13))
-    await _fill(storage, row_type, range(100, 103))
+    await fill(past, row_type, range(13))
+    await fill(storage, row_type, range(100, 103))
     recent = await load(storage, row_type)
     assert len(recent) == 16
     assert await prune(storage, row_type, BEFORE, dry_run=True) == 13
@@ -84,10 +67,10 @@ async def test_the_time_is_exclusive_and_that_of_the_first_save(engine: AsyncEng
     moment = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
     for number, time in enumerate([moment - timedelta(microseconds=1), moment]):
         nanoseconds = (time - EPOCH) // timedelta(microseconds=1) * 1000
-        await _fill(SqlRepository(engine, clock=partial(int, nanoseconds)), row_type, range(number, number + 1))
+        await fill(SqlRepository(engine, clock=partial(int, nanoseconds)), row_type, range(number, number + 1))
     present = SqlRepository(engine)
     if row_type is TraceRow:
-        await _fill(present, row_type, range(2), status="saved again")
+        await fill(present, row_type, range(2), status="saved again")
     assert await prune(present, row_type, moment) == 1
     assert await prune(present, row_type, moment + timedelta(microseconds=1)) == 1
 
@@ -117,7 +100,7 @@ async def test_one_flow_topic_or_scope_is_pruned(
 async def test_no_transaction_deletes_more_than_the_limit(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(12))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(12))
     table, left = TABLES[row_type], []
     reader = SqlRepository(create_engine(engine.url))
     execute = repository.execute
@@ -160,11 +143,11 @@ async def test_a_cut_run_has_deleted_the_oldest_rows(
 async def test_a_row_that_is_saved_meanwhile_stays(
     storage: StorageBackend, past: StorageBackend, row_type: type[Row]
 ) -> None:
-    await _fill(past, row_type, range(4))
+    await fill(past, row_type, range(4))
     tenant = storage.current_tenant()
     page = await storage.execute(page_after(row_type, None, tenant=tenant))
     assert len(page.keys) == 4
-    await _fill(storage, row_type, range(2, 3))
+    await fill(storage, row_type, range(2, 3))
     delete = delete_of(row_type, page.keys, [], tenant=tenant)
     assert await storage.execute(delete) == 3
     assert len(await load(storage, row_type)) == 1
@@ -175,7 +158,7 @@ async def test_rows_that_are_saved_during_a_run_stay(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row]
 ) -> None:
     count = 60
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(count))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(count))
 
     async def save(number: int) -> None:
         if row_type is TraceRow:  # a trace keeps the time of its first save, so it is deleted first
@@ -193,7 +176,7 @@ async def test_rows_that_are_saved_during_a_run_stay(
 async def test_rows_of_unknown_age_count_as_saved_when_a_run_meets_them(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await _fill(repository, row_type, range(7))
+    await fill(repository, row_type, range(7))
     await set_age(engine, row_type, null())
     caplog.set_level(logging.INFO, "axon_storage")
     assert await prune(repository, row_type, NOW + DAY, dry_run=True) == 0
@@ -210,12 +193,12 @@ async def test_rows_of_unknown_age_count_as_saved_when_a_run_meets_them(
 async def test_a_save_wins_over_the_run_that_meets_a_row_of_unknown_age(
     repository: SqlRepository, engine: AsyncEngine
 ) -> None:
-    await _fill(repository, SessionRow, range(2))
+    await fill(repository, SessionRow, range(2))
     await set_age(engine, SessionRow, null())
     page = await repository.execute(page_after(SessionRow, None))
     assert len(page.unknown) == 2
     saved = NOW + 5 * DAY
-    await _fill(SqlRepository(engine, clock=clock_at(saved)), SessionRow, range(1))
+    await fill(SqlRepository(engine, clock=clock_at(saved)), SessionRow, range(1))
     await repository.execute(delete_of(SessionRow, [], page.unknown))
     table = TABLES[SessionRow]
     async with engine.connect() as connection:
@@ -227,7 +210,7 @@ async def test_a_save_wins_over_the_run_that_meets_a_row_of_unknown_age(
 async def test_two_runs_without_a_lease_delete_each_row_once(repository: SqlRepository, engine: AsyncEngine) -> None:
     past = SqlRepository(engine, clock=clock_at(OLD))
     for row_type in (EventRow, SessionRow, TraceRow):
-        await _fill(past, row_type, range(40))
+        await fill(past, row_type, range(40))
 
         async def run(row_type: type[Row] = row_type) -> int:
             deleted, after = 0, None

@@ -138,6 +138,22 @@ async def test_recorded_rows_that_are_not_consistent_are_refused(repository: Sql
     assert await collect(storage, EventRow) == []
 
 
+@pytest.mark.parametrize("backend", ["memory", "sql"])
+async def test_two_traces_of_a_call_with_one_id_are_refused(repository: SqlRepository, backend: str) -> None:
+    storage: StorageBackend = repository if backend == "sql" else InMemoryBackend()
+    [one] = recorded_rows(TraceRow, "default", 1)
+    two = replace(one, row=numbered(TraceRow, "default", 2))
+    with pytest.raises(InvalidArgumentError, match=r"save_many: Recorded\.id: two traces have the same id"):
+        await storage.save_many([one, sample(EventRow), two])
+    async with storage.transaction() as transaction:
+        with pytest.raises(InvalidArgumentError, match="two traces have the same id"):
+            await transaction.save_many([one, two])
+    assert await collect(storage, TraceRow) == []
+    await storage.save_many([one, one])
+    if backend == "sql":
+        assert await collect(storage, TraceRow) == [one]
+
+
 @pytest.mark.parametrize("row_type", [row_type for row_type in KEYED if row_type is not TraceRow])
 async def test_a_recorded_row_of_a_type_without_ids_is_refused(row_type: type[Row]) -> None:
     row_id = new_id()

@@ -27,6 +27,7 @@ from axon_storage import (
 from axon_storage.model.ids import first_id
 from axon_storage.model.summaries import PERIODS
 from tests.conformance.test_recorded import replace_random_bits
+from tests.pruning import OUTSIDE_UTC
 from tests.samples import sample
 
 DAY, MIDNIGHT, LARGEST = timedelta(days=1), datetime(2026, 3, 1, tzinfo=UTC), 2**64 - 1
@@ -162,6 +163,7 @@ async def test_the_backend_that_keeps_nothing_has_no_summaries() -> None:
         ({"by": ["flow", "flow"]}, "a name twice"),
         ({"by": ("day", "hour")}, "both 'day' and 'hour'"),
         ({"by": "day", "since": datetime(2026, 1, 1)}, "since"),
+        ({"by": "day", "until": OUTSIDE_UTC[1]}, "until"),
     ],
 )
 async def test_invalid_groups_and_periods_are_refused(options: dict[str, Any], place: str) -> None:

@@ -4,12 +4,14 @@ import fcntl
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from axon_storage import schema
+from tests.doses import EVERYTHING
 
 CHECKOUT = Path(__file__).parents[2]
 FROM_CODE = "import asyncio, sys; from axon_storage import schema; asyncio.run(schema.upgrade(sys.argv[1]))"
@@ -37,14 +39,22 @@ def wheel(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path) -> Path:
-    """The programs of a virtual environment with the wheel and every driver, in the versions that the tests use."""
+    """The programs of a virtual environment with the wheel and every driver, in the versions that the tests use.
+
+    `make matrix` installs the dependencies that the wheel names; `make test` uses those of this environment.
+    """
     home = wheel.parent / "venv"
     with (wheel.parent / "venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "complete").exists():
             _run(sys.executable, "-m", "venv", home, cwd=wheel.parent)
             pip = (home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-            _run(*pip, "--constraint", CHECKOUT / "constraints.txt", f"{wheel}[all]", cwd=wheel.parent)
+            if EVERYTHING:
+                _run(*pip, "--constraint", CHECKOUT / "constraints.txt", f"{wheel}[all]", cwd=wheel.parent)
+            else:
+                _run(*pip, "--no-deps", wheel, cwd=wheel.parent)
+                paths = sysconfig.get_path("purelib"), sysconfig.get_path("purelib", vars={"base": str(home)})
+                Path(paths[1], "dependencies.pth").write_text(paths[0])
             (home / "complete").touch()
     return home / "bin"
 

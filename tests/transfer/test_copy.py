@@ -1,9 +1,14 @@
 """Copies between databases of every kind keep every value of every row."""
 
 import asyncio
+import os
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
 
 from axon_storage import (
     CacheRow,
@@ -18,9 +23,10 @@ from axon_storage import (
     TraceRow,
     create_engine,
     open_storage,
+    schema,
 )
 from axon_storage.model.rows import ROW_TYPES
-from axon_storage.transfer import Progress, copy, verify
+from axon_storage.transfer import Progress, copy, export, verify
 from tests.databases import Databases
 from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
@@ -78,10 +84,44 @@ async def test_rows_that_only_the_target_has_are_kept_unless_they_are_to_be_dele
     assert await repository.tenant_ids() == ["default", "extra"]  # the source does not have this tenant
 
 
+async def test_rows_with_any_keys_are_deleted_with_few_statements(
+    filled: SqlRepository, repository: SqlRepository, other: SqlRepository
+) -> None:
+    for tenant in TENANTS:
+        await other.for_tenant(tenant).save_session(sample(SessionRow, tenant))
+    rows, deletes = (await copy(filled, repository)).rows, list[str]()
+    engine = repository.engine.sync_engine
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            deletes.append(statement)
+
+    try:
+        assert (await copy(other, repository, delete_extra=True)).deleted == rows - len(TENANTS)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert (await verify(other, repository)).is_equal
+    assert len(deletes) <= len(TENANTS) * len(ROW_TYPES) + rows / 1_000
+
+
 async def test_a_copy_of_an_empty_database_deletes_nothing(repository: SqlRepository, other: SqlRepository) -> None:
     await repository.save_session(sample(SessionRow))
     assert (await copy(other, repository, delete_extra=True)).deleted == 0
     assert len(await repository.session_scopes()) == 1
+
+
+async def test_a_tenant_that_the_source_does_not_have_is_refused(
+    repository: SqlRepository, other: SqlRepository, tmp_path: Path
+) -> None:
+    for storage, tenant in ((other, "acme"), (repository, "acme"), (repository, "gone")):
+        await storage.for_tenant(tenant).save_session(sample(SessionRow, tenant))
+    with pytest.raises(InvalidArgumentError, match="no rows of tenant 'gone'"):
+        await copy(other, repository, tenants=["acme", "gone"], delete_extra=True)
+    assert await repository.tenant_ids() == ["acme", "gone"]
+    with pytest.raises(InvalidArgumentError, match="no rows of tenant 'gone'"):
+        await export(other, tmp_path / "rows.jsonl", tenants=["gone"])
+    assert os.listdir(tmp_path) == []  # noqa: PTH208  # not Path.iterdir, which ruff refuses in coroutines
 
 
 async def test_only_the_given_tenants_are_copied(filled: SqlRepository, repository: SqlRepository) -> None:
@@ -140,6 +180,43 @@ async def test_one_database_as_source_and_target_is_refused(repository: SqlRepos
         for source in (repository, same):
             with pytest.raises(InvalidArgumentError, match="the same database"):
                 await copy(source, repository)
+
+
+async def test_one_sqlite_file_under_two_names_is_refused(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await databases.empty("sqlite")
+    await schema.upgrade(url)
+    file = Path(str(make_url(url).database))
+    (tmp_path / "symbolic.db").symlink_to(file)
+    (tmp_path / "hard.db").hardlink_to(file)
+    monkeypatch.chdir(file.parent)
+    names = (
+        f"{file}?timeout=7",
+        f"file:{file}?uri=true",
+        file.name,
+        str(tmp_path / "symbolic.db"),
+        str(tmp_path / "hard.db"),
+    )
+    for name in names:
+        for call in (copy, verify):
+            with pytest.raises(InvalidArgumentError, match="the same database"):
+                await call(url, f"sqlite:///{name}")
+
+
+async def test_two_schemas_of_a_database_are_two_databases(databases: Databases) -> None:
+    url = await databases.empty("postgresql")
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        for name in ("one", "two"):
+            await connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    await engine.dispose()
+    source, target = (f"{url}{'&' if '?' in url else '?'}search_path={name}" for name in ("one", "two"))
+    async with open_storage(source, migrate=True) as storage, open_storage(target, migrate=True) as other:
+        await storage.save_session(sample(SessionRow))
+        assert (await copy(storage, other)).rows == 1
+    with pytest.raises(InvalidArgumentError, match="the same database"):
+        await verify(source, source)
 
 
 async def test_tenants_that_are_no_list_are_refused(filled: SqlRepository, other: SqlRepository) -> None:

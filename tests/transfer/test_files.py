@@ -1,10 +1,13 @@
 """Export files: round trips, and the refusal of files that are truncated, altered or foreign."""
 
+import asyncio
+import bz2
 import hashlib
 import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ import pytest
 
 from axon_storage import (
     AxonStoreRow,
+    CostRow,
     InMemoryBackend,
     InvalidArgumentError,
+    SerializationError,
     SessionRow,
     SqlRepository,
     StorageError,
@@ -24,7 +29,7 @@ from axon_storage import (
     schema,
 )
 from axon_storage.model.rows import ROW_TYPES
-from axon_storage.transfer import export, import_, verify
+from axon_storage.transfer import export, import_, verify, writer
 from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
 
@@ -195,6 +200,28 @@ async def test_a_pipe_is_read_once(other: SqlRepository, empty: SqlRepository, t
         await export(other, pipe)
 
 
+async def test_an_open_file_is_used_from_its_position_and_stays_open(
+    other: SqlRepository, empty: SqlRepository, tmp_path: Path
+) -> None:
+    await other.save_many(sample(row_type) for row_type in ROW_TYPES)
+    with (tmp_path / "archive").open("w+b") as file:
+        file.write(b"before")
+        written = await export(other, file)
+        file.seek(len(b"before"))
+        assert await import_(empty, file) == written
+        assert not file.closed
+    assert (await verify(other, empty)).is_equal
+
+
+async def test_an_object_that_compresses_is_a_file(other: SqlRepository, empty: SqlRepository, tmp_path: Path) -> None:
+    await other.save_many(sample(row_type) for row_type in ROW_TYPES)
+    with bz2.open(tmp_path / "rows.bz2", "wb") as file:  # it cannot seek, and has the descriptor of the compressed file
+        written = await export(other, file)
+    with bz2.open(tmp_path / "rows.bz2", "rb") as file:
+        assert await import_(empty, file) == written
+    assert (await verify(other, empty)).is_equal
+
+
 async def test_an_export_that_fails_keeps_the_old_file(filled: SqlRepository, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("old")
@@ -206,6 +233,27 @@ async def test_an_export_that_fails_keeps_the_old_file(filled: SqlRepository, tm
         await export(filled, file, progress=stop)
     assert file.read_text() == "old"
     assert _names(tmp_path) == {file.name}
+
+
+@pytest.mark.parametrize("moment", ["header_line", "row_line", "trailer_line"])
+async def test_an_export_that_is_cancelled_leaves_no_temporary_file(
+    other: SqlRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    await other.save_session(sample(SessionRow))
+    loop, line = asyncio.get_running_loop(), getattr(writer, moment)
+
+    def cancel_and_write(*arguments: Any) -> bytes:
+        for _ in range(2):
+            loop.call_soon_threadsafe(exporting.cancel)
+            time.sleep(0.05)  # this thread uses the file when the task is cancelled
+        written: bytes = line(*arguments)
+        return written
+
+    monkeypatch.setattr(writer, moment, cancel_and_write)
+    exporting = asyncio.create_task(export(other, tmp_path / "rows.jsonl"))
+    with pytest.raises(asyncio.CancelledError):
+        await exporting
+    assert _names(tmp_path) <= {"rows.jsonl"}
 
 
 async def test_errors_of_files_are_errors_of_the_package(other: SqlRepository, tmp_path: Path) -> None:
@@ -225,6 +273,15 @@ async def test_without_zstandard_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(InvalidArgumentError, match=r"axon-storage\[zstd\]"):
         await export(other, tmp_path / "rows.jsonl.zst")
+    assert _names(tmp_path) == set()
+
+
+async def test_a_number_that_a_file_cannot_have_is_refused(other: SqlRepository, tmp_path: Path) -> None:
+    await other.record_cost(sample(CostRow))
+    async with other.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE cost_tracking SET cost_usd = 9e999")
+    with pytest.raises(SerializationError, match=r"cost_tracking\.cost_usd: inf is not a finite number"):
+        await export(other, tmp_path / "rows.jsonl")
     assert _names(tmp_path) == set()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import literal, select, text, update
 
-from axon_storage import CostRow, SessionRow, SqlRepository, TraceRow
+from axon_storage import CostRow, InvalidArgumentError, SessionRow, SqlRepository, TraceRow
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.transfer import key_columns, whole_table
@@ -137,13 +137,33 @@ async def test_adjacent_values_and_types_are_not_confused(other: SqlRepository, 
         assert not (await verify(other, empty)).is_equal
 
 
-async def test_a_float_that_differs_in_its_last_bit_is_found(other: SqlRepository, empty: SqlRepository) -> None:
-    await other.record_cost(sample(CostRow, cost_usd=0.1))
+@pytest.mark.parametrize(("one", "two"), [("0.1", "0.10000000000000002"), ("9e999", "-9e999")])
+async def test_floats_that_differ_in_a_bit_are_found(
+    other: SqlRepository, empty: SqlRepository, one: str, two: str
+) -> None:
+    await other.record_cost(sample(CostRow))
     await copy(other, empty)
-    async with empty.engine.begin() as connection:
-        await connection.execute(text("UPDATE cost_tracking SET cost_usd = 0.10000000000000002"))
-    [difference] = (await verify(other, empty)).first_differences
+    for value, is_equal in ((one, True), (two, False)):
+        for storage, stored in ((other, one), (empty, value)):
+            async with storage.engine.begin() as connection:
+                await connection.execute(text(f"UPDATE cost_tracking SET cost_usd = {stored}"))  # infinities too
+        result = await verify(other, empty)
+        assert result.is_equal == is_equal
+    [difference] = result.first_differences
     assert difference.columns == ("cost_usd",)
+
+
+async def test_a_tenant_that_neither_side_has_is_refused(other: SqlRepository, empty: SqlRepository) -> None:
+    await other.for_tenant("acme").save_session(sample(SessionRow, "acme"))
+    for tenants in (["typo"], ["acme", "typo"]):
+        with pytest.raises(InvalidArgumentError, match="no rows of tenant 'typo'"):
+            await verify(other, empty, tenants=tenants)
+    assert not (await verify(empty, other, tenants=["acme"])).is_equal
+
+
+async def test_databases_without_rows_are_equal_without_comparisons(other: SqlRepository, empty: SqlRepository) -> None:
+    for result in (await verify(other, empty), await verify(other.for_tenant("z"), empty)):
+        assert (result.is_equal, result.comparisons) == (True, ())
 
 
 async def test_the_result_shows_no_value(other: SqlRepository, empty: SqlRepository) -> None:

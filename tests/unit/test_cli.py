@@ -102,6 +102,22 @@ def test_sql_prints_the_script() -> None:
     assert down == schema.script("mysql://host/name", f"{HEAD}:base", down=True)
 
 
+def test_a_script_of_a_downgrade_needs_the_option_down() -> None:
+    refused = _migrate("sql", "0003:0001", "--url", "mysql://host/name")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == "invalid argument: script: 0003:0001 is no upgrade: reverse it, or use --down\n"
+
+
+def test_a_migration_prints_only_its_steps_and_the_revision(url: str) -> None:
+    command = [sys.executable, "-m", "axon_storage", "migrate", "upgrade", "0002", "--url", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "0002\n"
+    assert [line.partition(",")[0] for line in done.stderr.splitlines()] == [
+        "Running upgrade  -> 0001",
+        "Running upgrade 0001 -> 0002",
+    ]
+
+
 def test_a_failed_command_prints_one_line_without_the_password() -> None:
     for arguments in (["current"], ["upgrade"], ["check"]):
         refused = _migrate(*arguments, "--url", "postgresql://u:secret@127.0.0.1:1/x")
@@ -121,7 +137,8 @@ def test_unknown_revisions_and_schemes_are_refused(url: str) -> None:
         ("sql", "nope", "script: Can't locate revision identified by 'nope'"),
     ):
         refused = _migrate(command, revision, url=url)
-        assert (refused.exit_code, refused.stderr) == (1, f"invalid argument: {what}: {see_history}")
+        status = 2 if command == "sql" else 1
+        assert (refused.exit_code, refused.stderr) == (status, f"invalid argument: {what}: {see_history}")
     assert _migrate("current", url=url).stdout == "no schema\n"
     assert "unknown scheme" in _migrate("sql", "--url", "mongodb://host/x").stderr
 

@@ -12,8 +12,9 @@ from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.model.rows import SessionRow
 from axon_storage.sql.plans import DeletePlan
+from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import TABLES
-from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, KeyRange, PreparedWrite
+from axon_storage.sql.writes import STATEMENT_BYTES, KeyRange, PreparedWrite
 
 
 class Waiting:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
     Executable,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     literal_column,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT, VARCHAR, insert
 from sqlalchemy.engine import URL
@@ -140,6 +142,14 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
         rows = select(column.label("value")).where(*conditions, *lower).order_by(*keys[keys.index(column) :])
         first = rows.limit(bindparam("limit")).subquery()
         return select(source, first.c.value).distinct()
+
+    def in_keys(self, columns: Sequence[Column[Any]]) -> ColumnElement[bool]:
+        # the drivers send each DELETE of a batch by itself
+        return tuple_(*columns).in_(bindparam("keys", expanding=True))
+
+    def key_parameters(self, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+        del names
+        return [{"keys": list(keys)}]
 
     def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         return literal_column(f"CAST(CONV(LEFT({column}, 12), 16, 10) AS SIGNED)", BigInteger())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -55,15 +56,27 @@ class MySQLDiagnosis(ServerDiagnosis):
         return now.replace(tzinfo=UTC)
 
     def connection_count(self, connection: Connection) -> ConnectionCount | None:
-        in_use: Any = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Threads_connected'")).one()[1]
         found = _variables(connection)
-        limits = [int(found[name]) for name in ("max_connections", "max_user_connections")]
-        return ConnectionCount(int(in_use), min(limit for limit in limits if limit))
+        connected: Any = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Threads_connected'")).one()[1]
+        server = ConnectionCount(int(connected), int(found["max_connections"]))
+        # the session's value is the limit of the account, or else that of the server for each account
+        limit = int(found["max_user_connections"])
+        if not limit:
+            return server
+        processes = connection.execute(text("SHOW PROCESSLIST")).mappings()  # without rights, those of this account
+        own = sum([process["User"] == _account(connection)[0] for process in processes])
+        return min(server, ConnectionCount(own, limit, "this account's"), key=attrgetter("free"))
 
     def administrator(self, connection: Connection) -> str:
-        user, _, host = str(connection.execute(text("SELECT CURRENT_USER()")).scalar_one()).rpartition("@")
+        user, host = _account(connection)
         privileges = connection.execute(text(_ALL_PRIVILEGES), {"grantee": f"'{user}'@'{host}'"})
         return "SUPER" if "SUPER" in privileges.scalars().all() else ""
+
+
+def _account(connection: Connection) -> tuple[str, str]:
+    """Return the user and the host of the account."""
+    user, _, host = str(connection.execute(text("SELECT CURRENT_USER()")).scalar_one()).rpartition("@")
+    return user, host
 
 
 def _variables(connection: Connection) -> dict[str, str]:

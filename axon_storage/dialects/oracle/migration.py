@@ -11,7 +11,7 @@ _LOCK_TABLE = "axon_storage_lock"
 class OracleMigration(MigrationSupport):
     """The lock table, timeouts and online indexes of Oracle."""
 
-    deployment_lock_apart = True
+    schema_lock_has_own_connection = True
     script_begins = "SET DEFINE OFF\nWHENEVER SQLERROR EXIT FAILURE ROLLBACK"
     script_ends = "COMMIT"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Delete,
     Executable,
@@ -126,6 +127,14 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         # one statement for lists of any length, so that it is planned once
         return column == any_(bindparam(parameter, type_=ARRAY(column.type)))
+
+    def in_keys(self, columns: Sequence[Column[Any]]) -> ColumnElement[bool]:
+        arrays = [bindparam(f"keys_{column.name}", type_=ARRAY(column.type)) for column in columns]
+        keys = func.unnest(*arrays).table_valued(*[column.name for column in columns]).render_derived()
+        return tuple_(*columns).in_(select(*keys.c))
+
+    def key_parameters(self, names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+        return [{f"keys_{name}": [key[place] for key in keys] for place, name in enumerate(names)}]
 
     def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         digits = f"replace(substr(CAST({column} AS text), 1, 13), '-', '')"

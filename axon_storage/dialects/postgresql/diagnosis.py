@@ -12,15 +12,15 @@ from axon_storage.model.findings import Finding, ok_unless
 # Of the server, the account and the database, the one with the fewest free connections. Not counted by the columns of
 # pg_stat_activity that the server hides from an account without pg_read_all_stats.
 _CONNECTIONS = """
-SELECT open::int, most::int FROM (VALUES
-  ((SELECT sum(numbackends) FROM pg_stat_database),
+SELECT open::int, most::int, whose FROM (VALUES
+  ('the server''s', (SELECT sum(numbackends) FROM pg_stat_database),
    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
    - coalesce(current_setting('reserved_connections', true), '0')::int),
-  ((SELECT count(*) FROM pg_stat_activity WHERE usename = current_user),
+  ('this account''s', (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user),
    (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user)),
-  ((SELECT numbackends FROM pg_stat_database WHERE datname = current_database()),
+  ('this database''s', (SELECT numbackends FROM pg_stat_database WHERE datname = current_database()),
    (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))
-) AS counts (open, most) WHERE most IS NOT NULL ORDER BY most - open LIMIT 1
+) AS counts (whose, open, most) WHERE most IS NOT NULL ORDER BY most - open LIMIT 1
 """
 _DEAD_ROWS = """
 SELECT relname, n_live_tup, n_dead_tup, coalesce(greatest(last_autovacuum, last_vacuum)::text, 'never')

@@ -27,6 +27,10 @@ class PostgreSQLInspection(ServerInspection):
         found = connection.execute(text(_SIZES), {"names": list(names)})
         return {name: TableSize(rows, size) for name, rows, size in found}
 
+    def identity(self, connection: Connection) -> tuple[object, ...]:
+        # the search path is not in the engine's URL
+        return *super().identity(connection), connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+
     def is_read_only(self, connection: Connection) -> bool:
         # always on in a standby
         return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on")

@@ -1,5 +1,6 @@
 """Copies a SQLite file while it is in use, including what is only in its write-ahead log."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
 from axon_storage.dialects.backup import BackupSupport
+from axon_storage.dialects.sqlite.inspection import main_file
 
 Progress = Callable[[int, int], object]
 
@@ -23,13 +25,18 @@ class SQLiteBackup(BackupSupport):
 
     unerased = ("free pages of the file and its write-ahead log, until VACUUM and a checkpoint",)
 
-    def missing_file(self, url: URL) -> str | None:
+    def file_of_url(self, url: URL) -> Path:
         name = url.database or ""
-        path = unquote(name.removeprefix("file:")) if name.startswith("file:") else name
-        return None if Path(path).exists() else path
+        return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
+
+    def unwritable_file(self, url: URL) -> str | None:
+        path = self.file_of_url(url)
+        # the write-ahead log is created in the folder
+        is_writable = all(os.access(each, os.W_OK) for each in (path, path.absolute().parent))
+        return None if is_writable and url.query.get("mode") != "ro" else str(path)
 
     def database_file(self, connection: Connection) -> str:
-        return str(connection.exec_driver_sql("PRAGMA database_list").one().file)
+        return main_file(connection)
 
     def copy_to_file(self, source: Path, target: Path, progress: Progress) -> Mapping[str, int]:
         return _copy_database(source, target, progress)

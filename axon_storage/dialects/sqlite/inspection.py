@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -29,12 +30,22 @@ class SQLiteInspection(ServerInspection):
         found = connection.exec_driver_sql(_SIZES)
         return {name: TableSize(None, size) for name, size in found if name in names}
 
+    def identity(self, connection: Connection) -> tuple[object, ...]:
+        # not the path, because links and the parameters of a URL give one file several names
+        found = Path(main_file(connection)).stat()
+        return found.st_dev, found.st_ino
+
     def is_read_only(self, connection: Connection) -> bool:
         query = connection.engine.url.query
         if ("uri" in query and query.get("mode") == "ro") or _pragma(connection, "query_only").query_only:
             return True
-        file = _pragma(connection, "database_list").file
-        return not os.access(file, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+        return not os.access(main_file(connection), os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def main_file(connection: Connection) -> str:
+    """Return the path of the database file."""
+    # PRAGMA database_list also names the temporary and the attached databases of the connection
+    return str(connection.exec_driver_sql("SELECT file FROM pragma_database_list WHERE name = 'main'").scalar_one())
 
 
 def _pragma(connection: Connection, name: str) -> Row[Any]:

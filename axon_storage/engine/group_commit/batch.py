@@ -19,7 +19,8 @@ from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.group_commit.row_order import NO_WRITES, OrderedWrite
 from axon_storage.engine.translation import LockTimeoutError
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
-from axon_storage.sql.writes import STATEMENT_BYTES, STATEMENT_ROWS, PreparedWrite
+from axon_storage.sql.statements import STATEMENT_ROWS
+from axon_storage.sql.writes import STATEMENT_BYTES, PreparedWrite
 
 if TYPE_CHECKING:
     from axon_storage.engine.group_commit.capacity import Capacity

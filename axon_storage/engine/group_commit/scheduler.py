@@ -29,7 +29,7 @@ from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.engine.group_commit.sending import Sender
 from axon_storage.engine.group_commit.splitting import commit_writes
 from axon_storage.model.stats import QueueStats
-from axon_storage.sql.writes import STATEMENT_ROWS
+from axon_storage.sql.statements import STATEMENT_ROWS
 
 _NEXT_BATCH, _LOCK = "the next batch", "the lock of its row"
 EARLIER_WRITE = "an earlier write of the same row"
