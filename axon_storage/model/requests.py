@@ -79,6 +79,16 @@ class ListByKey(Request[list[R]], Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListByKeys(Request[list[R]], Generic[R]):
+    """Return the rows whose key is ``prefix`` plus one of the values ``last``, in key order or backwards."""
+
+    row_type: type[R]
+    prefix: Mapping[str, Any]
+    last: Sequence[Any]
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListNewest(Request[list[R]], Generic[R]):
     """Return rows whose fields equal ``where``, newest first, with limit and offset."""
 

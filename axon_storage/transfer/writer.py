@@ -13,13 +13,15 @@ from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.rows import Row
 from axon_storage.transfer.compression import check_suffix, compressed, file_errors
 from axon_storage.transfer.lines import header_line, row_line, trailer_line
+from axon_storage.transfer.pipes import pipe_of
 
 
 class LineWriter:
     """Writes the lines of an export to a binary file."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sha256 = file, sha256()
+        self._pipe = pipe_of(file)
+        self._file, self._sha256 = self._pipe or file, sha256()
 
     def write_header(self) -> None:
         """Write the first line."""
@@ -34,6 +36,11 @@ class LineWriter:
         self._write(trailer_line(rows, self._sha256.hexdigest()))
         with file_errors("write"):
             self._file.flush()
+
+    def stop(self) -> None:
+        """End a call that waits for the reader of a pipe."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def _write(self, data: bytes) -> None:
         self._sha256.update(data)

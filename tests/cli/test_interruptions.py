@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
+from array import array
+from fcntl import ioctl
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,29 @@ async def test_an_interrupted_export_leaves_no_file(
         time.sleep(0.01)  # noqa: ASYNC251
     assert _end(process, sent) == (status, "", f"{message}: no file was written\n")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
+async def test_a_command_that_waits_for_the_other_side_of_a_pipe_can_be_ended(
+    url: str, repository: SqlRepository, sent: signal.Signals, status: int, message: str
+) -> None:
+    reading = _start(url, "import", "-", "--yes", stdin=subprocess.PIPE)
+    assert reading.stdin is not None
+    reading.stdin.write("{")
+    reading.stdin.flush()
+    while array("i", ioctl(reading.stdin, termios.FIONREAD, bytes(4)))[0]:  # until it has read that, and waits for more
+        time.sleep(0.05)  # noqa: ASYNC251
+    reading.send_signal(sent)
+    assert reading.wait(60) == status
+    assert reading.communicate()[1].startswith(f"{message}: the rows that were stored stay")
+    await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(1_000))
+    writing = _start(url, "export", "-")
+    assert writing.stdout is not None
+    assert writing.stdout.read(1) == "{"
+    time.sleep(1)  # noqa: ASYNC251  # until the pipe is full
+    writing.send_signal(sent)
+    assert writing.wait(60) == status
+    assert writing.communicate()[1] == f"{message}: the rows are not complete\n"
 
 
 @pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)

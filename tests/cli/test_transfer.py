@@ -94,7 +94,7 @@ async def test_a_target_with_rows_is_overwritten_only_after_a_question(
     assert "--yes" in refused.stderr
     differs = await axon("verify", url, other)
     assert differs.exit_code == 3
-    assert "sessions, tenant 'a'" in differs.stderr
+    assert "sessions, tenant 'a', scope 'name', key 'name': differs value" in differs.stderr
     assert "changed" not in differs.output
     assert (await axon("copy", url, other, "--yes")).exit_code == 0
     assert (await axon("verify", url, other)).exit_code == 0

@@ -1,4 +1,4 @@
-"""DictBackend keeps rows in dicts: somebody's own backend, which docs/tutorial-backend.md explains."""
+"""DictBackend keeps rows in dicts: somebody's own backend, which docs/tutorials/own-backend.md explains."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping

@@ -1,6 +1,7 @@
 """Export files: round trips, and the refusal of files that are truncated, altered or foreign."""
 
 import asyncio
+import bz2
 import hashlib
 import json
 import os
@@ -209,6 +210,15 @@ async def test_an_open_file_is_used_from_its_position_and_stays_open(
         file.seek(len(b"before"))
         assert await import_(empty, file) == written
         assert not file.closed
+    assert (await verify(other, empty)).is_equal
+
+
+async def test_an_object_that_compresses_is_a_file(other: SqlRepository, empty: SqlRepository, tmp_path: Path) -> None:
+    await other.save_many(sample(row_type) for row_type in ROW_TYPES)
+    with bz2.open(tmp_path / "rows.bz2", "wb") as file:  # it cannot seek, and has the descriptor of the compressed file
+        written = await export(other, file)
+    with bz2.open(tmp_path / "rows.bz2", "rb") as file:
+        assert await import_(empty, file) == written
     assert (await verify(other, empty)).is_equal
 
 

@@ -146,9 +146,10 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
         # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in
         # key order. A separate statement for the locks would miss rows that are inserted before the DELETE.
         keys = list(table.primary_key)
-        locked = select(*keys).where(*conditions).order_by(*keys).with_for_update()
-        # the conditions again, so that the planner can use the index for the outer statement too
-        return delete(table).where(*conditions, tuple_(*keys).in_(locked))
+        # A CTE is run once, a subquery again for each row if the planner expects few. The conditions are not repeated,
+        # so that each locked row is found by the primary key.
+        locked = select(*keys).where(*conditions).order_by(*keys).with_for_update().cte("locked")
+        return delete(table).where(*[column == locked.c[column.name] for column in keys])
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url, name = take_application_name(url, "application_name")
