@@ -67,8 +67,8 @@ class Get(Request[R | None], Generic[R]):
 class ListByKey(Request[list[R]], Generic[R]):
     """Return the rows whose key begins with ``prefix``, in key order or backwards, at most ``limit`` (None: all).
 
-    Expired results are left out.
     ``bounds``: limits of the key field after the prefix: ``at_least`` (included), ``above`` and ``below`` (excluded).
+    Expired results are left out.
     """
 
     row_type: type[R]
@@ -102,8 +102,7 @@ class ListNewest(Request[list[R]], Generic[R]):
 class ListPage(Request[list[Recorded[R]]], Generic[R]):
     """Return the first ``limit`` rows with ids between ``after`` and ``before`` whose fields equal ``where``.
 
-    Both bounds are excluded, here and in the requests below.
-    ``reverse``: the newest first.
+    Both bounds are excluded, here and in the requests below. ``reverse``: the newest first.
     """
 
     row_type: type[R]

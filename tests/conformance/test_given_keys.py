@@ -6,29 +6,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import InvalidArgumentError, SerializationError, SessionRow, SqlRepository, StorageBackend
-from axon_storage.testing.samples import sample
-from tests.conformance.test_saves import DISTINCT
-
-
-async def test_the_entries_with_given_keys_are_loaded_by_code_point(storage: StorageBackend, tenant: str) -> None:
-    keys = [*DISTINCT, "\x01", "🙃"]
-    entries = {key: sample(SessionRow, tenant, scope="s", key=key) for key in keys}
-    await storage.save_many([*entries.values(), sample(SessionRow, tenant, scope="s ", key="other")])
-    asked = [*keys[::2], keys[0], "other", "unknown"]
-    expected = [entries[key] for key in sorted(set(keys[::2]))]
-    assert await storage.load_sessions("s", iter(asked)) == expected
-    assert await storage.load_sessions("s", asked, reverse=True) == expected[::-1]
-    async with storage.transaction() as transaction:
-        assert await transaction.load_sessions("s", asked) == expected
-
-
-async def test_any_number_of_keys_is_loaded(repository: SqlRepository) -> None:
-    entries = [sample(SessionRow, scope="s", key=f"{number:04}") for number in range(1500)]
-    await repository.save_many(entries)
-    asked = [entry.key for entry in entries]
-    assert await repository.load_sessions("s", asked) == entries
-    assert await repository.load_sessions("s", asked, reverse=True) == entries[::-1]
+from axon_storage import InvalidArgumentError, SerializationError, SqlRepository
+from axon_storage.testing.suite.given_keys import *  # noqa: F403
 
 
 @pytest.mark.parametrize(

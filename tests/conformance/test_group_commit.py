@@ -5,8 +5,9 @@ import asyncio
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import AuditRow, DaemonRow, EventRow, QueryError, SessionRow, SqlRepository, TraceRow, new_id
+from axon_storage import EventRow, QueryError, SessionRow, SqlRepository
 from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.order_of_writes import *  # noqa: F403
 from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_of_statements
 
 
@@ -44,44 +45,6 @@ async def test_a_write_that_returns_has_committed(repository: SqlRepository, eng
         assert await elsewhere.get_session(row.scope, row.key) is None
 
     await asyncio.gather(*(write(number) for number in range(CALLS)))
-
-
-async def test_each_caller_gets_its_own_result(repository: SqlRepository) -> None:
-    await repository.save_many(sample(TraceRow, trace_id=number) for number in range(60))
-    ids = [new_id() for _ in range(10)]
-    answers = await asyncio.gather(
-        *(repository.append_event(sample(EventRow), id=id) for id in ids),  # noqa: A001  # the contract's name
-        *(repository.delete_traces(range(number * 10, number * 10 + number)) for number in range(6)),
-        repository.delete_traces([0, 1, 11, 999]),
-        repository.delete_session("no such", "entry"),
-    )
-    assert answers == [*ids, 0, 1, 2, 3, 4, 5, 3, False]
-
-
-async def test_a_batch_keeps_the_order_of_writes_of_one_row(repository: SqlRepository) -> None:
-    async def write(turn: int) -> bool | None:
-        if turn % 5 == 3:
-            return await repository.delete_daemon("name")
-        await repository.save_daemon(sample(DaemonRow, state=str(turn)))
-        return None
-
-    for last in (12, 13, 14):
-        answers = await asyncio.gather(*(write(turn) for turn in range(last)))
-        assert {answer for answer in answers if answer is not None} == {True}
-        assert [daemon.state for daemon in await repository.load_daemons()] == ([str(last - 1)] if last != 14 else [])
-
-
-async def test_a_row_saved_several_times_keeps_the_position_of_its_first_save(repository: SqlRepository) -> None:
-    order = [1, 5, 3, 5, 1, 2, 4, 3]
-    await asyncio.gather(*(repository.save_trace(sample(TraceRow, trace_id=number)) for number in order))
-    assert [trace.trace_id for trace in await repository.load_traces(9)] == [4, 2, 3, 5, 1]
-
-
-async def test_an_append_with_a_stored_id_changes_nothing(repository: SqlRepository) -> None:
-    known = new_id()
-    calls = [repository.append_audit(sample(AuditRow, actor=str(number)), id=known) for number in range(9)]
-    assert set(await asyncio.gather(*calls)) == {known}
-    assert [entry.actor for entry in await repository.query_audit(9)] == ["0"]
 
 
 async def test_a_batch_may_contain_rows_of_several_tenants(

@@ -153,8 +153,7 @@ class Calls:
             case requests.Create():
                 return self._put(request.row, None, keep=True)[1]
             case requests.Delete():
-                keys = {(request.tenant, *request.prefix.values(), value) for value in request.last}
-                return sum(self._tables[request.row_type].pop(key, None) is not None for key in keys)
+                return sum(self._tables[request.row_type].pop(key, None) is not None for key in _keys(request))
             case requests.DeleteRange():
                 return self._remove(self._by_key(request.row_type, request.tenant, request.prefix, request.bounds))
             case requests.EvictExpired():
@@ -165,16 +164,23 @@ class Calls:
                 return None if stored is None or stored.is_expired() else stored.checked.to_row()
             case requests.ListByKey():
                 return self._list_by_key(request)
+            case requests.ListByKeys():
+                table = self._tables[request.row_type]
+                keys = sorted(_keys(request) & table.keys(), reverse=request.reverse)
+                return [table[key].checked.to_row() for key in keys]
             case requests.ListNewest():
-                return self._list_newest(request)
+                newest = self._by_id(request.row_type, request.tenant, request.where, *_ALL)[::-1]
+                return [stored.checked.to_row() for stored in newest[request.offset :][: request.limit]]
             case requests.ListPage():
                 return self._list_page(request)
             case requests.ListByIds():
-                return self._list_by_ids(request)
+                recent = self._by_id(request.row_type, request.tenant, {}, *_ALL)
+                return [stored.recorded() for stored in recent if stored.id in request.ids]
             case requests.ListRecentIds():
                 return self._list_recent_ids(request)
             case requests.ListScopes():
-                return self._list_scopes(request)
+                entries = self._by_key(request.row_type, request.tenant, {}, request.bounds)
+                return list(dict.fromkeys(stored.key()[1] for stored in entries))[: request.limit]
             case requests.Summarize():
                 return self._summarize(request)
             case maintenance.ListOld():
@@ -235,27 +241,15 @@ class Calls:
         alive = [stored for stored in found if not stored.is_expired()]
         return [stored.checked.to_row() for stored in alive[:: -1 if request.reverse else 1][: request.limit]]
 
-    def _list_newest(self, request: requests.ListNewest[Any]) -> list[Row]:
-        found = self._by_id(request.row_type, request.tenant, request.where, *_ALL)[::-1]
-        return [stored.checked.to_row() for stored in found[request.offset : request.offset + request.limit]]
-
     def _list_page(self, request: requests.ListPage[Any]) -> list[Recorded[Any]]:
         found = self._by_id(request.row_type, request.tenant, request.where, request.after, request.before)
         return [stored.recorded() for stored in found[:: -1 if request.reverse else 1][: request.limit]]
-
-    def _list_by_ids(self, request: requests.ListByIds[Any]) -> list[Recorded[Any]]:
-        found = self._by_id(request.row_type, request.tenant, {}, *_ALL)
-        return [stored.recorded() for stored in found if stored.id in request.ids]
 
     def _list_recent_ids(self, request: requests.ListRecentIds) -> requests.RecentIds:
         horizon = first_id(datetime.now(UTC) - timedelta(seconds=request.seconds))
         after = horizon if request.after is None else request.after
         found = self._by_id(request.row_type, request.tenant, request.where, after, request.before)
         return requests.RecentIds([stored.id for stored in found], horizon)
-
-    def _list_scopes(self, request: requests.ListScopes) -> list[str]:
-        found = self._by_key(request.row_type, request.tenant, {}, request.bounds)
-        return list(dict.fromkeys(stored.key()[1] for stored in found))[: request.limit]
 
     # --8<-- [end:reads]
     # --8<-- [start:rest]
@@ -279,6 +273,10 @@ class Calls:
 # --8<-- [end:rest]
 _ALL = (UUID(int=0), UUID(int=2**128 - 1))
 _COMPARE = {"at_least": ge, "above": gt, "below": lt}
+
+
+def _keys(request: requests.Delete | requests.ListByKeys[Any]) -> set[tuple[Any, ...]]:
+    return {(request.tenant, *request.prefix.values(), value) for value in request.last}
 
 
 def _within(value: Any, bounds: Mapping[str, Any]) -> bool:

@@ -22,9 +22,11 @@ try:
         delete_ranges,
         erasing,
         follow,
+        given_keys,
         iterators,
         many,
         order,
+        order_of_writes,
         pruned_ids,
         pruning,
         ranges,
@@ -34,6 +36,7 @@ try:
         round_trip,
         saves,
         scans,
+        stats,
         summaries,
         tenants,
     )
@@ -42,8 +45,9 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(message, name=missing.name) from None
 
 MODULES = (
-    *(beside_transactions, cache, concurrency, creates, delete_ranges, erasing, follow, iterators, many, order),
-    *(pruned_ids, pruning, ranges, recorded, refusals, reverse_iterators, round_trip, saves, scans, summaries, tenants),
+    *(beside_transactions, cache, concurrency, creates, delete_ranges, erasing, follow, given_keys, iterators, many),
+    *(order, order_of_writes, pruned_ids, pruning, ranges, recorded, refusals, reverse_iterators, round_trip, saves),
+    *(scans, stats, summaries, tenants),
 )
 """The modules of the suite, one for each subject."""
 
