@@ -58,7 +58,8 @@ for _module in MODULES:
     _names = [name for name in vars(_module) if name.startswith("test_")]
     for _name in _names:
         _test = getattr(_module, _name)
-        if iscoroutinefunction(_test):  # so that the tests also run in the strict mode of pytest-asyncio
+        _inner = _test.hypothesis.inner_test if hasattr(_test, "hypothesis") else _test
+        if iscoroutinefunction(_inner):  # so that the tests also run in the strict mode of pytest-asyncio
             _test = pytest.mark.asyncio(_test)
         if TESTS.setdefault(_name, _test) is not _test:
             raise ImportError(f"two tests of the suite have the name {_name}")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from axon_storage import CacheRow, CostRow, EventRow, Row, SessionRow, StorageBackend, TraceRow
@@ -12,6 +12,13 @@ from axon_storage.testing.samples import LARGEST, rows, sample
 from axon_storage.testing.verbs import KEYED, delete, load, store
 
 MEBIBYTE = 2**20
+
+SETTINGS = settings(
+    max_examples=25,
+    deadline=None,  # databases take their time
+    # the storage is the same for all examples, which delete their rows or read only the newest one
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
@@ -26,7 +33,7 @@ async def test_every_row_type_is_read_as_it_was_stored(storage: StorageBackend, 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)
 @given(data=st.data())
-@settings(max_examples=25)
+@SETTINGS
 async def test_any_row_of_the_domain_is_read_exactly(
     storage: StorageBackend, row_type: type[Row], data: st.DataObject
 ) -> None:
