@@ -16,6 +16,7 @@ from axon_storage.errors import (
     StorageError,
     TenantMismatchError,
 )
+from axon_storage.loop_local import LoopLocal
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import new_id
 from axon_storage.model.rows import (
@@ -54,6 +55,7 @@ __all__ = [
     "HibernationRow",
     "InMemoryBackend",
     "InvalidArgumentError",
+    "LoopLocal",
     "NotFoundError",
     "PoolStats",
     "QueryError",

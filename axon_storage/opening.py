@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
 from axon_storage import schema
@@ -67,14 +68,19 @@ class OpenOptions(PoolOptions, total=False):
 _OPTION_NAMES = OpenOptions.__required_keys__ | OpenOptions.__optional_keys__
 
 
+def check_option_names(function: str, options: Mapping[str, object]) -> None:
+    """Raise a TypeError for an unknown option, because Python does not check the names of ``Unpack``."""
+    for name in options.keys() - _OPTION_NAMES:
+        raise TypeError(f"{function}() has no option {name!r}; its options are {', '.join(sorted(_OPTION_NAMES))}")
+
+
 async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> StorageBackend:
     """Open the backend for ``url`` or, without it, for the environment variable ``DATABASE_URL``.
 
     If neither is set, return an :class:`InMemoryBackend` and log a warning. For ``memory://``, return an
     :class:`InMemoryBackend`. Raise a TypeError for an unknown option.
     """
-    for name in options.keys() - _OPTION_NAMES:  # Python does not check the names of Unpack
-        raise TypeError(f"open_storage() has no option {name!r}; its options are {', '.join(sorted(_OPTION_NAMES))}")
+    check_option_names("open_storage", options)
     retry = Retry(
         attempts=options.get("retry_attempts", Retry.attempts), deadline=options.get("retry_deadline", Retry.deadline)
     )

@@ -21,8 +21,19 @@ async def test_the_demo_loses_nothing(databases: Databases, target: str) -> None
     assert "nothing lost, nothing twice" in done.stdout
 
 
-def _run(script: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("target", ["sqlite", "postgresql", "mariadb", "mysql"])
+async def test_the_openai_agent_remembers_after_its_process_has_ended(databases: Databases, target: str) -> None:
+    environment = os.environ | {"DATABASE_URL": await databases.empty(target)}
+    script = ROOT / "examples/openai_agent.py"
+    for number, text in enumerate(("I am Ada", "Who am I?"), start=1):
+        done = await asyncio.to_thread(_run, script, environment, "session", text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout == f"That was text {number}. The first was: I am Ada\n"
+
+
+def _run(script: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_recorded_workload_is_up_to_date() -> None:

@@ -63,7 +63,7 @@ class Lifecycle:
             message = "this storage belongs to another process: open one after the fork"
             raise StorageConnectionError(message, operation=operation)
         if owner is not loop:
-            message = "this storage belongs to another event loop: open one in this loop"
+            message = "this storage belongs to another event loop: open one in this loop, or use a LoopLocal"
             raise StorageConnectionError(message, operation=operation)
         return loop
 

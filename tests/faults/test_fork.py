@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import event
 
-from axon_storage import SessionRow, SqlRepository, StorageBackend, TraceRow, create_engine, open_storage
+from axon_storage import LoopLocal, SessionRow, SqlRepository, StorageBackend, TraceRow, create_engine, open_storage
 from tests.faults.conftest import NETWORKED
 from tests.samples import sample
 
@@ -85,6 +85,14 @@ async def test_closing_in_the_child_does_not_affect_a_call_of_the_parent(url: st
 
 async def test_the_child_may_use_a_storage_that_was_only_opened(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
+        assert await _in_child(_saves_and_closes, storage) == "nothing"
+        await _every_connection_works(storage)
+        assert sample(SessionRow, key="the child's") in await storage.load_sessions("name")
+
+
+async def test_the_child_of_a_process_with_a_loop_local_opens_its_own_connections(url: str) -> None:
+    async with LoopLocal(url, migrate=False) as storage:
+        await storage.load_sessions("name")
         assert await _in_child(_saves_and_closes, storage) == "nothing"
         await _every_connection_works(storage)
         assert sample(SessionRow, key="the child's") in await storage.load_sessions("name")
