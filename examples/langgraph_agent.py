@@ -1,15 +1,15 @@
 """A LangGraph agent that asks before it acts, and continues in another process: its checkpoints are in a database.
 
-``python langgraph_agent.py THREAD "question"`` starts it, and ``python langgraph_agent.py THREAD --answer yes`` continues
-it. ``DATABASE_URL`` names the database; the default is a SQLite file. The model is a stub, so no network is needed.
+``python langgraph_agent.py THREAD TEXT`` sends a text to the agent, or answers its question. The checkpoints are in the
+database of ``DATABASE_URL``, or in the file ``agents.db``. The model is a stub, so that the example needs no network.
 """
 
-import argparse
 import asyncio
 import operator
+import os
+import sys
 from typing import Annotated, Any, TypedDict
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
@@ -25,13 +25,13 @@ class State(TypedDict, total=False):
 
 async def plan(state: State) -> State:
     """Answer with a plan, as a model would."""
-    return {"messages": [f"I would look up: {state['messages'][-1]}"]}
+    return {"messages": [f"I will look up: {state['messages'][-1]}"]}
 
 
 async def act(state: State) -> State:
     """Ask for permission, and act."""
-    answer = interrupt("May I?")
-    return {"messages": [f"{answer}: done ({len(state['messages'])} messages before)"]}
+    answer = interrupt(f"{state['messages'][-1]}. May I?")
+    return {"messages": [f"You said {answer!r} after {len(state['messages'])} messages."]}
 
 
 def agent(saver: AxonSaver) -> Any:
@@ -42,20 +42,17 @@ def agent(saver: AxonSaver) -> Any:
     return graph.compile(checkpointer=saver)
 
 
-async def main() -> None:
-    """Run the agent until it asks, or continue it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("thread")
-    parser.add_argument("question", nargs="?")
-    parser.add_argument("--answer")
-    options = parser.parse_args()
-    async with open_storage(default_url="sqlite:///agents.db", migrate=True) as storage:
-        config: RunnableConfig = {"configurable": {"thread_id": options.thread}}
-        given = Command(resume=options.answer) if options.answer else {"messages": [options.question]}
-        result = await agent(AxonSaver(storage)).ainvoke(given, config)
-    for question in result.get("__interrupt__", []):
-        print(question.value)
-    print(result["messages"][-1])
+async def main(thread_id: str, text: str) -> None:
+    """Send a text to the agent, or answer its question, and print what it says."""
+    config: Any = {"configurable": {"thread_id": thread_id}}
+    url = os.environ.get("DATABASE_URL") or "sqlite:///agents.db"
+    async with open_storage(url, migrate=True) as storage:
+        graph = agent(AxonSaver(storage))
+        waits = (await graph.aget_state(config)).next
+        result = await graph.ainvoke(Command(resume=text) if waits else {"messages": [text]}, config)
+    questions = [question.value for question in result.get("__interrupt__", ())]
+    print(*(questions or result["messages"][-1:]))  # noqa: T201  # the answer
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2]))
