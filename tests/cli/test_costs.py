@@ -6,8 +6,8 @@ import time
 import pytest
 
 from axon_storage import CostRow, SqlRepository, TraceRow
+from axon_storage.testing.samples import LARGEST, sample
 from tests.cli.conftest import Axon, row_of
-from tests.samples import LARGEST, sample
 
 
 async def test_costs_are_summed_by_group(axon: Axon, repository: SqlRepository) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from axon_storage import EventRow, SqlRepository, schema
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
-from tests.samples import sample
 
 READING = [["stats"], ["tenants", "list"], ["show", "events"], ["traces"], ["costs"], ["tail"], ["bench"]]
 WRITING = [["prune", "--events", "1d"], ["tenants", "erase", "acme", "--yes"]]

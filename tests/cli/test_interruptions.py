@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from axon_storage import EventRow, SqlRepository, open_storage
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 COMMAND = [sys.executable, "-m", "axon_storage"]
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]

@@ -12,10 +12,10 @@ import pytest
 
 from axon_storage import SessionRow, SqlRepository, create_engine, open_storage, schema
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.cli.conftest import Axon
-from tests.conformance.conftest import everything
 from tests.databases import Databases
-from tests.samples import sample
 
 _ROWS = "sed '1d;$d'"  # without the header and the last line, which have the time of the export
 _KEY = (sample(SessionRow).scope, sample(SessionRow).key)
