@@ -20,6 +20,7 @@ from axon_storage.model.requests import (
     Get,
     ListByIds,
     ListByKey,
+    ListByKeys,
     ListNewest,
     ListPage,
     ListRecentIds,
@@ -34,6 +35,9 @@ from axon_storage.model.rows import ROW_TYPES
 from axon_storage.model.stats import StorageStats, TableStats
 
 T = TypeVar("T")
+
+
+_LISTS = (ListByIds, ListByKey, ListByKeys, ListNewest, ListPage, ListScopes, ListTenants, Summarize)
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ class InMemoryBackend(StorageBackend):
                 if self._state.closed:
                     raise ClosedError("this storage is closed", operation=request.operation)
                 result = RecentIds([], UUID(int=0))
-            case ListByIds() | ListByKey() | ListNewest() | ListPage() | ListScopes() | ListTenants() | Summarize():
+            case _ if isinstance(request, _LISTS):
                 result = []
             case _:
                 raise NotImplementedError(type(request).__name__)

@@ -15,6 +15,7 @@ from axon_storage.model.requests import (
     DeleteRange,
     Get,
     ListByKey,
+    ListByKeys,
     ListNewest,
     ListPage,
     ListRecentIds,
@@ -109,6 +110,20 @@ class RequestMethods(BackendBase):
                 limit=limit,
                 reverse=reverse,
             )
+        )
+
+    async def _list_keys(
+        self, operation: str, row_type: type[R], *prefix: Any, last: Iterable[Any], reverse: bool
+    ) -> list[R]:
+        with operation_context(operation):
+            fields = validate_fields(row_type, dict(zip(row_type.KEY, prefix, strict=False)))
+            keys = check_values(row_type, row_type.KEY[-1], last)
+            validate_flags(reverse=reverse)
+            tenant = self.current_tenant()
+        if not keys:
+            return []
+        return await self.execute(
+            ListByKeys(operation=operation, tenant=tenant, row_type=row_type, prefix=fields, last=keys, reverse=reverse)
         )
 
     async def _list_newest(

@@ -19,6 +19,7 @@ class SessionMethods(RequestMethods):
     async def load_sessions(
         self,
         scope: str,
+        keys: Iterable[str] | None = None,
         *,
         start: str | None = None,
         end: str | None = None,
@@ -27,12 +28,16 @@ class SessionMethods(RequestMethods):
     ) -> list[SessionRow]:
         """Return the entries of a scope, ordered by key, or backwards with ``reverse``.
 
+        These are the entries with the given ``keys``, or those of a range, or without either all entries of the scope.
         ``start`` (included) and ``end`` (not included) limit the keys, by code point. ``limit`` is the maximum number
         of entries. None means no limit. The last ten messages of a conversation, whose keys are ``message 0001`` and
         so on, newest first::
 
             await storage.load_sessions("chat", start="message ", end="message!", limit=10, reverse=True)
         """
+        _check_keys("load_sessions", keys, start=start, end=end, limit=limit)
+        if keys is not None:
+            return await self._list_keys("load_sessions", SessionRow, scope, last=keys, reverse=reverse)
         return await self._list_range(
             "load_sessions", SessionRow, scope, start=start, end=end, limit=limit, reverse=reverse
         )
@@ -53,11 +58,7 @@ class SessionMethods(RequestMethods):
         These are the entries with the given ``keys``, or those from ``start`` (included) to ``end`` (not included), by
         code point, or without either all entries of the scope.
         """
-        with operation_context("delete_sessions"):
-            if isinstance(keys, str):
-                raise InvalidArgumentError("keys must be an iterable of keys, not a str: use [key]")
-            if keys is not None and (start is not None or end is not None):
-                raise InvalidArgumentError("keys cannot be combined with start and end")
+        _check_keys("delete_sessions", keys, start=start, end=end)
         if keys is not None:
             return await self._delete("delete_sessions", SessionRow, scope, last=keys)
         return await self._delete_range("delete_sessions", SessionRow, scope, start=start, end=end)
@@ -77,3 +78,12 @@ class SessionMethods(RequestMethods):
         return await self.execute(
             ListScopes(operation="session_scopes", tenant=tenant, row_type=SessionRow, bounds=bounds, limit=limit)
         )
+
+
+def _check_keys(operation: str, keys: Iterable[str] | None, **others: str | int | None) -> None:
+    """Refuse a str as ``keys``, and ``keys`` together with other limits."""
+    with operation_context(operation):
+        if isinstance(keys, str):
+            raise InvalidArgumentError("keys must be an iterable of keys, not a str: use [key]")
+        if keys is not None and any(value is not None for value in others.values()):
+            raise InvalidArgumentError(f"keys cannot be combined with {' and '.join(others)}")

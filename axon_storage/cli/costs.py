@@ -33,6 +33,8 @@ def costs(
     groups = [group.strip() for group in by.split(",") if group.strip()]
     if unknown := [group for group in groups if group not in _GROUPS]:
         raise typer.BadParameter(f"--by {quoted(unknown[0])}: the groups are {', '.join(_GROUPS)}")
+    if len(set(groups)) < len(groups) or {"day", "hour"} <= set(groups):
+        raise typer.BadParameter("--by has a name twice, or both day and hour")
     period = {"flow": flow, "since": time_of(since), "until": time_of(until)}
     found = run(_summaries(url, tenant_of(tenant), groups, period))
     if as_json:

@@ -145,7 +145,8 @@ def _end(compared: Any) -> None:
         note("verified: every value is equal")
         return
     for difference in compared.first_differences[:10]:
-        place = f"{difference.table}, tenant {quoted(difference.tenant)}, {dict(difference.key)}"
+        key = ", ".join(f"{name} {quoted(str(value))}" for name, value in difference.key.items())
+        place = f"{difference.table}, tenant {quoted(difference.tenant)}, {key}"
         note(f"{place}: {difference.reason} {', '.join(difference.columns)}".rstrip())
     fail("the databases differ", NOTHING)
 

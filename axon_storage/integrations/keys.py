@@ -61,6 +61,15 @@ def after(prefix: str) -> str:
     return f"{prefix}!"
 
 
+def end_of(beginning: str) -> str | None:
+    """Return the end of the range of all texts with this beginning; None if there is no larger text."""
+    rest = beginning.rstrip("\U0010ffff")
+    if not rest:
+        return None
+    following = ord(rest[-1]) + 1
+    return rest[:-1] + chr(0xE000 if following == 0xD800 else following)
+
+
 def scope_of(kind: str, name: str) -> str:
     """Return the scope of a name. ``kind``: a word that no other kind of scope begins with."""
     return f"{kind}{SEPARATOR}{part(name, MAX_LENGTH - len(kind) - len(SEPARATOR))}"

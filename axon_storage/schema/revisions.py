@@ -53,8 +53,8 @@ def current_revision(connection: Connection) -> str | None:
 
 def drop_version_table(connection: Connection) -> None:
     """Drop the table that has the revision of a database, if it exists."""
-    with connection.begin():
-        Table(VERSION_TABLE, MetaData()).drop(connection, checkfirst=True)
+    Table(VERSION_TABLE, MetaData()).drop(connection, checkfirst=True)
+    connection.commit()
 
 
 def absolute_revision(revision: str, found: str | None) -> str:

@@ -16,6 +16,7 @@ from axon_storage.model.requests import (
     Get,
     ListByIds,
     ListByKey,
+    ListByKeys,
     ListNewest,
     ListPage,
     ListRecentIds,
@@ -72,6 +73,8 @@ class Compiler:
                 return self._reads.get(request)
             case ListByKey():
                 return self._reads.list_by_key(request)
+            case ListByKeys():
+                return self._reads.list_by_keys(request)
             case ListNewest():
                 return self._reads.list_newest(request)
             case ListPage():

@@ -19,6 +19,7 @@ from axon_storage.model.requests import (
     Get,
     ListByIds,
     ListByKey,
+    ListByKeys,
     ListNewest,
     ListPage,
     ListRecentIds,
@@ -27,8 +28,10 @@ from axon_storage.model.requests import (
 )
 from axon_storage.model.rows import Recorded, Row, maker_of
 from axon_storage.sql import statements
+from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import EXPIRES_AT, TABLES
 from axon_storage.sql.unit_of_work import UnitOfWork
+from axon_storage.sql.writes import sort_key
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
@@ -71,6 +74,28 @@ class Reads:
         )
         parameters = self._parameters(request, request.row_type, {**request.prefix, **request.bounds, **limit})
         return _select(request.row_type, statement, parameters, maker_of(request.row_type))
+
+    def list_by_keys(self, request: ListByKeys[R]) -> UnitOfWork[list[R]]:
+        """Read the rows with the given keys, with one statement for each ``STATEMENT_ROWS`` keys."""
+        keys = sorted(set(request.last), key=sort_key, reverse=request.reverse)
+        statement = statements.list_by_keys(self.dialect, request.row_type, reverse=request.reverse)
+        parameters = self._parameters(request, request.row_type, request.prefix)
+        selects = [
+            _select(
+                request.row_type,
+                statement,
+                parameters | {"last": keys[start : start + STATEMENT_ROWS]},
+                maker_of(request.row_type),
+            )
+            for start in range(0, len(keys), STATEMENT_ROWS)
+        ]
+        if len(selects) == 1:
+            return selects[0]
+
+        def run(connection: Connection) -> list[R]:
+            return [row for select in selects for row in select.run(connection)]
+
+        return UnitOfWork(run, writes=False, can_autocommit=True)
 
     def list_newest(self, request: ListNewest[R]) -> UnitOfWork[list[R]]:
         """Read a page of rows, newest first."""

@@ -67,6 +67,16 @@ def list_by_key(
 
 
 @cached
+def list_by_keys(dialect: Dialect, row_type: type[Row], *, reverse: bool = False) -> Select[Any]:
+    """Select rows by key, in key order; the last key field is in the list ``last``."""
+    table = TABLES[row_type]
+    *prefix, name = row_type.KEY
+    matches = dialect.in_list(table.c[name], "last")
+    statement = _fields(row_type).where(tenant_equals(table), *equal(table, tuple(prefix)), matches, *_live(table))
+    return statement.order_by(table.c[name].desc() if reverse else table.c[name])
+
+
+@cached
 def list_newest(
     dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool, by_index: bool = True
 ) -> Select[Any]:

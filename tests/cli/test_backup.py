@@ -12,9 +12,9 @@ from axon_storage import EventRow, InvalidArgumentError, QueryError, SessionRow,
 from axon_storage.backup import backup
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.findings import Status
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
 from tests.databases import SERVERS
-from tests.samples import sample
 
 WRITERS = 8
 

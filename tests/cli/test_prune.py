@@ -11,10 +11,10 @@ import pytest
 from axon_storage import EventRow, SessionRow, SqlRepository
 from axon_storage.model.ids import IdSource
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
 from tests.cli.terminals import run_on_terminal
 from tests.databases import SERVERS
-from tests.samples import sample
 
 
 async def _append(repository: SqlRepository, tenant: str, days: int) -> None:

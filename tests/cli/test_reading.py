@@ -10,10 +10,10 @@ import pytest
 from axon_storage import AuditRow, CostRow, EventRow, SessionRow, SqlRepository, TraceRow
 from axon_storage.cli.terminal import printable
 from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.testing.samples import LARGEST, sample
 from tests.cli.conftest import Axon, row_of
 from tests.cli.terminals import run_on_terminal
 from tests.databases import SERVERS
-from tests.samples import LARGEST, sample
 
 SHORT = {TraceRow: "traces", AuditRow: "audit", EventRow: "events", CostRow: "costs"}
 HOSTILE = "[red]x[/red] \x1b[2J\u202e\n☕"

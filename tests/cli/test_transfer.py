@@ -12,10 +12,10 @@ import pytest
 
 from axon_storage import SessionRow, SqlRepository, create_engine, open_storage, schema
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.cli.conftest import Axon
-from tests.conformance.conftest import everything
 from tests.databases import Databases
-from tests.samples import sample
 
 _ROWS = "sed '1d;$d'"  # without the header and the last line, which have the time of the export
 _KEY = (sample(SessionRow).scope, sample(SessionRow).key)
@@ -94,7 +94,7 @@ async def test_a_target_with_rows_is_overwritten_only_after_a_question(
     assert "--yes" in refused.stderr
     differs = await axon("verify", url, other)
     assert differs.exit_code == 3
-    assert "sessions, tenant 'a'" in differs.stderr
+    assert "sessions, tenant 'a', scope 'name', key 'name': differs value" in differs.stderr
     assert "changed" not in differs.output
     assert (await axon("copy", url, other, "--yes")).exit_code == 0
     assert (await axon("verify", url, other)).exit_code == 0

@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend
-from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.pruning import OLD
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.databases import TARGETS
-from tests.pruning import OLD, clock_at
-from tests.samples import sample
-from tests.verbs import load
+from tests.pruning import clock_at
 
 OTHER_TENANT = "another tenant"
 
@@ -38,11 +39,6 @@ async def storage(repository: SqlRepository, tenant: str) -> AsyncIterator[Stora
     await other.save_many(sample(row_type, OTHER_TENANT) for row_type in ROW_TYPES)
     yield repository if tenant == "default" else repository.for_tenant(tenant)
     assert await everything(other) == [sample(row_type, OTHER_TENANT) for row_type in ROW_TYPES]
-
-
-async def everything(storage: StorageBackend) -> list[Row]:
-    """Return every row of one tenant."""
-    return [row for row_type in ROW_TYPES for row in await load(storage, row_type)]
 
 
 @pytest.fixture

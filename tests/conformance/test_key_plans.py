@@ -13,6 +13,7 @@ from axon_storage import (
     EventRow,
     Row,
     SessionRow,
+    SqlRepository,
     TraceRow,
 )
 from axon_storage.dialects import dialect_of
@@ -23,9 +24,11 @@ from axon_storage.sql.statements import (
     evict_expired,
     get,
     list_by_key,
+    list_by_keys,
 )
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.transfer import key_columns, select_rows, select_sizes
+from axon_storage.testing.samples import sample
 from tests.conformance.filled import PAGE, SPARE, cost_of, filled_database
 from tests.databases import Databases
 
@@ -79,6 +82,13 @@ async def test_a_range_of_entries_reads_only_its_own_rows(filled: AsyncEngine, *
         assert found.touched <= rows + SPARE, found.plan
 
 
+async def test_entries_with_given_keys_are_read_without_other_rows(filled: AsyncEngine) -> None:
+    statement = list_by_keys(dialect_of(filled.dialect), SessionRow)
+    keys = [f"{number}" for number in range(0, 10_000, 100)]
+    found = await cost_of(filled, statement, scope="scope 2", last=keys)
+    assert found.touched <= 2 * len(keys) + SPARE, found.plan  # a scan reads each row once in the index
+
+
 @pytest.mark.parametrize("prefix", [(), ("scope",)])
 async def test_a_page_of_a_scan_reads_only_its_own_rows(filled: AsyncEngine, prefix: tuple[str, ...]) -> None:
     statement = list_by_key(SessionRow, prefix, ("above",), limited=True)
@@ -100,6 +110,13 @@ async def test_a_delete_of_a_range_reads_only_its_own_rows(filled: AsyncEngine) 
     statement = delete_range(dialect_of(filled.dialect), SessionRow, ("scope",), ("at_least", "below"))
     found = await cost_of(filled, statement, scope="scope 2", at_least="12", below="13")
     assert found.touched <= 223 * 6 + SPARE, found.plan
+
+
+async def test_a_delete_of_a_range_reads_only_its_own_rows_without_statistics(engine: AsyncEngine) -> None:
+    await SqlRepository(engine).save_many(sample(SessionRow, scope="scope", key=f"{number}") for number in range(400))
+    statement = delete_range(dialect_of(engine.dialect), SessionRow, ("scope",), ())
+    found = await cost_of(engine, statement, scope="scope")
+    assert found.touched <= 400 * 6 + SPARE, found.plan
 
 
 @pytest.mark.parametrize(("bounds", "scopes"), [((), 5), (("above",), 3), (("at_least", "below"), 2)])

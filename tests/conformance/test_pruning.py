@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +9,6 @@ from sqlalchemy import func, null, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
-    CostRow,
     EventRow,
     QueryError,
     Row,
@@ -21,13 +18,13 @@ from axon_storage import (
     TraceRow,
     create_engine,
 )
-from axon_storage.model.ids import EPOCH
 from axon_storage.model.maintenance import DeleteOld, ListOld
-from axon_storage.model.rows import ROW_TYPES
 from axon_storage.sql.tables import TABLES, UPDATED_AT
-from tests.pruning import BEFORE, DAY, LAST_SAVED, NOW, OLD, clock_at, fill, key_fields, prune, set_age
-from tests.samples import sample
-from tests.verbs import LOGS, load, store
+from axon_storage.testing.pruning import BEFORE, DAY, LAST_SAVED, NOW, OLD, fill, key_fields, prune
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.pruning import *  # noqa: F403
+from axon_storage.testing.verbs import load, store
+from tests.pruning import clock_at, set_age
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +42,7 @@ def delete_of(row_type: type[Row], keys: Any, unknown: Any = (), tenant: str = "
     )
 
 
-@pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.TABLE)
+@pytest.mark.parametrize("row_type", LAST_SAVED, ids=lambda row_type: row_type.TABLE)
 async def test_old_rows_are_deleted_and_the_others_stay(
     storage: StorageBackend, past: StorageBackend, row_type: type[Row]
 ) -> None:
@@ -62,38 +59,12 @@ async def test_old_rows_are_deleted_and_the_others_stay(
     assert await prune(storage, row_type, BEFORE) == 0
 
 
-@pytest.mark.parametrize("row_type", [TraceRow, *LOGS], ids=lambda row_type: row_type.TABLE)
-async def test_the_time_is_exclusive_and_that_of_the_first_save(engine: AsyncEngine, row_type: type[Row]) -> None:
-    moment = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
-    for number, time in enumerate([moment - timedelta(microseconds=1), moment]):
-        nanoseconds = (time - EPOCH) // timedelta(microseconds=1) * 1000
-        await fill(SqlRepository(engine, clock=partial(int, nanoseconds)), row_type, range(number, number + 1))
-    present = SqlRepository(engine)
-    if row_type is TraceRow:
-        await fill(present, row_type, range(2), status="saved again")
-    assert await prune(present, row_type, moment) == 1
-    assert await prune(present, row_type, moment + timedelta(microseconds=1)) == 1
-
-
-@pytest.mark.parametrize(
-    ("row_type", "option", "field"),
-    [
-        (TraceRow, "flow", "flow_name"),
-        (EventRow, "topic", "topic"),
-        (CostRow, "flow", "flow_name"),
-        (SessionRow, "scope", "scope"),
-    ],
-)
-async def test_one_flow_topic_or_scope_is_pruned(
-    storage: StorageBackend, past: StorageBackend, row_type: type[Row], option: str, field: str
-) -> None:
-    tenant = storage.current_tenant()
-    for name in ("a", "b", "c"):
-        keys = [key_fields(row_type, number + 100 * ord(name)) for number in range(7)]
-        await past.save_many([sample(row_type, tenant, **key | {field: name}) for key in keys])
-    assert await prune(storage, row_type, BEFORE, **{option: "b"}, dry_run=True) == 7
-    assert await prune(storage, row_type, BEFORE, **{option: "b"}) == 7
-    assert {getattr(row, field) for row in await load(storage, row_type)} == {"a", "c"}
+async def test_one_scope_is_pruned(storage: StorageBackend, past: StorageBackend) -> None:
+    for scope in ("a", "b", "c"):
+        await past.save_many(sample(SessionRow, past.current_tenant(), scope=scope, key=f"{key}") for key in range(7))
+    assert await storage.prune_sessions(BEFORE, scope="b", dry_run=True) == 7
+    assert await storage.prune_sessions(BEFORE, scope="b") == 7
+    assert await storage.session_scopes() == ["a", "c"]
 
 
 @pytest.mark.parametrize("row_type", [EventRow, SessionRow])

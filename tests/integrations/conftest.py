@@ -1,9 +1,10 @@
-"""The storage of an integration: every test with a storage runs on each target."""
+"""The storage of an integration, and a client: every test with a storage runs on each target."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import SqlRepository
+from axon_storage import SqlRepository, StorageBackend
+from axon_storage.integrations.langgraph import AxonSaver
 from tests.databases import SERVERS
 
 
@@ -16,3 +17,14 @@ def target(request: pytest.FixtureRequest) -> str:
 async def repository(engine: AsyncEngine) -> SqlRepository:
     """The storage, empty."""
     return SqlRepository(engine)
+
+
+@pytest.fixture
+def storage(repository: SqlRepository) -> StorageBackend:
+    """The storage as one tenant."""
+    return repository.for_tenant("acme")
+
+
+@pytest.fixture
+async def saver(storage: StorageBackend) -> AxonSaver:
+    return AxonSaver(storage)

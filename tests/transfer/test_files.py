@@ -29,8 +29,8 @@ from axon_storage import (
     schema,
 )
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import export, import_, verify, writer
-from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
 
 NAMES = ("rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst")

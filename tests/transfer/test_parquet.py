@@ -16,8 +16,8 @@ from axon_storage.model.ids import timestamp_of
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.sql.transfer import key_columns, whole_table
 from axon_storage.sql.types import RowId
+from axon_storage.testing.samples import LARGEST, sample
 from axon_storage.transfer import Progress, export_parquet
-from tests.samples import LARGEST, sample
 from tests.transfer.filling import TENANTS
 
 MEBIBYTE = 2**20

@@ -11,8 +11,8 @@ from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.transfer import key_columns, whole_table
 from axon_storage.sql.types import Identifier, UtcTimestamp
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import Difference, copy, verify
-from tests.samples import sample
 
 CHANGEABLE = [
     (row_type, column.name) for row_type in ROW_TYPES for column in TABLES[row_type].c if not column.primary_key

@@ -118,6 +118,14 @@ def test_a_migration_prints_only_its_steps_and_the_revision(url: str) -> None:
     ]
 
 
+def test_a_file_in_no_folder_is_one_line_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "axon_storage", "migrate", "upgrade", "--url", f"sqlite:///{tmp_path}/no/x.db"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "unable to open database file: the folder must exist" in refused.stderr
+
+
 def test_a_failed_command_prints_one_line_without_the_password() -> None:
     for arguments in (["current"], ["upgrade"], ["check"]):
         refused = _migrate(*arguments, "--url", "postgresql://u:secret@127.0.0.1:1/x")

@@ -32,6 +32,7 @@ from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
@@ -75,6 +76,7 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
 
     title = "PostgreSQL"
     backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
+    copies = COPIES
     unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
     schemes = {
         "postgres": "postgresql+asyncpg",
@@ -144,9 +146,10 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
         # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in
         # key order. A separate statement for the locks would miss rows that are inserted before the DELETE.
         keys = list(table.primary_key)
-        locked = select(*keys).where(*conditions).order_by(*keys).with_for_update()
-        # the conditions again, so that the planner can use the index for the outer statement too
-        return delete(table).where(*conditions, tuple_(*keys).in_(locked))
+        # A CTE is run once, a subquery again for each row if the planner expects few. The conditions are not repeated,
+        # so that each locked row is found by the primary key.
+        locked = select(*keys).where(*conditions).order_by(*keys).with_for_update().cte("locked")
+        return delete(table).where(*[column == locked.c[column.name] for column in keys])
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url, name = take_application_name(url, "application_name")
