@@ -66,7 +66,7 @@ class LoopLocal(StorageBackend):
         await self._of_running_loop().close()
 
     def _describe(self) -> list[str]:
-        return [f"open in {sum(each.is_open for each in self._loops.values())} event loops"]
+        return [f"open in {sum(each.is_open for each in list(self._loops.values()))} event loops"]
 
     def _of_running_loop(self) -> "_OfLoop":
         try:
@@ -76,13 +76,17 @@ class LoopLocal(StorageBackend):
             raise StorageConnectionError(message) from None
         found = self._loops.get(key)
         if found is None:
-            self._forget_closed_loops()
+            self._forget_unused()
             found = self._loops.setdefault(key, _OfLoop(self._open))
         return found
 
-    def _forget_closed_loops(self) -> None:
-        for process, loop in list(self._loops):
-            if loop.is_closed() and process == os.getpid() and self._loops.pop((process, loop)).is_open:
+    def _forget_unused(self) -> None:
+        """Forget the loops that are closed, or whose storage is closed, so that their objects can be freed."""
+        for (process, loop), each in list(self._loops.items()):
+            if process != os.getpid() or (each.is_in_use and not loop.is_closed()):
+                continue
+            self._loops.pop((process, loop), None)  # another thread may have done it
+            if each.is_open:
                 _log.warning(
                     "an event loop was closed and its storage was not: run it with asyncio.run() or asyncio.Runner, or "
                     "await close() in it"
@@ -106,6 +110,11 @@ class _OfLoop:
     def is_open(self) -> bool:
         """Whether the storage is open or being closed."""
         return self._storage is not None and not self._closed.is_set()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the storage is not closed, or is being opened again. One that was not yet opened soon will be."""
+        return not self._closed.is_set() or self._opening is not None
 
     async def storage(self) -> StorageBackend:
         """Return the storage. Open it first if it is not open; calls at the same time wait for one opening."""

@@ -31,6 +31,12 @@ TARGETS_OF = {
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
     "tests/faults/test_maintenance.py": ("sqlite", "postgresql"),
+    "tests/integrations/test_adk.py": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_deletion.py": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_graphs.py": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_saver.py": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_store.py": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
     "tests/rolling/": ("sqlite", "postgresql", "mysql"),
     "tests/transfer/": ("sqlite", "postgresql"),
 }

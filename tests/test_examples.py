@@ -31,6 +31,23 @@ async def test_the_openai_agent_remembers_after_its_process_has_ended(databases:
         assert done.stdout == f"That was text {number}. The first was: I am Ada\n"
 
 
+@pytest.mark.parametrize("target", ["sqlite", "postgresql", "mariadb", "mysql"])
+async def test_the_langgraph_agent_continues_in_another_process(databases: Databases, target: str) -> None:
+    environment = os.environ | {"DATABASE_URL": await databases.empty(target)}
+    script = ROOT / "examples/langgraph_agent.py"
+    said = []
+    for text in ("the weather", "yes", "the news", "no"):
+        done = await asyncio.to_thread(_run, script, environment, "thread", text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout)
+    assert said == [
+        "I will look up: the weather. May I?\n",
+        "You said 'yes' after 2 messages.\n",
+        "I will look up: the news. May I?\n",
+        "You said 'no' after 5 messages.\n",
+    ]
+
+
 def _run(script: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(script), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -64,9 +64,7 @@ class AxonSession:
         """Return the last ``limit`` items, or all, oldest first."""
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
-        rows = await self._storage.load_sessions(self._scope, start=_FIRST_KEY, limit=limit, reverse=limit is not None)
-        if limit is not None:
-            rows.reverse()
+        rows = (await self._last_rows(limit))[::-1]
         if rows:
             self._last_key = max(self._last_key, rows[-1].key)
         return [json.loads(row.value) for row in rows]
@@ -104,7 +102,7 @@ class AxonSession:
         async with self._storage.transaction() as transaction:
             await transaction.delete_sessions(self._scope)
 
-    async def _last_rows(self, limit: int) -> list[SessionRow]:
+    async def _last_rows(self, limit: int | None) -> list[SessionRow]:
         return await self._storage.load_sessions(self._scope, start=_FIRST_KEY, limit=limit, reverse=True)
 
     def _new_call_id(self) -> str:

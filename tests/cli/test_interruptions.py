@@ -36,6 +36,7 @@ async def test_ctrl_c_ends_a_command_with_130_and_sigterm_with_143(
 ) -> None:
     process = _start(url, "bench", "--seconds", "60")
     while not await repository.tenant_ids():
+        assert process.poll() is None
         time.sleep(0.05)  # noqa: ASYNC251  # a test may block
     assert _end(process, sent) == (status, "", f"{message}: the rows were deleted\n")
     assert await repository.tenant_ids() == []
@@ -50,6 +51,7 @@ async def test_rows_that_an_interrupted_prune_has_deleted_stay_deleted(
     time.sleep(1)  # noqa: ASYNC251  # the shortest age
     process = _start(url, "prune", "--events", "1s", "--pause", "60")
     while len(await repository.query_events(None, 2000)) == 1501:
+        assert process.poll() is None
         time.sleep(0.05)  # noqa: ASYNC251
     effect = "the rows that were deleted stay deleted; the next run continues"
     assert _end(process, sent) == (status, "", f"{message}: {effect}\n")
@@ -65,6 +67,7 @@ async def test_an_interrupted_copy_is_completed_by_the_next(
     async with open_storage(target) as storage:
         process = _start(url, "copy", url, target)
         while not await storage.tenant_ids():
+            assert process.poll() is None
             time.sleep(0.01)  # noqa: ASYNC251
         ended, stdout, stderr = _end(process, sent)
         effect = "the rows that were copied or deleted stay so; run the command again to complete it"
@@ -87,6 +90,7 @@ async def test_an_interrupted_export_leaves_no_file(
     await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(20_000))
     process = _start(url, "export", f"{tmp_path}/out", *parquet)
     while not os.listdir(tmp_path):  # noqa: PTH208  # Path.iterdir is refused too
+        assert process.poll() is None
         time.sleep(0.01)  # noqa: ASYNC251
     assert _end(process, sent) == (status, "", f"{message}: no file was written\n")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
@@ -101,6 +105,7 @@ async def test_a_command_that_waits_for_the_other_side_of_a_pipe_can_be_ended(
     reading.stdin.write("{")
     reading.stdin.flush()
     while array("i", ioctl(reading.stdin, termios.FIONREAD, bytes(4)))[0]:  # until it has read that, and waits for more
+        assert reading.poll() is None
         time.sleep(0.05)  # noqa: ASYNC251
     reading.send_signal(sent)
     assert reading.wait(60) == status

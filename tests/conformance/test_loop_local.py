@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -184,3 +185,15 @@ def test_without_an_event_loop_of_asyncio_a_call_is_refused() -> None:
 def test_an_unknown_option_is_refused_when_the_object_is_made() -> None:
     with pytest.raises(TypeError, match=r"LoopLocal\(\) has no option 'pool'"):
         LoopLocal("memory://", pool=1)  # type: ignore[call-arg]
+
+
+def test_a_loop_without_an_open_storage_is_not_kept() -> None:
+    storage, first = LoopLocal("memory://"), asyncio.new_event_loop()
+    first.run_until_complete(storage.load_sessions("s"))
+    first.run_until_complete(storage.close())
+    asyncio.run(_used_twice(storage))
+    kept = weakref.ref(first)
+    first.close()
+    del first
+    gc.collect()
+    assert kept() is None

@@ -1,6 +1,4 @@
-"""The storage and the clients under test: every test runs on each server."""
-
-from collections.abc import AsyncIterator
+"""The storage of an integration, and a client: every test with a storage runs on each target."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,8 +7,6 @@ from axon_storage import SqlRepository, StorageBackend
 from axon_storage.integrations.langgraph import AxonSaver
 from tests.databases import SERVERS
 
-OTHER_TENANT = "another tenant"
-
 
 @pytest.fixture(params=SERVERS)
 def target(request: pytest.FixtureRequest) -> str:
@@ -18,15 +14,14 @@ def target(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def repository(engine: AsyncEngine) -> AsyncIterator[SqlRepository]:
-    """The storage, empty. The clients' entries of another tenant stay as they are."""
-    made = SqlRepository(engine)
-    yield made
-    assert await made.for_tenant(OTHER_TENANT).session_scopes() == []
+async def repository(engine: AsyncEngine) -> SqlRepository:
+    """The storage, empty."""
+    return SqlRepository(engine)
 
 
 @pytest.fixture
 def storage(repository: SqlRepository) -> StorageBackend:
+    """The storage as one tenant."""
     return repository.for_tenant("acme")
 
 

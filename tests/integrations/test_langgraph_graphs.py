@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -9,6 +10,7 @@ from langgraph.channels import DeltaChannel
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
+from axon_storage import LoopLocal
 from axon_storage.integrations.langgraph import AxonSaver
 from tests.integrations.checkpoints import config, ids
 
@@ -106,6 +108,15 @@ async def test_delta_channels_are_rebuilt_also_after_pruning_and_copying(saver: 
     await saver.adelete_thread("thread")
     await graph.ainvoke({"items": ["input"]}, config("copy"))
     assert (await graph.aget_state(config("copy"))).values["items"][: 2 * runs] == state["items"]
+
+
+def test_a_saver_on_a_loop_local_works_in_every_event_loop(tmp_path: Path) -> None:
+    saver = AxonSaver(LoopLocal(f"sqlite:///{tmp_path}/agents.db"))
+    graph = _asking(saver)
+    asyncio.run(graph.ainvoke({"steps": ["begun"]}, config()))
+    assert asyncio.run(graph.ainvoke(Command(resume="42"), config()))["answer"] == "42"
+    with pytest.raises(asyncio.InvalidStateError, match="made outside an event loop"):
+        graph.get_state(config())
 
 
 async def test_a_synchronous_graph_runs_in_a_thread(saver: AxonSaver) -> None:

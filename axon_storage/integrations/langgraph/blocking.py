@@ -18,16 +18,23 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 T = TypeVar("T")
 
 
-def wait_for(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop, from another thread; raise an InvalidStateError in the thread of the loop."""
+_WOULD_BLOCK = "a synchronous method would block its event loop: use the asynchronous one, or call it in a thread"
+_NO_LOOP = "made outside an event loop: use the asynchronous methods"
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop of this thread that is running, or None."""
     try:
-        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        running = None
-    if running is loop:
+        return None
+
+
+def wait_for(loop: asyncio.AbstractEventLoop | None, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop, from another thread; raise an InvalidStateError in the thread of the loop."""
+    if loop is None or running_loop() is loop:
         coroutine.close()
-        message = "a synchronous method would block its event loop: use the asynchronous one, or call it in a thread"
-        raise asyncio.InvalidStateError(message)
+        raise asyncio.InvalidStateError(_NO_LOOP if loop is None else _WOULD_BLOCK)
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
@@ -36,7 +43,7 @@ class BlockingMethods(BaseCheckpointSaver[str]):
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
-        self.loop = asyncio.get_running_loop()
+        self.loop = running_loop()
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, or None."""

@@ -36,8 +36,8 @@ class AxonSaver(BlockingMethods):
     """A LangGraph checkpointer on any storage of this package.
 
     The tenant is that of the storage: pass a view, as ``AxonSaver(storage.for_tenant("acme"))``, or use
-    :func:`axon_storage.tenant_scope`. Make the saver in the event loop that uses it; the synchronous methods can be
-    called in other threads. ``serde``: LangGraph's serializer, for example an encrypted one.
+    :func:`axon_storage.tenant_scope`. The synchronous methods can be called in threads other than that of the event
+    loop in which the saver was made. ``serde``: LangGraph's serializer, for example an encrypted one.
     """
 
     def __init__(self, storage: StorageBackend, *, serde: SerializerProtocol | None = None) -> None:

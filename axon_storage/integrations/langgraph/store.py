@@ -6,7 +6,6 @@ If it has a time to live, the entry whose key ends in ``t`` has the minutes and 
 extend it without writing the item.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,7 @@ from langgraph.store.base import (
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError, SerializationError
 from axon_storage.integrations.keys import SEPARATOR, after, end_of, escape, part, scope_of, text_of, unescape
-from axon_storage.integrations.langgraph.blocking import wait_for
+from axon_storage.integrations.langgraph.blocking import running_loop, wait_for
 from axon_storage.integrations.langgraph.matching import is_match, matches_namespace
 from axon_storage.integrations.langgraph.records import record_rows, records_of
 from axon_storage.model.rows import SessionRow
@@ -55,15 +54,15 @@ class _Stored(NamedTuple):
 class AxonStore(BaseStore):
     """A LangGraph store on any storage of this package, without vectors: it refuses searches with a ``query``.
 
-    The tenant is that of the storage. Make the store in the event loop that uses it; the synchronous methods can be
-    called in other threads. ``ttl``: LangGraph's defaults for times to live.
+    The tenant is that of the storage. The synchronous methods can be called in threads other than that of the event
+    loop in which the store was made. ``ttl``: LangGraph's defaults for times to live.
     """
 
     supports_ttl = True
 
     def __init__(self, storage: StorageBackend, *, ttl: TTLConfig | None = None) -> None:
         self.storage, self.ttl_config = storage, ttl
-        self.loop = asyncio.get_running_loop()
+        self.loop = running_loop()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations, from a thread other than that of the event loop."""
