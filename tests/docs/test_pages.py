@@ -94,6 +94,19 @@ def test_few_blocks_are_skipped_and_each_gives_its_reason() -> None:
     assert Counter(block.skip for block in marked) <= Counter(MAY_SKIP)
 
 
+INCLUDE = re.compile(r'--8<-- "([\w/.-]+)(?::(\w+))?"\n')
+
+
+@pytest.mark.parametrize("page", pages(), ids=_name)
+def test_code_that_runs_elsewhere_is_included_from_a_file(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.skip is not None and block.skip.startswith("runs in"):
+            included = INCLUDE.fullmatch(block.code)
+            assert included, block.code
+            text = (ROOT / included[1]).read_text(encoding="utf-8")
+            assert included[2] is None or f"# --8<-- [start:{included[2]}]" in text
+
+
 @pytest.mark.parametrize("page", pages(), ids=_name)
 def test_the_parser_finds_every_block(page: Path) -> None:
     assert parsed_fences_of(page) == fences_of(page)
