@@ -15,7 +15,7 @@ from axon_storage.integrations.langgraph import records
 from axon_storage.integrations.langgraph.records import THREADS, Stored, Typed
 from axon_storage.model.rows import SessionRow
 
-PAGE = 200
+PAGE = 100
 """The number of entries that a scan reads at a time."""
 
 _LATEST_PAGE = 5  # the newest checkpoint with a few writes
