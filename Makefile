@@ -8,7 +8,7 @@ BENCH_READY := $(BENCH_VENV)/ready
 # Options for `make bench`, such as BENCH=--quick; python -m benchmarks --help lists them.
 BENCH ?=
 
-.PHONY: demo test matrix faults rolling bench lint docs servers clean
+.PHONY: demo test matrix faults rolling suites bench lint docs servers clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -27,6 +27,15 @@ faults: $(READY) servers
 # The whole conformance suite of the previous release on the new schema; `make test` runs two files of it.
 rolling: $(READY) servers
 	AXON_ROLLING=1 $(BIN)/pytest tests/rolling
+
+# The tests of openai-agents, from its source distribution, with AxonSession in place of its SQLiteSession. Tests of
+# SQLiteSession's own attributes and tables are left out.
+suites: $(READY)
+	rm -rf build/suites && mkdir -p build/suites
+	$(BIN)/pip download --quiet --no-deps --no-binary openai-agents --constraint constraints.txt --dest build/suites openai-agents
+	tar --extract --gzip --file build/suites/openai_agents-*.tar.gz --directory build/suites --strip-components 1
+	cd build/suites && PYTHONPATH=$(CURDIR):$(CURDIR)/tests/integrations/suites:. $(CURDIR)/$(BIN)/python -m pytest \
+		-p axon_sessions -p no:randomly --quiet @$(CURDIR)/tests/integrations/suites/openai_agents.txt
 
 # Takes 45 minutes and writes to docs/. With BENCH=--quick: a few minutes, writes to build/benchmarks/.
 bench: $(BENCH_READY) servers

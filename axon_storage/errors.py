@@ -41,7 +41,7 @@ class StorageConnectionError(StorageError):
 
 
 class ClosedError(StorageConnectionError):
-    """The storage is closed. Internal: callers see a :class:`StorageConnectionError`, and ``follow_events`` ends."""
+    """The storage is closed. Callers know it as a :class:`StorageConnectionError`. It ends ``follow_events``."""
 
 
 class QueryError(StorageError):

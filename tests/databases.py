@@ -6,12 +6,13 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import exists, literal, select, text, union_all
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine, schema
 from axon_storage.sql.tables import metadata
+from axon_storage.testing.ephemeral import FILLED_TABLES
 from tests.servers import NOT_EXERCISED, ORACLES, Servers, UnavailableError
 
 TARGETS = {
@@ -31,14 +32,6 @@ REQUIRED = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" "
 """Servers without which the run fails instead of skipping tests."""
 
 SECRET = "throwaway1"
-
-FILLED_TABLES = union_all(
-    *(
-        select(literal(table.name)).where(exists(select(literal(1)).select_from(table)))
-        for table in metadata.sorted_tables
-    )
-)
-"""A query for the names of the tables that have rows."""
 
 
 def skip_without(name: str, reason: str) -> NoReturn:

@@ -1,83 +1,22 @@
-"""The prune methods by row type, rows of a given age, and clocks, for tests."""
+"""Clocks, and the age of stored rows, for tests of the prune methods."""
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import (
-    AuditRow,
-    AxonStoreRow,
-    CacheRow,
-    CostRow,
-    DaemonRow,
-    DataspaceRow,
-    EventRow,
-    HibernationRow,
-    Row,
-    ScheduleRow,
-    SessionRow,
-    StorageBackend,
-    TraceRow,
-)
-from axon_storage.model.ids import Clock, first_id
+from axon_storage import Row
+from axon_storage.model.ids import Clock
 from axon_storage.sql.tables import TABLES, UPDATED_AT
-
-PRUNE = {
-    TraceRow: "prune_traces",
-    SessionRow: "prune_sessions",
-    DaemonRow: "prune_daemons",
-    AuditRow: "prune_audit",
-    AxonStoreRow: "prune_axon_stores",
-    DataspaceRow: "prune_dataspaces",
-    HibernationRow: "prune_hibernations",
-    EventRow: "prune_events",
-    CacheRow: "prune_cache",
-    CostRow: "prune_costs",
-    ScheduleRow: "prune_schedules",
-}
-
-DAY = timedelta(days=1)
-NOW = datetime.now(UTC)
-
-OUTSIDE_UTC = (
-    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
-    datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
-)
-"""Times that UTC datetimes cannot represent."""
-
-
-async def prune(storage: StorageBackend, row_type: type[Row], before: datetime, **options: Any) -> int:
-    """Prune a table by the method of its row type."""
-    deleted: int = await getattr(storage, PRUNE[row_type])(before, **options)
-    return deleted
 
 
 def clock_at(moment: datetime) -> Clock:
     """Return a clock that begins at a moment, and goes on."""
     ahead = int(moment.timestamp() * 10**9) - time.time_ns()
     return lambda: time.time_ns() + ahead
-
-
-def id_at(moment: datetime, number: int = 0) -> UUID:
-    """Return an id of a moment; ids of the same moment differ by their numbers."""
-    return UUID(int=first_id(moment).int | 0b10 << 62 | number)
-
-
-def key_fields(row_type: type[Row], number: int) -> dict[str, Any]:
-    """Return fields that give each number a key of its own: composite keys have few rows for each prefix."""
-    match row_type.KEY:
-        case ():
-            return {}
-        case (name,):
-            return {name: number if name == "trace_id" else f"{number:06}"}
-        case (first, last):
-            return {first: f"{number // 3:06}", last: f"{number:06}"}
-    raise AssertionError(row_type)
 
 
 async def set_age(engine: AsyncEngine, row_type: type[Row], values: Callable[[Any], Any] | Any) -> None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi_app import create_app
 
 from axon_storage import EventRow, StorageDispatcher, TraceRow, new_id, schema
-from tests.samples import LARGEST, sample
+from axon_storage.testing.samples import LARGEST, sample
 
 ACME = {"X-Tenant": "acme"}
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import CostRow, EventRow, InvalidArgumentError, SqlRepository, StorageError, TraceRow, report
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 MARKUP = "<script>alert('$x^2$')</script>"
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

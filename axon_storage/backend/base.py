@@ -15,7 +15,8 @@ T = TypeVar("T")
 class BackendBase(ABC):
     """The base class of all storages: the tenant of a call, views, and closing.
 
-    A subclass implements :meth:`execute`, :meth:`transaction`, :meth:`is_healthy` and ``_close``.
+    A backend is a subclass of :class:`StorageBackend`, and implements ``execute``, ``transaction``, ``stats``,
+    ``is_healthy`` and ``_close``. A view is a shallow copy of it, so what changes is in an object that both have.
 
     ``require_tenant``: raise an error for calls without a tenant. ``tenant``: makes the object a view, whose calls all
     use this tenant. ``fallback``: determines the tenant of calls without a view; a transaction uses its storage's.

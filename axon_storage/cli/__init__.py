@@ -5,9 +5,24 @@ from typing import Annotated
 import typer
 
 from axon_storage import __version__
-from axon_storage.cli import backup, bench, costs, doctor, migrate, prune, report, show, stats, tail, tenants, transfer
+from axon_storage.cli import (
+    backup,
+    bench,
+    costs,
+    doctor,
+    files,
+    migrate,
+    prune,
+    report,
+    show,
+    stats,
+    tail,
+    tenants,
+    transfer,
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+# without rich, whose tables cut the names of options on a narrow terminal
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(migrate.app, name="migrate")
 app.command()(stats.stats)
 app.command()(doctor.doctor)
@@ -19,8 +34,8 @@ app.command()(costs.costs)
 app.command()(prune.prune)
 app.command()(transfer.copy)
 app.command()(transfer.verify)
-app.command()(transfer.export)
-app.command("import")(transfer.import_file)
+app.command()(files.export)
+app.command("import")(files.import_file)
 app.command("report")(report.write_report)
 app.command("backup")(backup.backup_database)
 app.command()(bench.bench)

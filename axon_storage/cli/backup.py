@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.backup import BackupResult, backup
-from axon_storage.cli.formats import size
+from axon_storage.cli.formats import counted, size
 from axon_storage.cli.options import Json, Url, dialect_of_url
 from axon_storage.cli.progress import bar
 from axon_storage.cli.terminal import USAGE, fail, printable, run, show, show_json
@@ -25,14 +25,16 @@ def backup_database(file: File, url: Url, *, force: Force = False, as_json: Json
     dialect = dialect_of_url(url)
     if dialect.backup_tool:
         fail(f"back up {dialect.title} with its own tools: {dialect.backup_tool}", USAGE)
+    if file.exists() and not force:
+        fail(f"{printable(str(file))} exists: choose another name, or use --force to replace it")
     with bar() as progress:
         report = partial(progress.update, text="pages")
         found = run(backup(url, file, force=force, progress=report), effect="no file was written")
     if as_json:
         show_json(_document(found))
         return
-    rows = sum(found.tables.values())
-    show(f"{printable(str(found.file))}: {size(found.bytes)}, {len(found.tables)} tables, {rows:,} rows, integrity ok")
+    counts = f"{counted(len(found.tables), 'table')}, {counted(sum(found.tables.values()), 'row')}"
+    show(f"{printable(str(found.file))}: {size(found.bytes)}, {counts}, integrity ok")
 
 
 def _document(found: BackupResult) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 
 from axon_storage.backend import StorageBackend
-from axon_storage.cli.options import Json, Url, opened
+from axon_storage.cli.options import Json, Url, opened, require_writable
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import fail, note, quoted, run, show, show_json, show_table
 from axon_storage.model.rows import EventRow, SessionRow
@@ -24,11 +24,13 @@ Call = Callable[[int], Awaitable[object]]
 
 
 def bench(url: Url, *, seconds: Seconds = 2.0, tasks: Tasks = 64, as_json: Json = False) -> None:
-    """Measure durable appends, saves and reads on a database, alone and from concurrent tasks.
+    """Measure the speed of a database.
 
-    Each call is committed before it is counted. The rows belong to a new tenant, and are deleted at the end. Other load
-    on the database changes the results, and the measurement slows other users down.
+    Appends, saves and reads are measured, alone and from concurrent tasks. Each call is committed before it is
+    counted. The rows belong to a new tenant, and are deleted at the end. Other load on the database changes the
+    results, and the measurement slows other users down.
     """
+    require_writable(url)
     tenant = f"axon_storage bench {uuid4()}"
     with bar() as progress:
         found, left = run(_bench(url, tenant, seconds, tasks, progress), effect="the rows were deleted")

@@ -26,10 +26,15 @@ def costs(
     until: Until = None,
     as_json: Json = False,
 ) -> None:
-    """Show the number of calls, the tokens and the cost of one tenant, by flow, backend, day or hour."""
+    """Show the number, the tokens and the cost of model calls.
+
+    They are those of one tenant, by flow, backend, day or hour.
+    """
     groups = [group.strip() for group in by.split(",") if group.strip()]
     if unknown := [group for group in groups if group not in _GROUPS]:
         raise typer.BadParameter(f"--by {quoted(unknown[0])}: the groups are {', '.join(_GROUPS)}")
+    if len(set(groups)) < len(groups) or {"day", "hour"} <= set(groups):
+        raise typer.BadParameter("--by has a name twice, or both day and hour")
     period = {"flow": flow, "since": time_of(since), "until": time_of(until)}
     found = run(_summaries(url, tenant_of(tenant), groups, period))
     if as_json:

@@ -15,10 +15,11 @@ MaxOverflow = Annotated[int, typer.Option(min=0, help="The max_overflow of the a
 
 
 def doctor(url: Url, as_json: Json = False, pool_size: PoolSize = 15, max_overflow: MaxOverflow = 0) -> None:
-    """Check a database: reachable, versions, settings, schema, rights, connections, and the time of a durable write.
+    """Check a database, and say what to do about each problem.
 
-    It writes five rows to the table axon_storage_pruning, and deletes them. Exits with status 1 if a check fails.
-    Warnings do not change the status.
+    The checks are: whether the database can be reached, versions, settings, the schema, rights, free connections,
+    and the time of a durable write. It writes five rows to the table axon_storage_pruning, and deletes them. Exits
+    with status 1 if a check fails. Warnings do not change the status.
     """
     dialect_of_url(url)
     found = run(_findings(url, pool_size, max_overflow, shown=not as_json))

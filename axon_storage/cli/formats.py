@@ -21,6 +21,11 @@ def size(number: int | None) -> str:
     return f"{number} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, such as ``1 row`` or ``1,000 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def moment(time: datetime | None) -> str:
     """Return a time in UTC to the second, or a dash."""
     return "-" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

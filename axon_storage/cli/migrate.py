@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from axon_storage import schema
-from axon_storage.cli.options import dialect_of_url, missing_file, require_database, shown_url
+from axon_storage.cli.options import dialect_of_url, missing_file, require_database, require_writable, shown_url
 from axon_storage.cli.terminal import USAGE, confirm, fail, run, show, show_table, warn
 from axon_storage.errors import StorageError
 from axon_storage.schema import MigrationTimeouts
@@ -37,7 +37,8 @@ def upgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Upgrade the schema to a revision."""
-    dialect_of_url(url)
+    if missing_file(url) is None:
+        require_writable(url)
     timeouts = _timeouts(wait, lock, statement)
     run(schema.upgrade(url, revision, timeouts=timeouts), effect="the next upgrade completes it")
     _show_current(url)
@@ -54,7 +55,7 @@ def downgrade(
     statement: Statement = _DEFAULTS.statement,
 ) -> None:
     """Downgrade the schema to a revision. Asks first: tables and columns of later revisions are dropped."""
-    require_database(url)
+    require_writable(url)
     timeouts = _timeouts(wait, lock, statement)
     if not yes:
         revision = _confirm_downgrade(url, revision)
@@ -65,7 +66,7 @@ def downgrade(
 @app.command()
 def stamp(url: Url, revision: Revision) -> None:
     """Set the recorded revision of the database without changing its tables."""
-    require_database(url)
+    require_writable(url)
     run(schema.stamp(url, revision))
     _show_current(url)
 

@@ -67,6 +67,14 @@ def require_database(url: str) -> None:
         fail(f"there is no file {printable(missing)}: {remedy}")
 
 
+def require_writable(url: str) -> None:
+    """Exit with status 1 if the URL names a file that cannot be written."""
+    require_database(url)
+    if (file := dialect_of_url(url).unwritable_file(parse_url(url))) is not None:
+        remedy = "change the permissions of the file and its folder, or the URL's mode"
+        fail(f"{printable(file)} cannot be written: {remedy}")
+
+
 def missing_file(url: str) -> str | None:
     """Return the path of the file that the URL names, if it does not exist."""
     return dialect_of_url(url).missing_file(parse_url(url))
@@ -108,6 +116,7 @@ __all__ = [
     "missing_file",
     "opened",
     "require_database",
+    "require_writable",
     "row_type_of",
     "shown_url",
     "tenant_of",

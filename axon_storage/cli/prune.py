@@ -1,5 +1,7 @@
 """``axon-storage prune``: delete rows that are older than a retention policy allows."""
 
+import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from axon_storage.cli.formats import moment
-from axon_storage.cli.options import DryRun, Json, Url, opened, tenant_of
+from axon_storage.cli.formats import counted, moment
+from axon_storage.cli.options import DryRun, Json, Url, opened, require_writable, tenant_of
 from axon_storage.cli.policy import policy_of
 from axon_storage.cli.terminal import FAILED, fail, nothing, printable, quoted, run, show, show_json
 from axon_storage.errors import StorageError
@@ -26,12 +28,13 @@ OneTenant = Annotated[
 ]
 
 
+_ROWS = {"audit": "audit entries", "cache": "cached results", "hibernations": "hibernated agents"}
 _EFFECT = "the rows that were deleted stay deleted; the next run continues"
 
 
 def _age(table: str) -> Any:
     name = table.replace("_", "-")
-    text = f"Delete {name.replace('-', ' ')} older than this, such as 30d."
+    text = f"Delete {_ROWS.get(table, name.replace('-', ' '))} older than this, such as 30d."
     return typer.Option(f"--{name}", envvar=f"AXON_STORAGE_PRUNE_{table.upper()}", metavar="AGE", help=text)
 
 
@@ -55,11 +58,12 @@ def prune(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Delete old rows, by a policy from options, environment variables or a file, and print a line for each table.
+    """Delete old rows by a retention policy.
 
-    Without a policy nothing is deleted, and the status is 2. It is 1 if any table of any tenant was skipped or failed;
-    the others are pruned nevertheless. It is 0 if all were pruned, even if no row was old enough, and 3 if no tenant
-    has rows.
+    The policy comes from options, environment variables or a file. A line is printed for each table of each tenant,
+    and at the end the sums. Without a policy nothing is deleted, and the status is 2. It is 1 if any table of any
+    tenant was skipped or failed; the others are pruned nevertheless. It is 0 if all were pruned, even if no row was
+    old enough, and 3 if no tenant has rows.
     """
     given = {
         "traces": traces, "events": events, "audit": audit, "costs": costs, "sessions": sessions, "daemons": daemons,
@@ -68,18 +72,20 @@ def prune(
     }  # fmt: skip
     ages = policy_of(policy, given)
     names = None if tenant is None else [tenant_of(tenant)]
+    if not dry_run:
+        require_writable(url)
     failed = run(
         _prune(url, names, ages, pause=pause, dry_run=dry_run, as_json=as_json), effect="" if dry_run else _EFFECT
     )
     if failed:
-        fail(f"{failed} tables were skipped or failed", FAILED)
+        fail(f"skipped or failed: {counted(failed, 'table')}", FAILED)
 
 
 async def _prune(
     url: str, names: list[str] | None, ages: Mapping[str, timedelta], *, pause: float, dry_run: bool, as_json: bool
 ) -> int:
-    """Prune each table of each tenant, print the results, and return how many failed."""
-    now, failed = datetime.now(UTC), 0
+    """Prune each table of each tenant, print the results and their sums, and return how many failed."""
+    now, start, results = datetime.now(UTC), time.monotonic(), []
     async with opened(url) as storage:
         existing = await storage.tenant_ids()
         tenants = existing if names is None else [name for name in names if name in existing]
@@ -88,25 +94,46 @@ async def _prune(
             for table, age in ages.items():
                 result = {"tenant": tenant, "table": table, "before": moment(now - age), "dry_run": dry_run}
                 result |= await _prune_table(view, table, now - age, pause=pause, dry_run=dry_run)
-                failed += "error" in result
+                results.append(result)
                 _print(result, as_json=as_json)
         if not tenants:
             nothing("no tenant has rows" if names is None else f"tenant {quoted(names[0])} has no rows")
-    return failed
+    if not as_json:
+        _print_sums(results, len(tenants), time.monotonic() - start, _done(dry_run=dry_run))
+    return sum(["error" in result for result in results])
 
 
 async def _prune_table(view: Any, table: str, before: datetime, *, pause: float, dry_run: bool) -> dict[str, Any]:
+    start = time.monotonic()
     try:
         rows = await getattr(view, f"prune_{table}")(before, dry_run=dry_run, pause=pause)
     except StorageError as error:
         return {"rows": None, "error": str(error)}
-    return {"rows": rows}
+    return {"rows": rows, "seconds": round(time.monotonic() - start, 3)}
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(result)
         return
-    done = "would be deleted" if result["dry_run"] else "deleted"
-    outcome = f"failed: {result['error']}" if "error" in result else f"{result['rows']:,} rows {done}"
+    if "error" in result:
+        outcome = f"failed: {result['error']}"
+    else:
+        outcome = f"{counted(result['rows'], 'row')} {_done(dry_run=result['dry_run'])} in {result['seconds']:.1f} s"
     show(printable(f"{result['tenant']}  {result['table']}  before {result['before']}: {outcome}"))
+
+
+def _print_sums(results: list[dict[str, Any]], tenants: int, seconds: float, done: str) -> None:
+    """Print the sum of each table, if there are several tenants, and that of all tables."""
+    sums: Counter[str] = Counter()
+    for result in results:
+        sums[result["table"]] += result["rows"] or 0
+    if tenants > 1:
+        for table, rows in sums.items():
+            show(f"all tenants  {table}: {counted(rows, 'row')} {done}")
+    total = f"{counted(sums.total(), 'row')} of {counted(tenants, 'tenant')}"
+    show(f"total: {total} {done} in {seconds:.1f} s")
+
+
+def _done(*, dry_run: bool) -> str:
+    return "would be deleted" if dry_run else "deleted"

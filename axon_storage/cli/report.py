@@ -19,10 +19,10 @@ OneTenant = Annotated[
 
 
 def write_report(url: Url, out: Out, days: Days = 30, tenant: OneTenant = None, *, as_json: Json = False) -> None:
-    """Write a report about the last days as one HTML page, which loads nothing from the network.
+    """Write a report about the last days as one HTML page.
 
-    It shows costs by day, flow and backend, traces by hour with their errors and latency, events by topic, and the
-    growth and size of the tables. It needs the extra `report`.
+    The page loads nothing from the network. It shows costs by day, flow and backend, traces by hour with their
+    errors and latency, events by topic, and the growth and size of the tables. It needs the extra `report`.
     """
     written = run(_write(url, out, days, tenant), effect="no file was written")
     if as_json:

@@ -48,11 +48,11 @@ def show_rows(
     topic: Topic = None,
     as_json: Json = False,
 ) -> None:
-    """Show rows of one tenant: of append-only tables and traces the newest first, otherwise in the order of keys.
+    """Show rows of one table and one tenant.
 
-    Traces and append-only rows begin with the time at which they were first saved. Long values are shortened. With
-    --json every row is printed whole, one JSON object on each line, which begins with the row's id and timestamp if it
-    has them.
+    The newest traces and append-only rows come first; other rows are in the order of their keys. The former begin
+    with the time at which they were first saved. Long values are shortened. With --json every row is printed whole,
+    one JSON object on each line, which begins with the row's id and timestamp if it has them.
     """
     row_type, tenant = row_type_of(table), tenant_of(tenant)
     _check_filters(row_type, flow, topic)
@@ -62,7 +62,10 @@ def show_rows(
 def traces(
     url: Url, *, tenant: Tenant = DEFAULT_TENANT, limit: Limit = 20, flow: Flow = None, as_json: Json = False
 ) -> None:
-    """Show the newest traces of one tenant: their cost, outcome and duration."""
+    """Show the newest traces of one tenant.
+
+    They are shown with their time, outcome, duration, tokens and errors. It is the same as `show traces`.
+    """
     tenant = tenant_of(tenant)
     _print(TraceRow, tenant, *run(_read(url, TraceRow, tenant, limit, flow)), as_json=as_json)
 

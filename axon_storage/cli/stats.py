@@ -7,7 +7,10 @@ from axon_storage.model.stats import StorageStats
 
 
 def stats(url: Url, as_json: Json = False) -> None:
-    """Show the rows, the size and the period of each table, with all tenants."""
+    """Show the rows, the size and the period of each table.
+
+    The rows of all tenants are counted. A database may estimate the numbers of large tables.
+    """
     found = run(_stats(url))
     if as_json:
         show_json(document(found))

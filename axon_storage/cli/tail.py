@@ -27,7 +27,10 @@ def tail(
     poll: Poll = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Show the last events of one tenant, the oldest first; with -f also each new one. Ctrl-C ends with status 130."""
+    """Show the last events of one tenant, the oldest first.
+
+    With -f also each new one, until Ctrl-C, which ends the command with status 130.
+    """
     run(_tail(url, tenant_of(tenant), topic, limit, poll if follow else None, as_json=as_json))
 
 

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.cli.formats import moment
-from axon_storage.cli.options import DryRun, Json, Url, Yes, dialect_of_url, opened, shown_url, tenant_of
+from axon_storage.cli.options import (
+    DryRun,
+    Json,
+    Url,
+    Yes,
+    dialect_of_url,
+    opened,
+    require_writable,
+    shown_url,
+    tenant_of,
+)
 from axon_storage.cli.terminal import (
     FAILED,
     ask,
@@ -46,6 +56,8 @@ def erase(tenant: Name, url: Url, yes: Yes = False, dry_run: DryRun = False, as_
     The receipt says what was deleted, and what the command cannot reach. Exits with status 3 if the tenant has no rows.
     """
     tenant = tenant_of(tenant)
+    if not dry_run:
+        require_writable(url)
     if not run(_exists(url, tenant)):
         nothing(f"tenant {quoted(tenant)} has no rows")
     if not yes and not dry_run:

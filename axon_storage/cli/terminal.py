@@ -6,7 +6,6 @@ are fitted to its width. Elsewhere each row is one line that is never shortened.
 
 import asyncio
 import json
-import logging
 import re
 import sys
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from axon_storage.cli.interruption import cancelled_by_sigterm
+from axon_storage.cli.logs import show_logs
 from axon_storage.errors import StorageError
 
 T = TypeVar("T")
@@ -146,19 +146,13 @@ def require_terminal(question: str) -> None:
         fail(f"{question} Standard input is not a terminal: use --yes to continue without this question.")
 
 
-_PRINTED_OTHERWISE = {"axon_storage.engine.retry", "axon_storage.backend.maintenance"}
-"""Loggers whose messages a command does not show, because it prints the last error and the result itself."""
-
-
 def run(work: Coroutine[Any, Any, T], *, effect: str = "") -> T:
     """Run a coroutine and return its result.
 
     On a StorageError print it, and exit with status 1. Ctrl-C and SIGTERM cancel the coroutine; the status is 130 or
     143 then, and ``effect``, what the work has changed, is printed.
     """
-    handler = logging.StreamHandler()
-    handler.addFilter(lambda record: record.name not in _PRINTED_OTHERWISE)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    show_logs()
     try:
         return asyncio.run(cancelled_by_sigterm(work))
     except StorageError as error:

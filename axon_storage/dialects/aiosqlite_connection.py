@@ -16,16 +16,18 @@ _READS = ("SELECT", "PRAGMA")
 
 
 class Connection(aiosqlite.Connection):
-    """An aiosqlite connection with three changes.
+    """An aiosqlite connection with four changes.
 
     - Operations that do not block run inline instead of waking the thread: creating and closing cursors, and a rollback
       without a transaction.
     - A cancelled operation is interrupted, even while it waits for the file's lock.
     - Stored values do not appear in aiosqlite's log.
+    - If the file cannot be opened, the thread has ended before the error is raised.
     """
 
     _active = 0
     _cancelled = False
+    _stopped: asyncio.Future[Any] | None = None
 
     def __init__(self, connector: Callable[[], sqlite3.Connection], *args: Any, **options: Any) -> None:
         self._opened: list[sqlite3.Connection] = []
@@ -38,7 +40,17 @@ class Connection(aiosqlite.Connection):
         aiosqlite does not close a connection that its thread opens after the cancellation.
         """
         self._tx.put_nowait((None, partial(_close, self._opened)))
-        return super().stop()
+        self._stopped = super().stop()
+        return self._stopped
+
+    async def _connect(self) -> aiosqlite.Connection:
+        try:
+            return await super()._connect()
+        except Exception:  # whatever the reason is that the file cannot be opened
+            # aiosqlite does not wait for its thread, which would print an error if the event loop was closed meanwhile
+            if self._stopped is not None:
+                await self._stopped
+            raise
 
     async def discard(self) -> None:
         """Close the cursors, and roll back.
@@ -67,7 +79,7 @@ class Connection(aiosqlite.Connection):
                 with suppress(sqlite3.ProgrammingError):  # closed meanwhile
                     self._connection.interrupt()
             raise
-        except Exception:
+        except Exception:  # whatever the step raises, the thread is no longer busy with it
             self._active -= 1
             raise
         self._active -= 1

@@ -1,11 +1,25 @@
-"""The base class for the files of a database, its backups, and what a deletion does not reach."""
+"""The base class for the files of a database, its backups and copies, and what a deletion does not reach."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
+
+
+class CopyStatements(NamedTuple):
+    """Statements for copies of a database, which tests use.
+
+    ``create``: creates the database ``{name}`` as a copy of ``{template}``. ``drop``: drops it, also if it is in use.
+    ``end_sessions``: ends the other sessions of the database that it is sent to. ``schema_state``: a query whose result
+    is another one after any change of the schema.
+    """
+
+    create: str
+    drop: str
+    end_sessions: str
+    schema_state: str
 
 
 class BackupSupport:
@@ -13,6 +27,8 @@ class BackupSupport:
 
     backup_tool: ClassVar[str] = ""
     """The command that backs up a server; empty if :meth:`copy_to_file` backs up the database."""
+    copies: ClassVar[CopyStatements | None] = None
+    """How a server copies databases; None if it cannot."""
     unerased: ClassVar[tuple[str, ...]] = ()
     """Where rows remain after they were deleted."""
 
@@ -25,6 +41,11 @@ class BackupSupport:
         """Return the path of the database file if it does not exist; connecting would create it. None on servers."""
         path = self.file_of_url(url)
         return None if path is None or path.exists() else str(path)
+
+    def unwritable_file(self, url: URL) -> str | None:
+        """Return the path of the database file if this account cannot write to it. None on servers."""
+        del url
+        return None
 
     def database_file(self, connection: Connection) -> str:
         """Return the path of the database file."""

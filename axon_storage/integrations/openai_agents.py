@@ -9,8 +9,10 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
+
+from agents import SessionSettings
 
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError, SerializationError
@@ -20,7 +22,7 @@ from axon_storage.model.rows import SessionRow
 from axon_storage.transaction import Transaction
 
 if TYPE_CHECKING:
-    from agents import SessionSettings, TResponseInputItem
+    from agents import TResponseInputItem
 
 KIND = "openai-agents"
 """The word that the scopes of sessions begin with."""
@@ -43,12 +45,16 @@ class AxonSession:
     """
 
     def __init__(
-        self, session_id: str, storage: StorageBackend, *, session_settings: "SessionSettings | None" = None
+        self,
+        session_id: str,
+        storage: StorageBackend,
+        *,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(session_id, str):
             raise InvalidArgumentError(f"session_id must be a str, not a {type(session_id).__name__}")
         self.session_id = session_id
-        self.session_settings = session_settings
+        self.session_settings: SessionSettings | None = SessionSettings().resolve(session_settings)
         self._storage = storage
         self._scope = scope_of(KIND, session_id)
         self._last_key = ""

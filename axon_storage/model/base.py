@@ -15,7 +15,7 @@ import orjson
 from axon_storage.errors import SerializationError
 from axon_storage.model.cached import cached
 from axon_storage.model.checks import MAX_ROW_BYTES, refusal, utf8_size
-from axon_storage.model.json import JsonText, parse_json
+from axon_storage.model.json import JsonText, decode_json, parse_json
 from axon_storage.model.values import UNSET, Kind, Nullable, TenantId
 
 
@@ -83,6 +83,8 @@ class Field(NamedTuple):
 class CheckedRow(NamedTuple):
     """The validated values of a row in stored form (JSON as text), and the size of its text and JSON in bytes.
 
+    A backend may add columns of its own to ``values``.
+
     ``id``: the id to store the row under; None: a new id, or none if its type has no ids.
     """
 
@@ -90,6 +92,13 @@ class CheckedRow(NamedTuple):
     values: dict[str, Any]
     size: int
     id: UUID | None = None
+
+    def to_row(self) -> Row:
+        """Return the row, with new objects for JSON values."""
+        values = [self.values[name] for name, _kind in fields_of(self.row_type)]
+        return maker_of(self.row_type)(
+            decode_json(str(value)) if isinstance(value, JsonText) else value for value in values
+        )
 
 
 @cached

@@ -23,12 +23,18 @@ class Request(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRequest(Request[T]):
-    """A write whose row keys, or range of keys, are known in advance, so that it can be ordered among others."""
+    """A write whose row keys, or range of keys, are known in advance, so that it can be ordered among others.
+
+    Of the other requests, :class:`EvictExpired` and those of prune and erase runs change rows too.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save(WriteRequest[None]):
-    """Store rows of any types, in order and atomically. ``keep_existing``: leave the rows whose keys exist."""
+    """Store rows of any types, in order and atomically. ``keep_existing``: leave the rows whose keys exist.
+
+    An append-only row is never replaced. A trace that is replaced keeps its id.
+    """
 
     rows: Sequence[CheckedRow]
     keep_existing: bool = False
@@ -51,7 +57,7 @@ class Append(WriteRequest[UUID]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Get(Request[R | None], Generic[R]):
-    """Return the row with a key, or None."""
+    """Return the row with a key, or None. An expired result is not returned."""
 
     row_type: type[R]
     key: Mapping[str, Any]
@@ -61,6 +67,7 @@ class Get(Request[R | None], Generic[R]):
 class ListByKey(Request[list[R]], Generic[R]):
     """Return the rows whose key begins with ``prefix``, in key order or backwards, at most ``limit`` (None: all).
 
+    Expired results are left out.
     ``bounds``: limits of the key field after the prefix: ``at_least`` (included), ``above`` and ``below`` (excluded).
     """
 
@@ -95,6 +102,7 @@ class ListNewest(Request[list[R]], Generic[R]):
 class ListPage(Request[list[Recorded[R]]], Generic[R]):
     """Return the first ``limit`` rows with ids between ``after`` and ``before`` whose fields equal ``where``.
 
+    Both bounds are excluded, here and in the requests below.
     ``reverse``: the newest first.
     """
 

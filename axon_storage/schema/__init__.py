@@ -32,6 +32,7 @@ from axon_storage.schema.revisions import (
     check_known,
     check_range,
     current_revision,
+    drop_version_table,
     head,
     history,
     is_older,
@@ -93,6 +94,8 @@ async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: Migra
         check_known(current_revision(connection))
         connection.rollback()
         command.downgrade(alembic_config(connection), to)
+        if to == "base":
+            drop_version_table(connection)  # Alembic's scripts drop it, and its command does not
 
     await _migrate(target, "downgrade", _with_absolute_revision(revision, change), timeouts)
 

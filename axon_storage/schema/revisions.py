@@ -5,7 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, String, column, inspect, select, table
+from sqlalchemy import Connection, MetaData, String, Table, column, inspect, select, table
 
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 from axon_storage.schema.alembic_setup import SEE_HISTORY, alembic_config
@@ -49,6 +49,12 @@ def current_revision(connection: Connection) -> str | None:
         return None
     version = table(VERSION_TABLE, column("version_num", String))
     return connection.execute(select(version.c.version_num)).scalar()
+
+
+def drop_version_table(connection: Connection) -> None:
+    """Drop the table that has the revision of a database, if it exists."""
+    Table(VERSION_TABLE, MetaData()).drop(connection, checkfirst=True)
+    connection.commit()
 
 
 def absolute_revision(revision: str, found: str | None) -> str:

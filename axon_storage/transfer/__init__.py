@@ -3,6 +3,7 @@
 from axon_storage.transfer.copying import copy
 from axon_storage.transfer.exporting import export
 from axon_storage.transfer.importing import import_
+from axon_storage.transfer.parquet import export_parquet
 from axon_storage.transfer.results import Difference, Progress, TableComparison, TransferResult, VerifyResult
 from axon_storage.transfer.verification import verify
 
@@ -14,6 +15,7 @@ __all__ = [
     "VerifyResult",
     "copy",
     "export",
+    "export_parquet",
     "import_",
     "verify",
 ]

@@ -36,11 +36,11 @@ async def export(
         names, tally = await tenants_of(tenants, [side], [side]), Tally(progress)
         async with _output(file) as output:
             lines = LineWriter(output)
-            await in_thread(lines.write_header)
+            await in_thread(lines.write_header, stop=lines.stop)
             for tenant in names:
                 for row_type in ROW_TYPES:
                     await _export_table(side, tenant, row_type, lines, tally)
-            await in_thread(lines.write_trailer, tally.rows)
+            await in_thread(lines.write_trailer, tally.rows, stop=lines.stop)
     return tally.result()
 
 
@@ -61,5 +61,5 @@ async def _output(file: str | os.PathLike[str] | IO[bytes]) -> AsyncIterator[IO[
 async def _export_table(side: Side, tenant: str, row_type: type[Row], lines: LineWriter, tally: Tally) -> None:
     async with aclosing(pages("export", side.repository, tenant, row_type)) as found:
         async for page in found:
-            await in_thread(lines.write_rows, row_type, page.rows)
+            await in_thread(lines.write_rows, row_type, page.rows, stop=lines.stop)
             tally.add(row_type.TABLE, tenant, len(page.rows), page.size)

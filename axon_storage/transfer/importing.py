@@ -31,7 +31,7 @@ async def import_(
     async with opened("storage", storage) as side:
         source = ExportFile(file)
         try:
-            await in_thread(source.open)
+            await in_thread(source.open, stop=source.stop)
             await _check(side, source)
             return await _store(side, source, Tally(progress))
         finally:

@@ -3,20 +3,21 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import isfinite
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 import orjson
 
 from axon_storage import schema
-from axon_storage.errors import InvalidArgumentError, StorageError
+from axon_storage.errors import InvalidArgumentError, SerializationError, StorageError
 from axon_storage.model.cached import cached
 from axon_storage.model.ids import check_id, timestamp_of
 from axon_storage.model.json import decode_json, parse_json
 from axon_storage.model.rows import ROW_TYPES, Row, check_row, fields_of
 from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT
 from axon_storage.sql.transfer import whole_table
-from axon_storage.sql.types import JsonAsText
+from axon_storage.sql.types import Float64, JsonAsText
 
 FORMAT = "axon-storage-export"
 VERSION = 1
@@ -37,10 +38,12 @@ class TableRow(NamedTuple):
 class _Layout(NamedTuple):
     """Where the columns of a table are in its rows.
 
-    ``fields``: name, position and whether it is JSON. ``row_id``, ``others``: the columns that are not fields.
+    ``fields``: name, position and whether it is JSON. ``floats``: names and positions of those that are floats.
+    ``row_id``, ``others``: the columns that are not fields.
     """
 
     fields: tuple[tuple[str, int, bool], ...]
+    floats: tuple[tuple[str, int], ...]
     tenant: int
     row_id: tuple[str, int] | None
     others: tuple[tuple[str, int], ...]
@@ -54,6 +57,7 @@ def _layout(row_type: type[Row]) -> _Layout:
     id_name = CREATED_ID if CREATED_ID in names else None if row_type.KEY else "id"
     return _Layout(
         tuple((name, names.index(name), isinstance(table.c[name].type, JsonAsText)) for name in fields),
+        tuple((name, names.index(name)) for name in fields if isinstance(table.c[name].type, Float64)),
         names.index("tenant_id"),
         None if id_name is None else (id_name, names.index(id_name)),
         tuple((name, names.index(name)) for name in (_MOMENT, EXPIRES_AT, UPDATED_AT) if name in names),
@@ -75,8 +79,11 @@ def header_line() -> bytes:
 
 
 def row_line(row_type: type[Row], values: tuple[Any, ...]) -> bytes:
-    """Return the line of a table's row."""
+    """Return the line of a table's row. Raise a SerializationError for a number that JSON does not have."""
     layout = _layout(row_type)
+    for name, at in layout.floats:
+        if not isfinite(values[at]):  # another program has stored it
+            raise SerializationError(f"{row_type.TABLE}.{name}: {values[at]} is not a finite number; correct the row")
     fields = {name: _fragment(values[at]) if is_json else values[at] for name, at, is_json in layout.fields}
     line = {"table": row_type.TABLE, "tenant": values[layout.tenant], "fields": fields}
     if layout.row_id is not None:

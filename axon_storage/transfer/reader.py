@@ -14,6 +14,7 @@ from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.transfer.compression import check_suffix, decompressed, file_errors
 from axon_storage.transfer.lines import TableRow, check_header, parse_row, refuse, trailer_line
 from axon_storage.transfer.pages import PAGE_BYTES, PAGE_ROWS, key_indexes, sortable_key
+from axon_storage.transfer.pipes import Pipe, pipe_of
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -30,11 +31,12 @@ class ExportFile:
     """
 
     _file: IO[bytes]
+    _pipe: Pipe | None
 
     def __init__(self, file: str | os.PathLike[str] | IO[bytes]) -> None:
         self._given = Path(file) if isinstance(file, str | os.PathLike) else file
         self._to_close = ExitStack()
-        self._start = 0
+        self._start, self._pipe = 0, None
 
     def open(self) -> None:
         """Open the file."""
@@ -45,9 +47,14 @@ class ExportFile:
             if self._file.seekable():
                 self._start = self._file.tell()
                 return
-            pipe, self._file = self._file, tempfile.TemporaryFile()  # noqa: SIM115  # close() closes it
-            self._to_close.enter_context(self._file)
-            shutil.copyfileobj(pipe, self._file)
+            given, self._pipe = self._file, pipe_of(self._file)
+            self._file = self._to_close.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # close() closes it
+            shutil.copyfileobj(self._pipe or given, self._file)
+
+    def stop(self) -> None:
+        """End an :meth:`open` that waits for the writer of a pipe."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def rows(self) -> "RowReader":
         """Return a reader of all rows, from the start."""

@@ -1,6 +1,7 @@
-"""Writes the lines of an export, and files that have a temporary name until they are complete."""
+"""Writes the lines of an export, and files and folders that have a temporary name until they are complete."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -12,13 +13,15 @@ from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.rows import Row
 from axon_storage.transfer.compression import check_suffix, compressed, file_errors
 from axon_storage.transfer.lines import header_line, row_line, trailer_line
+from axon_storage.transfer.pipes import pipe_of
 
 
 class LineWriter:
     """Writes the lines of an export to a binary file."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sha256 = file, sha256()
+        self._pipe = pipe_of(file)
+        self._file, self._sha256 = self._pipe or file, sha256()
 
     def write_header(self) -> None:
         """Write the first line."""
@@ -33,6 +36,11 @@ class LineWriter:
         self._write(trailer_line(rows, self._sha256.hexdigest()))
         with file_errors("write"):
             self._file.flush()
+
+    def stop(self) -> None:
+        """End a call that waits for the reader of a pipe."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def _write(self, data: bytes) -> None:
         self._sha256.update(data)
@@ -50,7 +58,7 @@ class NewFile:
     _file: IO[bytes]
 
     def __init__(self, path: Path) -> None:
-        self._path, self._temporary = path, path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+        self._path, self._temporary = path, _temporary(path)
 
     def open(self) -> IO[bytes]:
         """Create the file under its temporary name, and return it; what is written is compressed as its suffix says."""
@@ -79,6 +87,39 @@ class NewFile:
         with suppress(Exception):  # also if it was not opened
             self._raw.close()
         self._temporary.unlink(missing_ok=True)
+
+
+class NewFolder:
+    """A folder that gets its name when it is complete. Call :meth:`discard` in any case, also if :meth:`open` fails.
+
+    Other users of the system cannot read what is in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._temporary = path, _temporary(path)
+
+    def open(self) -> Path:
+        """Create the folder under its temporary name, and return it."""
+        with file_errors("create"):
+            if self._path.exists() and not (self._path.is_dir() and next(self._path.iterdir(), None) is None):
+                raise InvalidArgumentError(f"folder: {self._path.name} exists; pass a new or an empty folder")
+            self._temporary.mkdir(mode=0o700)
+        return self._temporary
+
+    def finish(self) -> None:
+        """Sync the folder to disk, and give it its name."""
+        with file_errors("write"):
+            _sync_directory(self._temporary)
+            self._temporary.replace(self._path)
+            _sync_directory(self._path.parent)
+
+    def discard(self) -> None:
+        """Delete the temporary folder, if it has not got its name."""
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
 
 
 def _sync_directory(path: Path) -> None:

@@ -12,9 +12,9 @@ from axon_storage import EventRow, InvalidArgumentError, QueryError, SessionRow,
 from axon_storage.backup import backup
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.findings import Status
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
 from tests.databases import SERVERS
-from tests.samples import sample
 
 WRITERS = 8
 
@@ -79,7 +79,7 @@ async def test_an_existing_file_is_replaced_only_by_force(axon: Axon, database: 
     file.write_text("precious")
     refused = await axon("backup", f"{file}", url=url)
     assert (refused.exit_code, file.read_text()) == (1, "precious")
-    assert "the file exists" in refused.stderr
+    assert refused.stderr == f"{file} exists: choose another name, or use --force to replace it\n"
     assert (await axon("backup", f"{file}", "--force", url=url)).exit_code == 0
     assert file.read_bytes().startswith(b"SQLite format 3")
 

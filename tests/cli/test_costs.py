@@ -6,8 +6,8 @@ import time
 import pytest
 
 from axon_storage import CostRow, SqlRepository, TraceRow
+from axon_storage.testing.samples import LARGEST, sample
 from tests.cli.conftest import Axon, row_of
-from tests.samples import LARGEST, sample
 
 
 async def test_costs_are_summed_by_group(axon: Axon, repository: SqlRepository) -> None:
@@ -55,6 +55,8 @@ async def test_an_age_is_a_time(axon: Axon, repository: SqlRepository, age: str,
 async def test_wrong_groups_and_times_are_refused(axon: Axon) -> None:
     for arguments in (
         ["--by", "month"],
+        ["--by", "flow,flow"],
+        ["--by", "day,hour"],
         ["--since", "yesterday"],
         ["--since", "0d"],
         ["--until", "0001-01-01T00:00+14:00"],

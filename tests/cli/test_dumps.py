@@ -15,9 +15,9 @@ from axon_storage import SqlRepository, create_engine
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.findings import Status
 from axon_storage.model.rows import ROW_TYPES
-from tests.conformance.conftest import everything
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.databases import Databases, skip_without
-from tests.samples import sample
 from tests.servers import packages
 
 TENANTS = ["default", "acme ☕'"]

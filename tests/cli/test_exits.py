@@ -1,12 +1,15 @@
 """The exit statuses of all commands: no command reports success if it did nothing."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from axon_storage import schema
+from axon_storage import EventRow, SqlRepository, schema
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
 
 READING = [["stats"], ["tenants", "list"], ["show", "events"], ["traces"], ["costs"], ["tail"], ["bench"]]
@@ -58,6 +61,18 @@ async def test_an_unreachable_server_is_a_failure_without_the_password(axon: Axo
     assert "secret" not in refused.output
 
 
+async def test_a_file_that_cannot_be_written_is_named(axon: Axon, tmp_path: Path) -> None:
+    await schema.upgrade(f"sqlite:///{tmp_path}/agents.db")
+    url = f"sqlite:///file:{tmp_path}/agents.db?mode=ro&uri=true"
+    assert (await axon("stats", url=url)).exit_code == 0
+    for arguments in (*WRITING, ["bench"], ["migrate", "upgrade"], ["migrate", "downgrade", "-1", "--yes"]):
+        refused = await axon(*arguments, url=url)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(f"{tmp_path}/agents.db cannot be written: change the permissions of the file")
+    failed = await axon("doctor", url=url)
+    assert "attempt to write a readonly database: the folder must exist, and this account" in failed.stdout
+
+
 async def test_a_schema_of_another_revision_is_a_failure(axon: Axon, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/old.db"
     await schema.upgrade(url, "0003")
@@ -87,6 +102,15 @@ async def test_doctor_exits_with_0_if_there_are_only_warnings(axon: Axon, tmp_pa
     warned = await axon("doctor", url=url)
     assert (warned.exit_code, warned.stderr) == (0, "0 failed, 1 warnings, 0 unknown\n")
     assert "warn    tables: traces, index ix_traces_flow: missing" in warned.stdout
+
+
+@pytest.mark.parametrize("target", ["postgresql"])  # its fsync is off in the tests
+async def test_a_warning_is_shown_once_if_a_command_opens_a_database_twice(url: str, repository: SqlRepository) -> None:
+    await repository.for_tenant("acme").append_event(sample(EventRow, "acme"))
+    command = [sys.executable, "-m", "axon_storage", "tenants", "erase", "acme", "--yes", "--url", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: ASYNC221  # a test may block
+    assert "PostgreSQL's fsync is off" in done.stderr
+    assert len(done.stderr.splitlines()) == len(set(done.stderr.splitlines()))
 
 
 async def test_bench_prints_rates_and_deletes_its_rows(axon: Axon) -> None:

@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
+from array import array
+from fcntl import ioctl
 from pathlib import Path
 
 import pytest
 
 from axon_storage import EventRow, SqlRepository, open_storage
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 COMMAND = [sys.executable, "-m", "axon_storage"]
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
@@ -33,6 +36,7 @@ async def test_ctrl_c_ends_a_command_with_130_and_sigterm_with_143(
 ) -> None:
     process = _start(url, "bench", "--seconds", "60")
     while not await repository.tenant_ids():
+        assert process.poll() is None
         time.sleep(0.05)  # noqa: ASYNC251  # a test may block
     assert _end(process, sent) == (status, "", f"{message}: the rows were deleted\n")
     assert await repository.tenant_ids() == []
@@ -47,10 +51,73 @@ async def test_rows_that_an_interrupted_prune_has_deleted_stay_deleted(
     time.sleep(1)  # noqa: ASYNC251  # the shortest age
     process = _start(url, "prune", "--events", "1s", "--pause", "60")
     while len(await repository.query_events(None, 2000)) == 1501:
+        assert process.poll() is None
         time.sleep(0.05)  # noqa: ASYNC251
     effect = "the rows that were deleted stay deleted; the next run continues"
     assert _end(process, sent) == (status, "", f"{message}: {effect}\n")
     assert len(await repository.query_events(None, 2000)) == 501
+
+
+@pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
+async def test_an_interrupted_copy_is_completed_by_the_next(
+    url: str, repository: SqlRepository, tmp_path: Path, sent: signal.Signals, status: int, message: str
+) -> None:
+    await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(20_000))
+    target = f"sqlite:///{tmp_path}/copied.db"
+    async with open_storage(target) as storage:
+        process = _start(url, "copy", url, target)
+        while not await storage.tenant_ids():
+            assert process.poll() is None
+            time.sleep(0.01)  # noqa: ASYNC251
+        ended, stdout, stderr = _end(process, sent)
+        effect = "the rows that were copied or deleted stay so; run the command again to complete it"
+        assert (ended, stdout, stderr) == (status, "", f"{message}: {effect}\n")
+        again = _start(url, "copy", url, target, "--yes")
+        assert again.communicate(timeout=60)[1] == "verified: every value is equal\n"
+
+
+@pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
+@pytest.mark.parametrize("parquet", [[], ["--parquet"]])
+async def test_an_interrupted_export_leaves_no_file(
+    url: str,
+    repository: SqlRepository,
+    tmp_path: Path,
+    sent: signal.Signals,
+    status: int,
+    message: str,
+    parquet: list[str],
+) -> None:
+    await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(20_000))
+    process = _start(url, "export", f"{tmp_path}/out", *parquet)
+    while not os.listdir(tmp_path):  # noqa: PTH208  # Path.iterdir is refused too
+        assert process.poll() is None
+        time.sleep(0.01)  # noqa: ASYNC251
+    assert _end(process, sent) == (status, "", f"{message}: no file was written\n")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)
+async def test_a_command_that_waits_for_the_other_side_of_a_pipe_can_be_ended(
+    url: str, repository: SqlRepository, sent: signal.Signals, status: int, message: str
+) -> None:
+    reading = _start(url, "import", "-", "--yes", stdin=subprocess.PIPE)
+    assert reading.stdin is not None
+    reading.stdin.write("{")
+    reading.stdin.flush()
+    while array("i", ioctl(reading.stdin, termios.FIONREAD, bytes(4)))[0]:  # until it has read that, and waits for more
+        assert reading.poll() is None
+        time.sleep(0.05)  # noqa: ASYNC251
+    reading.send_signal(sent)
+    assert reading.wait(60) == status
+    assert reading.communicate()[1].startswith(f"{message}: the rows that were stored stay")
+    await repository.save_many(sample(EventRow, payload="x" * 1_000) for _ in range(1_000))
+    writing = _start(url, "export", "-")
+    assert writing.stdout is not None
+    assert writing.stdout.read(1) == "{"
+    time.sleep(1)  # noqa: ASYNC251  # until the pipe is full
+    writing.send_signal(sent)
+    assert writing.wait(60) == status
+    assert writing.communicate()[1] == f"{message}: the rows are not complete\n"
 
 
 @pytest.mark.parametrize(("sent", "status", "message"), SIGNALS)

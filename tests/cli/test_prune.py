@@ -11,10 +11,10 @@ import pytest
 from axon_storage import EventRow, SessionRow, SqlRepository
 from axon_storage.model.ids import IdSource
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
 from tests.cli.terminals import run_on_terminal
 from tests.databases import SERVERS
-from tests.samples import sample
 
 
 async def _append(repository: SqlRepository, tenant: str, days: int) -> None:
@@ -48,14 +48,22 @@ async def test_old_rows_of_every_tenant_are_deleted(axon: Axon, events: SqlRepos
 async def test_only_the_tenant_of_the_option_is_pruned(axon: Axon, events: SqlRepository) -> None:
     done = await axon("prune", "--events", "30d", "--tenant", "a")
     assert done.exit_code == 0
-    assert done.stdout.startswith("a  events  before ")
-    assert done.stdout.endswith("2 rows deleted\n")
+    line, total = done.stdout.splitlines()
+    assert re.fullmatch(r"a  events  before \S+ \S+: 2 rows deleted in \d+\.\d s", line)
+    assert re.fullmatch(r"total: 2 rows of 1 tenant deleted in \d+\.\d s", total)
     assert (await _ages(events, "a"), await _ages(events, "b")) == (["5"], ["5", "50", "500"])
+
+
+async def test_the_rows_of_all_tenants_are_added_up(axon: Axon, events: SqlRepository) -> None:
+    del events
+    lines = (await axon("prune", "--events", "30d", "--costs", "30d")).stdout.splitlines()
+    assert lines[4:6] == ["all tenants  events: 4 rows deleted", "all tenants  costs: 0 rows deleted"]
+    assert lines[6].startswith("total: 4 rows of 2 tenants deleted in ")
 
 
 async def test_a_dry_run_counts_and_deletes_nothing(axon: Axon, events: SqlRepository) -> None:
     done = await axon("prune", "--events", "30d", "--tenant", "a", "--dry-run")
-    assert done.stdout.endswith("2 rows would be deleted\n")
+    assert re.search(r"^total: 2 rows of 1 tenant would be deleted in \d+\.\d s$", done.stdout, re.MULTILINE)
     assert await _ages(events, "a") == ["5", "50", "500"]
 
 
@@ -115,8 +123,8 @@ async def test_a_table_that_fails_makes_the_status_1_and_the_others_are_pruned(
             await connection.exec_driver_sql("DROP TRIGGER refusal")
     assert done.exit_code == 1
     assert re.search(r"^a  sessions  before \S+ \S+: failed: ", done.stdout, re.MULTILINE)
-    assert re.search(r"^a  events  before \S+ \S+: 2 rows deleted$", done.stdout, re.MULTILINE)
-    assert done.stderr == "1 tables were skipped or failed\n"
+    assert re.search(r"^a  events  before \S+ \S+: 2 rows deleted in \d+\.\d s$", done.stdout, re.MULTILINE)
+    assert done.stderr == "skipped or failed: 1 table\n"
     assert await _ages(events, "a") == ["5"]
 
 

@@ -10,10 +10,10 @@ import pytest
 from axon_storage import AuditRow, CostRow, EventRow, SessionRow, SqlRepository, TraceRow
 from axon_storage.cli.terminal import printable
 from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.testing.samples import LARGEST, sample
 from tests.cli.conftest import Axon, row_of
 from tests.cli.terminals import run_on_terminal
 from tests.databases import SERVERS
-from tests.samples import LARGEST, sample
 
 SHORT = {TraceRow: "traces", AuditRow: "audit", EventRow: "events", CostRow: "costs"}
 HOSTILE = "[red]x[/red] \x1b[2J\u202e\n☕"
@@ -121,3 +121,10 @@ async def test_wrong_arguments_are_refused_with_status_2(axon: Axon) -> None:
     ):
         refused = await axon(*arguments)
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
+
+
+async def test_help_and_errors_are_whole_on_a_narrow_terminal(axon: Axon) -> None:
+    described = (await axon("prune", "--help", COLUMNS="40")).stdout
+    assert all(f"  --{name} AGE" in described for name in ("traces", "axon-stores", "hibernations"))
+    refused = (await axon("show", "nope", COLUMNS="40")).stderr
+    assert "there is no table 'nope': use one of traces, sessions, daemons, audit_log, axon_stores" in refused

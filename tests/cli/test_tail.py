@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from axon_storage import EventRow, SqlRepository
+from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
-from tests.samples import sample
 
 
 async def test_the_last_events_are_shown_oldest_first(axon: Axon, repository: SqlRepository) -> None:

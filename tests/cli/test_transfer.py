@@ -12,10 +12,10 @@ import pytest
 
 from axon_storage import SessionRow, SqlRepository, create_engine, open_storage, schema
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.cli.conftest import Axon
-from tests.conformance.conftest import everything
 from tests.databases import Databases
-from tests.samples import sample
 
 _ROWS = "sed '1d;$d'"  # without the header and the last line, which have the time of the export
 _KEY = (sample(SessionRow).scope, sample(SessionRow).key)
@@ -94,7 +94,7 @@ async def test_a_target_with_rows_is_overwritten_only_after_a_question(
     assert "--yes" in refused.stderr
     differs = await axon("verify", url, other)
     assert differs.exit_code == 3
-    assert "sessions, tenant 'a'" in differs.stderr
+    assert "sessions, tenant 'a', scope 'name', key 'name': differs value" in differs.stderr
     assert "changed" not in differs.output
     assert (await axon("copy", url, other, "--yes")).exit_code == 0
     assert (await axon("verify", url, other)).exit_code == 0
@@ -185,3 +185,14 @@ async def test_an_import_that_is_cut_off_stores_nothing(
     done = await asyncio.to_thread(_run, url, cut)
     assert b"the file is truncated" in done.stderr
     assert (done.returncode, await _rows(other, "a")) == (1, 0)
+
+
+async def test_an_export_to_parquet_makes_a_folder(axon: Axon, filled: SqlRepository, tmp_path: Path) -> None:
+    del filled
+    out = f"{tmp_path}/out"
+    done = await axon("export", out, "--parquet", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["tenants"]) == (0, 2)
+    assert len(os.listdir(out)) == len(ROW_TYPES)  # noqa: PTH208  # Path.iterdir is refused too
+    assert (await axon("export", out, "--parquet")).exit_code == 1  # it exists
+    for wrong in ((out, "--parquet", "--force"), ("-", "--parquet")):
+        assert (await axon("export", *wrong)).exit_code == 2

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, SessionRow, SqlRepository, StorageBackend, create_engine
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 CALLS = 64
 

@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend
-from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.pruning import OLD
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import everything
 from tests.databases import TARGETS
-from tests.samples import sample
-from tests.verbs import load
+from tests.pruning import clock_at
 
 OTHER_TENANT = "another tenant"
 
@@ -39,6 +41,7 @@ async def storage(repository: SqlRepository, tenant: str) -> AsyncIterator[Stora
     assert await everything(other) == [sample(row_type, OTHER_TENANT) for row_type in ROW_TYPES]
 
 
-async def everything(storage: StorageBackend) -> list[Row]:
-    """Return every row of one tenant."""
-    return [row for row_type in ROW_TYPES for row in await load(storage, row_type)]
+@pytest.fixture
+async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
+    """The storage three days ago, as the same tenant."""
+    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())

@@ -19,9 +19,9 @@ from axon_storage import (
 from axon_storage.engine.create import create_engine
 from axon_storage.schema import upgrade
 from axon_storage.sql.tables import TABLES
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
 from tests.plans import Cost, cost
-from tests.samples import sample
 
 ROWS = 50_000
 PAGE = 100

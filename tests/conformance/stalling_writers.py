@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from axon_storage import EventRow, SessionRow, SqlRepository, StorageError, create_engine
 from axon_storage.engine.executor import Executor
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 
 async def write(storage: SqlRepository, prefix: str, rounds: int, seed: int, longest: float) -> set[str]:

@@ -2,15 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import CacheRow, EventRow, QueryError, SqlRepository
-from tests.conformance.concurrent_writes import save, several_writers, short_lock_waits, start, storage_with, value_of
-from tests.samples import sample
+from axon_storage import SqlRepository
+from axon_storage.testing.suite.beside_transactions import *  # noqa: F403
+from tests.conformance.concurrent_writes import save, several_writers, short_lock_waits, start, storage_with
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -83,37 +81,3 @@ async def test_transactions_that_hold_every_connection_do_not_block_other_writes
         await asyncio.wait(writes[1:])  # the first needs a connection of the pool, the others are a batch
         go.set()
         await asyncio.gather(*transactions, *writes)
-
-
-OUTSIDE: dict[str, Callable[[SqlRepository], Awaitable[Any]]] = {
-    "save": lambda storage: save(storage, "outside"),
-    "append": lambda storage: storage.append_event(sample(EventRow)),
-    "delete": lambda storage: storage.delete_session("s", "outside"),
-    "save_many": lambda storage: storage.save_many([sample(EventRow), sample(CacheRow)]),
-    "evict": lambda storage: storage.evict_expired_cache(),
-    "transaction": lambda storage: storage.transaction().__aenter__(),
-}
-
-
-@pytest.mark.parametrize("call", OUTSIDE.values(), ids=OUTSIDE)
-async def test_a_write_outside_the_open_transaction_of_its_own_task_is_refused(
-    repository: SqlRepository, call: Callable[[SqlRepository], Awaitable[Any]]
-) -> None:
-    async with repository.transaction() as transaction:
-        await save(transaction, "inside")
-        with pytest.raises(QueryError, match=r"this task is inside a transaction\(\) of this storage"):
-            await call(repository)
-        with pytest.raises(QueryError, match=r"this task is inside a transaction\(\) of this storage"):
-            await call(repository.for_tenant("default"))
-        assert await repository.load_daemons() == []  # a read is allowed
-    assert await value_of(repository, "inside") is not None
-    await save(repository, "afterwards")
-
-
-async def test_a_write_of_another_task_beside_a_transaction_is_not_refused(repository: SqlRepository) -> None:
-    async with repository.transaction() as transaction:
-        await save(transaction, "inside")
-        [outside] = start(save(repository, "outside"))
-        await asyncio.sleep(0)
-    await outside
-    assert await value_of(repository, "outside") is not None

@@ -19,8 +19,8 @@ from axon_storage import (
     new_id,
     operation_timeout,
 )
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import appends, several_writers, short_lock_waits
-from tests.samples import sample
 
 
 @several_writers

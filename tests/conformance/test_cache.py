@@ -3,8 +3,9 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import CacheRow, SqlRepository, StorageBackend
-from tests.samples import sample
+from axon_storage import CacheRow, SqlRepository
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.cache import *  # noqa: F403
 
 SECOND = 1_000_000_000
 
@@ -74,19 +75,3 @@ async def test_saving_restarts_the_time_to_live(timed: SqlRepository, clock: Clo
     await timed.save_cache_entry(sample(CacheRow, ttl_secs=None))
     clock.now += 9 * SECOND
     assert await timed.load_cache_entries() == [sample(CacheRow, ttl_secs=None)]
-
-
-async def test_eviction_counts_expired_entries_and_keeps_the_others(storage: StorageBackend, tenant: str) -> None:
-    expired = [sample(CacheRow, tenant, cache_key=f"expired {n}", ttl_secs=0) for n in range(7)]
-    alive = [sample(CacheRow, tenant, cache_key=f"alive {n}", ttl_secs=n) for n in (None, 3600)]
-    await storage.save_many([*expired, *alive])
-    assert await storage.evict_expired_cache() == 7
-    assert {entry.cache_key for entry in await storage.load_cache_entries()} == {"alive None", "alive 3600"}
-
-
-async def test_an_expired_entry_can_be_deleted_and_saved_again(storage: StorageBackend, tenant: str) -> None:
-    await storage.save_cache_entry(sample(CacheRow, tenant, ttl_secs=0))
-    assert await storage.delete_cache_entry("name", "name")
-    await storage.save_cache_entry(sample(CacheRow, tenant, ttl_secs=-5))
-    await storage.save_cache_entry(sample(CacheRow, tenant, ttl_secs=5000))
-    assert await storage.load_cache_entries() == [sample(CacheRow, tenant, ttl_secs=5000)]

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import Row, SqlRepository
 from axon_storage.model.rows import ROW_TYPES
-from tests.samples import sample
-from tests.verbs import delete, load, store
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import delete, load, store
 
 
 def _row(row_type: type[Row], number: int) -> Row:

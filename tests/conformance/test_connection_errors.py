@@ -18,8 +18,8 @@ from axon_storage import (
     open_storage,
     schema,
 )
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 
 @pytest.mark.not_on("sqlite", "a file has no password")

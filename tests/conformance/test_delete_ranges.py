@@ -16,65 +16,13 @@ from axon_storage import (
     StorageConnectionError,
     operation_timeout,
 )
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.delete_ranges import *  # noqa: F403
+from axon_storage.testing.suite.delete_ranges import keys_of
+from axon_storage.testing.suite.ranges import BOUNDS, LONG, within
 from tests.conformance.concurrent_writes import save, several_writers, start, value_of
-from tests.conformance.test_ranges import BOUNDS, LONG, _within
-from tests.conformance.test_saves import DISTINCT
-from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)
-
-
-async def _keys(storage: StorageBackend, scope: str = "s") -> list[str]:
-    return [entry.key for entry in await storage.load_sessions(scope)]
-
-
-async def _fill(storage: StorageBackend, tenant: str) -> list[str]:
-    keys = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
-    scopes = ("s", "s ", "", "t")
-    await storage.save_many(sample(SessionRow, tenant, scope=scope, key=key) for scope in scopes for key in keys)
-    return sorted(keys)
-
-
-async def test_a_range_of_entries_is_deleted_by_code_point(storage: StorageBackend, tenant: str) -> None:
-    for start_, end in [(None, "a"), ("a", None), ("a", "é"), ("A ", "A"), ("", "\x01"), (None, "\U0010ffff")]:
-        keys = await _fill(storage, tenant)
-        expected = _within(keys, start_, end)
-        assert await storage.delete_sessions("s", start=start_, end=end) == len(expected)
-        assert await _keys(storage) == [key for key in keys if key not in expected]
-        assert await storage.delete_sessions("s", start=start_, end=end) == 0
-        for scope in ("s ", "", "t"):
-            assert await _keys(storage, scope) == keys
-
-
-async def test_a_whole_scope_is_deleted(storage: StorageBackend, tenant: str) -> None:
-    keys = await _fill(storage, tenant)
-    assert await storage.delete_sessions("s") == len(keys)
-    assert await storage.session_scopes() == ["", "s ", "t"]
-    assert await storage.delete_sessions("") == len(keys)
-    assert await storage.delete_sessions("nowhere") == 0
-    assert await storage.session_scopes() == ["s ", "t"]
-
-
-async def test_given_keys_are_deleted(storage: StorageBackend, tenant: str) -> None:
-    keys = await _fill(storage, tenant)
-    assert await storage.delete_sessions("s", ["a", "unknown", "", "a"]) == 2
-    assert await _keys(storage) == [key for key in keys if key not in ("a", "")]
-    assert await storage.delete_sessions("s", []) == 0
-    many = (f"{number}" for number in range(3000))
-    await storage.save_many(sample(SessionRow, tenant, scope="s", key=f"{number}") for number in range(0, 3000, 2))
-    assert await storage.delete_sessions("s", many) == 1500
-
-
-async def test_a_transaction_deletes_ranges(storage: StorageBackend, tenant: str) -> None:
-    keys = await _fill(storage, tenant)
-    with pytest.raises(ZeroDivisionError):
-        async with storage.transaction() as transaction:
-            assert await transaction.delete_sessions("s", end="b") > 0
-            1 / 0  # noqa: B018  # the block fails
-    assert await _keys(storage) == keys
-    async with storage.transaction() as transaction:
-        assert await transaction.delete_sessions("s", start="a") == len(_within(keys, "a", None))
-    assert await _keys(storage) == _within(keys, None, "a")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +43,7 @@ async def test_invalid_ranges_delete_nothing(
     await save(repository, "a")
     with pytest.raises(error, match=f"delete_sessions: {message}"):
         await repository.delete_sessions(*arguments, **options)
-    assert await _keys(repository) == ["a"]
+    assert await keys_of(repository) == ["a"]
 
 
 def _delete(storage: StorageBackend, dice: random.Random, model: dict[str, str]) -> tuple[Any, int]:
@@ -103,7 +51,7 @@ def _delete(storage: StorageBackend, dice: random.Random, model: dict[str, str])
     first, last = dice.choice([*BOUNDS[:2], "b", "d"]), dice.choice([None, "c", "e"])
     some = dice.sample("abcdef", 2)
     by_key = dice.random() < 0.3
-    keys = [key for key in some if key in model] if by_key else _within(list(model), first, last)
+    keys = [key for key in some if key in model] if by_key else within(list(model), first, last)
     for key in keys:
         del model[key]
     call = storage.delete_sessions("s", some) if by_key else storage.delete_sessions("s", start=first, end=last)

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,6 @@ from axon_storage import (
     Recorded,
     SerializationError,
     SqlRepository,
-    StorageBackend,
     StorageConnectionError,
     StorageDispatcher,
     create_engine,
@@ -28,72 +26,12 @@ from axon_storage import (
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.model.ids import timestamp_of
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.follow import *  # noqa: F403
+from axon_storage.testing.suite.follow import POLL, event_of, following, settled
 from tests.conformance.concurrent_writes import several_writers, storage_with
-from tests.samples import sample
-
-POLL = 0.02
 
 Events = AsyncGenerator[Recorded[EventRow], None]
-
-
-def event_of(source: object, tenant: str = "default", topic: str = "name") -> EventRow:
-    return sample(EventRow, tenant, source=str(source), topic=topic, payload=None)
-
-
-@asynccontextmanager
-async def following(storage: StorageBackend, **options: Any) -> AsyncIterator[list[str]]:
-    """Follow events in a task that has begun, and collect their sources."""
-    found: list[str] = []
-
-    async def read() -> None:
-        async with aclosing(storage.follow_events(**{"poll": POLL, **options})) as events:
-            async for recorded in events:
-                found.append(recorded.row.source)  # noqa: PERF401  # read while the iteration goes on
-
-    task = asyncio.create_task(read())
-    while not found:  # the iteration has begun when it gives an event
-        await storage.append_event(event_of("begun", storage.current_tenant(), options.get("topic") or "name"))
-        await asyncio.sleep(POLL)
-    try:
-        yield found
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def settled(found: list[str], count: int) -> list[str]:
-    """Wait for ``count`` events and several more polls, and return what was found without those of ``following``."""
-    while len(_own(found)) < count:  # noqa: ASYNC110  # another task fills the list
-        await asyncio.sleep(POLL)
-    await asyncio.sleep(8 * POLL)
-    return _own(found)
-
-
-def _own(found: list[str]) -> list[str]:
-    return [source for source in found if source != "begun"]
-
-
-async def test_events_are_given_once_in_order_from_the_start_of_the_iteration(
-    storage: StorageBackend, tenant: str
-) -> None:
-    await storage.append_event(event_of("before", tenant))
-    async with following(storage) as found:
-        for number in range(5):
-            await storage.append_event(event_of(number, tenant))
-        await storage.save_many(event_of(number, tenant) for number in range(5, 1_205))
-        async with storage.transaction() as transaction:
-            await transaction.append_event(event_of(1_205, tenant))
-        sources = await settled(found, 1_206)
-    assert sources == [str(number) for number in range(1_206)]
-
-
-async def test_only_the_events_of_a_topic_are_given(repository: SqlRepository) -> None:
-    async with following(repository, topic="a") as found:
-        for number in range(9):
-            await repository.append_event(event_of(number, topic=["a", "A", "a "][number % 3]))
-        sources = await settled(found, 3)
-    assert sources == ["0", "3", "6"]
 
 
 @several_writers
@@ -106,54 +44,6 @@ async def test_an_event_that_another_storage_commits_late_is_given_after_newer_o
             await repository.append_event(event_of("newer"))
             assert await settled(found, 1) == ["newer"]
         assert await settled(found, 2) == ["newer", "late"]
-
-
-async def test_an_id_that_was_made_before_those_of_given_events_is_given(repository: SqlRepository) -> None:
-    async with following(repository) as found:
-        ids = [new_id() for _ in range(1_500)]
-        await repository.append_event(event_of("newer"))
-        assert await settled(found, 1) == ["newer"]
-        await asyncio.gather(
-            *(repository.append_event(event_of(number), id=row_id) for number, row_id in enumerate(ids))
-        )
-        sources = await settled(found, 1_501)
-    assert sources[0] == "newer"
-    assert sorted(sources[1:], key=int) == [str(number) for number in range(1_500)]
-
-
-async def test_with_after_the_iteration_continues_and_repeats_only_what_is_within_the_horizon(
-    repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await repository.append_event(event_of("old"))
-    await asyncio.sleep(0.5)
-    late = new_id()
-    await repository.append_event(event_of("recent"))
-    last = await repository.append_event(event_of("last"))
-    await repository.append_event(event_of("newer"))
-    await repository.append_event(event_of("late"), id=late)  # after the caller saw "last"
-    monkeypatch.setattr(repository, "follow_horizon", 0.4)
-    async with following(repository, after=last) as found:
-        assert await settled(found, 3) == ["late", "recent", "newer"]
-
-
-async def test_with_after_a_long_history_is_given_page_by_page(repository: SqlRepository) -> None:
-    first = await repository.append_event(event_of("first"))
-    await repository.save_many(event_of(number) for number in range(2_300))
-    async with following(repository, after=first) as found:
-        sources = await settled(found, 2_300)
-    assert sources == [str(number) for number in range(2_300)]
-
-
-async def test_ids_older_than_the_horizon_are_forgotten(
-    repository: SqlRepository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(repository, "follow_horizon", 0.2)
-    old = new_id()
-    async with following(repository) as found:
-        await repository.append_event(event_of("newer"))
-        await asyncio.sleep(0.5)
-        await repository.append_event(event_of("too late"), id=old)
-        assert await settled(found, 1) == ["newer"]
 
 
 async def _refused(repository: SqlRepository) -> QueryError:

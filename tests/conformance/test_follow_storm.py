@@ -12,9 +12,9 @@ import pytest
 
 from axon_storage import EventRow, SqlRepository
 from axon_storage.engine.executor import Executor
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import storage_with
 from tests.conformance.stalling_writers import write
-from tests.samples import sample
 
 CHECKOUT = Path(__file__).parents[2]
 ROUNDS, LONGEST, POLL, SEED = 6, 0.3, 0.02, 20_261_126

@@ -7,8 +7,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import InvalidArgumentError, SerializationError, SessionRow, SqlRepository, StorageBackend
+from axon_storage.testing.samples import sample
 from tests.conformance.test_saves import DISTINCT
-from tests.samples import sample
 
 
 async def test_the_entries_with_given_keys_are_loaded_by_code_point(storage: StorageBackend, tenant: str) -> None:

@@ -6,8 +6,8 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import AuditRow, DaemonRow, EventRow, QueryError, SessionRow, SqlRepository, TraceRow, new_id
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_of_statements
-from tests.samples import sample
 
 
 async def test_writes_that_wait_at_the_same_time_share_batches(repository: SqlRepository, engine: AsyncEngine) -> None:

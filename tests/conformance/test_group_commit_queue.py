@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, SqlRepository, StorageConnectionError, create_engine
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_of_statements
-from tests.samples import sample
 
 
 async def test_cancelled_callers_do_not_affect_the_others(repository: SqlRepository, engine: AsyncEngine) -> None:

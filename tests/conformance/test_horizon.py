@@ -23,7 +23,7 @@ from axon_storage.model.requests import Append, Save
 from axon_storage.model.validation import validate_row
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.writes import PreparedWrite
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 TOO_LATE = "cannot be committed more than 60 s after it was appended"
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import EventRow, SessionRow, SqlRepository, TraceRow
 from axon_storage.dialects import of_scheme
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 Make = Callable[..., AsyncEngine]
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, InvalidArgumentError, SqlRepository, id_range
 from axon_storage.dialects import dialect_of
+from axon_storage.testing.samples import sample
 from tests.plans import cost
-from tests.samples import sample
 
 DAY = datetime(2026, 11, 26, tzinfo=UTC)
 HOURS = 72

@@ -28,9 +28,9 @@ from axon_storage.sql.statements import (
 )
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.transfer import key_columns, select_rows, select_sizes
+from axon_storage.testing.samples import sample
 from tests.conformance.filled import PAGE, SPARE, cost_of, filled_database
 from tests.databases import Databases
-from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(900)
 

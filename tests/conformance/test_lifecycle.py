@@ -14,8 +14,8 @@ from axon_storage import (
     create_engine,
     open_storage,
 )
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 
 async def test_is_healthy_is_false_without_a_schema_or_a_server(databases: Databases, target: str) -> None:

@@ -7,8 +7,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SessionRow, SqlRepository, StorageConnectionError, operation_timeout
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import save, several_writers, short_lock_waits, start, storage_with, value_of
-from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)
 

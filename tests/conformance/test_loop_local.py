@@ -11,7 +11,7 @@ from sqlalchemy.pool import Pool
 
 from axon_storage import LoopLocal, QueryError, SessionRow, StorageConnectionError, TenantMismatchError
 from axon_storage.model.requests import ListTenants
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 SAVED = sample(SessionRow, scope="s")
 

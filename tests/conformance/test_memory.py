@@ -20,9 +20,9 @@ from axon_storage import (
     open_storage,
 )
 from axon_storage.model.rows import ROW_TYPES
-from tests.conformance.test_refusals import FIELD_REFUSALS, JSON_REFUSALS
-from tests.samples import sample
-from tests.verbs import KEYED, LOGS, delete, get, load, store
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.refusals import FIELD_REFUSALS, JSON_REFUSALS
+from axon_storage.testing.verbs import KEYED, LOGS, delete, get, load, store
 
 
 @pytest.fixture(params=["memory", "memory through a dispatcher"])

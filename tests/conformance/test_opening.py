@@ -20,7 +20,7 @@ from axon_storage import (
     schema,
 )
 from axon_storage.dialects import of_scheme
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 
 async def test_a_storage_opens_from_a_plain_url(url: str) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SessionRow, SqlRepository, create_engine
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 READERS = 32
 TRANSACTIONS = 12

@@ -15,28 +15,19 @@ from axon_storage import (
     InMemoryBackend,
     InvalidArgumentError,
     QueryError,
-    Recorded,
     Row,
-    SessionRow,
     SqlRepository,
     StorageBackend,
     StorageConnectionError,
     StorageDispatcher,
-    TraceRow,
-    new_id,
     operation_timeout,
 )
-from axon_storage.model.ids import timestamp_of
 from axon_storage.model.maintenance import DeleteOld, ReleaseLease, TakeLease
 from axon_storage.model.rows import ROW_TYPES
-from tests.pruning import DAY, NOW, OUTSIDE_UTC, clock_at, id_at, key_fields, prune
-from tests.samples import sample
-from tests.verbs import KEYED, LOGS, load, store
-
-LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
-"""The row types whose age is the time of their last save."""
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
+from axon_storage.testing.pruning import BEFORE, NOW, OLD, OUTSIDE_UTC, fill, prune
+from axon_storage.testing.suite.pruned_ids import *  # noqa: F403
+from axon_storage.testing.verbs import load
+from tests.pruning import clock_at
 
 
 @pytest.fixture(autouse=True)
@@ -44,24 +35,12 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StorageBackend, "prune_rows", 5)
 
 
-@pytest.fixture
-async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
-    """The storage three days ago, as the same tenant."""
-    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())
-
-
-async def _fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
-    tenant = storage.current_tenant()
-    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
-    await storage.save_many(rows)
-
-
 def _take(holder: UUID, tenant: str = "default") -> TakeLease:
     return TakeLease(operation="t", tenant=tenant, row_type=EventRow, holder=holder, before=None)
 
 
 async def test_two_runs_take_turns_and_their_counts_add_up(storage: StorageBackend, past: StorageBackend) -> None:
-    await _fill(past, EventRow, range(30))
+    await fill(past, EventRow, range(30))
     counts = await asyncio.gather(*(storage.prune_events(BEFORE) for _ in range(3)))
     assert sum(counts) == 30
 
@@ -69,8 +48,8 @@ async def test_two_runs_take_turns_and_their_counts_add_up(storage: StorageBacke
 async def test_a_run_waits_for_the_other_and_then_says_what_holds_it_up(
     storage: StorageBackend, past: StorageBackend
 ) -> None:
-    await _fill(past, EventRow, range(3))
-    await _fill(past, AuditRow, range(3))
+    await fill(past, EventRow, range(3))
+    await fill(past, AuditRow, range(3))
     holder, tenant = uuid4(), storage.current_tenant()
     await storage.execute(_take(holder, tenant))
     with operation_timeout(0.5), pytest.raises(StorageConnectionError, match="prunes event_history until") as refused:
@@ -86,7 +65,7 @@ async def test_a_run_waits_for_the_other_and_then_says_what_holds_it_up(
 
 
 async def test_the_lease_of_a_run_that_died_ends_by_itself(repository: SqlRepository, engine: AsyncEngine) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(3))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(3))
     await repository.execute(_take(uuid4()))
     soon = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(seconds=14)))
     with operation_timeout(0.5), pytest.raises(StorageConnectionError):
@@ -99,7 +78,7 @@ async def test_the_lease_of_a_run_that_died_ends_by_itself(repository: SqlReposi
 async def test_a_run_that_has_lost_its_lease_stops(
     repository: SqlRepository, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), EventRow, range(12))
     later = SqlRepository(engine, clock=clock_at(datetime.now(UTC) + timedelta(minutes=1)))
     deletes = 0
     execute = repository.execute
@@ -122,7 +101,7 @@ async def test_a_run_that_has_lost_its_lease_stops(
 async def test_a_cancelled_run_releases_its_lease_and_the_next_one_goes_on(
     storage: StorageBackend, past: StorageBackend
 ) -> None:
-    await _fill(past, EventRow, range(30))
+    await fill(past, EventRow, range(30))
     run = asyncio.create_task(storage.prune_events(BEFORE, pause=0.05))
     while len(await load(storage, EventRow)) == 30:  # noqa: ASYNC110  # counts
         await asyncio.sleep(0.01)
@@ -133,63 +112,6 @@ async def test_a_cancelled_run_releases_its_lease_and_the_next_one_goes_on(
     assert 0 < left < 30
     with operation_timeout(5):
         assert await storage.prune_events(BEFORE) == left
-
-
-# Old ids.
-
-
-@pytest.mark.parametrize("row_type", LOGS, ids=lambda row_type: row_type.TABLE)
-async def test_an_append_with_a_pruned_id_is_refused(storage: StorageBackend, row_type: type[Row]) -> None:
-    row = sample(row_type, storage.current_tenant())
-    old, younger = id_at(OLD, 1), id_at(BEFORE, 2)
-    await store(storage, row, id=old)
-    await store(storage, row, id=younger)
-    assert await prune(storage, row_type, BEFORE, dry_run=True) == 1
-    assert await store(storage, row, id=old) == old  # a dry run records nothing
-    assert await prune(storage, row_type, BEFORE) == 1
-    for row_id in (old, id_at(OLD, 3)):
-        with pytest.raises(InvalidArgumentError, match=f"id: older than .* {row_type.TABLE} was pruned"):
-            await store(storage, row, id=row_id)
-        with pytest.raises(InvalidArgumentError, match=f"id: older than .* {row_type.TABLE} was pruned"):
-            await storage.save_many([row, Recorded(row_id, timestamp_of(row_id), row)])
-    await store(storage, row, id=younger)
-    await store(storage, row, id=new_id())
-    await store(storage, row)
-    assert len(await load(storage, row_type)) == 3
-
-
-async def test_a_refused_id_does_not_end_the_transaction(storage: StorageBackend) -> None:
-    row = sample(EventRow, storage.current_tenant())
-    await storage.prune_events(BEFORE)
-    async with storage.transaction() as transaction:
-        await transaction.append_event(row)
-        with pytest.raises(InvalidArgumentError, match="was pruned"):
-            await transaction.append_event(row, id=id_at(OLD))
-        await transaction.append_event(row, id=id_at(datetime.now(UTC)))
-    assert len(await load(storage, EventRow)) == 2
-
-
-async def test_the_ids_of_the_last_15_minutes_are_never_refused(storage: StorageBackend) -> None:
-    row = sample(EventRow, storage.current_tenant())
-    recent = id_at(datetime.now(UTC) - timedelta(minutes=14))
-    await storage.append_event(row, id=recent)
-    assert await storage.prune_events(NOW + DAY) == 1
-    assert await storage.append_event(row, id=recent) == recent
-    with pytest.raises(InvalidArgumentError):
-        await storage.append_event(row, id=id_at(datetime.now(UTC) - timedelta(minutes=17)))
-
-
-async def test_a_prune_of_one_topic_refuses_no_ids_and_another_table_or_tenant_neither(
-    storage: StorageBackend,
-) -> None:
-    tenant = storage.current_tenant()
-    await storage.append_event(sample(EventRow, tenant, topic="a"), id=id_at(OLD))
-    assert await storage.prune_events(BEFORE, topic="a") == 1
-    await storage.append_event(sample(EventRow, tenant, topic="b"), id=id_at(OLD))
-    assert await storage.prune_events(BEFORE) == 1
-    await storage.append_audit(sample(AuditRow, tenant), id=id_at(OLD))
-    view = storage.for_tenant("third")
-    await view.append_event(sample(EventRow, "third"), id=id_at(OLD))
 
 
 # Arguments.
@@ -215,14 +137,6 @@ async def test_bad_arguments_are_refused(any_storage: list[StorageBackend]) -> N
                 await storage.prune_sessions(NOW, pause=pause)  # type: ignore[arg-type]
 
 
-async def test_the_first_and_the_last_time_are_accepted(storage: StorageBackend) -> None:
-    tenant = storage.current_tenant()
-    await storage.save_many([sample(SessionRow, tenant), sample(EventRow, tenant)])
-    for time, deleted in ((datetime.min, 0), (datetime.max, 1)):
-        before = time.replace(tzinfo=UTC)
-        assert await storage.prune_sessions(before) == await storage.prune_events(before) == deleted
-
-
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.TABLE)
 async def test_a_transaction_refuses_to_prune(any_storage: list[StorageBackend], row_type: type[Row]) -> None:
     for storage in any_storage:
@@ -235,35 +149,3 @@ async def test_a_transaction_refuses_to_prune(any_storage: list[StorageBackend],
             if not isinstance(storage, InMemoryBackend):
                 with pytest.raises(QueryError, match="this task is inside"):
                     await prune(storage, row_type, BEFORE)
-
-
-# The order of writes with old ids, which are checked first.
-
-
-def _trace(storage: StorageBackend, status: str) -> TraceRow:
-    return sample(TraceRow, storage.current_tenant(), trace_id=1, status=status)
-
-
-def _old(row: TraceRow) -> Recorded[TraceRow]:
-    row_id = id_at(OLD)
-    return Recorded(row_id, timestamp_of(row_id), row)
-
-
-async def test_a_write_with_an_old_id_is_not_overtaken_by_later_writes_of_its_rows(storage: StorageBackend) -> None:
-    for _ in range(5):
-        first = asyncio.create_task(storage.save_many([_old(_trace(storage, "first"))]))
-        second = asyncio.create_task(storage.save_trace(_trace(storage, "second")))
-        await asyncio.gather(first, second)
-        assert [row.status for row in await storage.load_traces(9)] == ["second"]
-        save = asyncio.create_task(storage.save_many([_old(_trace(storage, "saved"))]))
-        delete = asyncio.create_task(storage.delete_traces([1]))
-        assert [*await asyncio.gather(save, delete)] == [None, 1]
-        assert await storage.load_traces(9) == []
-
-
-async def test_the_tasks_of_a_transaction_write_rows_with_old_ids_in_order(storage: StorageBackend) -> None:
-    async with storage.transaction() as transaction:
-        first = asyncio.create_task(transaction.save_many([_old(_trace(storage, "first"))]))
-        second = asyncio.create_task(transaction.save_trace(_trace(storage, "second")))
-        await asyncio.gather(first, second)
-    assert [row.status for row in await storage.load_traces(9)] == ["second"]

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +9,6 @@ from sqlalchemy import func, null, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
-    CostRow,
     EventRow,
     QueryError,
     Row,
@@ -21,35 +18,18 @@ from axon_storage import (
     TraceRow,
     create_engine,
 )
-from axon_storage.model.ids import EPOCH
 from axon_storage.model.maintenance import DeleteOld, ListOld
-from axon_storage.model.rows import ROW_TYPES
 from axon_storage.sql.tables import TABLES, UPDATED_AT
-from tests.pruning import DAY, NOW, clock_at, key_fields, prune, set_age
-from tests.samples import sample
-from tests.verbs import KEYED, LOGS, load, store
-
-LAST_SAVED = tuple(row_type for row_type in KEYED if row_type is not TraceRow)
-"""The row types whose age is the time of their last save."""
-
-OLD, BEFORE = NOW - 3 * DAY, NOW - 2 * DAY
+from axon_storage.testing.pruning import BEFORE, DAY, LAST_SAVED, NOW, OLD, fill, key_fields, prune
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.pruning import *  # noqa: F403
+from axon_storage.testing.verbs import load, store
+from tests.pruning import clock_at, set_age
 
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StorageBackend, "prune_rows", 5)
-
-
-@pytest.fixture
-async def past(engine: AsyncEngine, storage: StorageBackend) -> StorageBackend:
-    """The storage three days ago, as the same tenant."""
-    return SqlRepository(engine, clock=clock_at(OLD)).for_tenant(storage.current_tenant())
-
-
-async def _fill(storage: StorageBackend, row_type: type[Row], numbers: range, **fields: Any) -> None:
-    tenant = storage.current_tenant()
-    rows = [sample(row_type, tenant, **key_fields(row_type, number), **fields) for number in numbers]
-    await storage.save_many(rows)
 
 
 def page_after(row_type: type[Row], after: Any = None, tenant: str = "default") -> ListOld:
@@ -62,12 +42,12 @@ def delete_of(row_type: type[Row], keys: Any, unknown: Any = (), tenant: str = "
     )
 
 
-@pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.TABLE)
+@pytest.mark.parametrize("row_type", LAST_SAVED, ids=lambda row_type: row_type.TABLE)
 async def test_old_rows_are_deleted_and_the_others_stay(
     storage: StorageBackend, past: StorageBackend, row_type: type[Row]
 ) -> None:
-    await _fill(past, row_type, range(13))
-    await _fill(storage, row_type, range(100, 103))
+    await fill(past, row_type, range(13))
+    await fill(storage, row_type, range(100, 103))
     recent = await load(storage, row_type)
     assert len(recent) == 16
     assert await prune(storage, row_type, BEFORE, dry_run=True) == 13
@@ -79,45 +59,19 @@ async def test_old_rows_are_deleted_and_the_others_stay(
     assert await prune(storage, row_type, BEFORE) == 0
 
 
-@pytest.mark.parametrize("row_type", [TraceRow, *LOGS], ids=lambda row_type: row_type.TABLE)
-async def test_the_time_is_exclusive_and_that_of_the_first_save(engine: AsyncEngine, row_type: type[Row]) -> None:
-    moment = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
-    for number, time in enumerate([moment - timedelta(microseconds=1), moment]):
-        nanoseconds = (time - EPOCH) // timedelta(microseconds=1) * 1000
-        await _fill(SqlRepository(engine, clock=partial(int, nanoseconds)), row_type, range(number, number + 1))
-    present = SqlRepository(engine)
-    if row_type is TraceRow:
-        await _fill(present, row_type, range(2), status="saved again")
-    assert await prune(present, row_type, moment) == 1
-    assert await prune(present, row_type, moment + timedelta(microseconds=1)) == 1
-
-
-@pytest.mark.parametrize(
-    ("row_type", "option", "field"),
-    [
-        (TraceRow, "flow", "flow_name"),
-        (EventRow, "topic", "topic"),
-        (CostRow, "flow", "flow_name"),
-        (SessionRow, "scope", "scope"),
-    ],
-)
-async def test_one_flow_topic_or_scope_is_pruned(
-    storage: StorageBackend, past: StorageBackend, row_type: type[Row], option: str, field: str
-) -> None:
-    tenant = storage.current_tenant()
-    for name in ("a", "b", "c"):
-        keys = [key_fields(row_type, number + 100 * ord(name)) for number in range(7)]
-        await past.save_many([sample(row_type, tenant, **key | {field: name}) for key in keys])
-    assert await prune(storage, row_type, BEFORE, **{option: "b"}, dry_run=True) == 7
-    assert await prune(storage, row_type, BEFORE, **{option: "b"}) == 7
-    assert {getattr(row, field) for row in await load(storage, row_type)} == {"a", "c"}
+async def test_one_scope_is_pruned(storage: StorageBackend, past: StorageBackend) -> None:
+    for scope in ("a", "b", "c"):
+        await past.save_many(sample(SessionRow, past.current_tenant(), scope=scope, key=f"{key}") for key in range(7))
+    assert await storage.prune_sessions(BEFORE, scope="b", dry_run=True) == 7
+    assert await storage.prune_sessions(BEFORE, scope="b") == 7
+    assert await storage.session_scopes() == ["a", "c"]
 
 
 @pytest.mark.parametrize("row_type", [EventRow, SessionRow])
 async def test_no_transaction_deletes_more_than_the_limit(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(12))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(12))
     table, left = TABLES[row_type], []
     reader = SqlRepository(create_engine(engine.url))
     execute = repository.execute
@@ -160,11 +114,11 @@ async def test_a_cut_run_has_deleted_the_oldest_rows(
 async def test_a_row_that_is_saved_meanwhile_stays(
     storage: StorageBackend, past: StorageBackend, row_type: type[Row]
 ) -> None:
-    await _fill(past, row_type, range(4))
+    await fill(past, row_type, range(4))
     tenant = storage.current_tenant()
     page = await storage.execute(page_after(row_type, None, tenant=tenant))
     assert len(page.keys) == 4
-    await _fill(storage, row_type, range(2, 3))
+    await fill(storage, row_type, range(2, 3))
     delete = delete_of(row_type, page.keys, [], tenant=tenant)
     assert await storage.execute(delete) == 3
     assert len(await load(storage, row_type)) == 1
@@ -175,7 +129,7 @@ async def test_rows_that_are_saved_during_a_run_stay(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row]
 ) -> None:
     count = 60
-    await _fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(count))
+    await fill(SqlRepository(engine, clock=clock_at(OLD)), row_type, range(count))
 
     async def save(number: int) -> None:
         if row_type is TraceRow:  # a trace keeps the time of its first save, so it is deleted first
@@ -193,7 +147,7 @@ async def test_rows_that_are_saved_during_a_run_stay(
 async def test_rows_of_unknown_age_count_as_saved_when_a_run_meets_them(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await _fill(repository, row_type, range(7))
+    await fill(repository, row_type, range(7))
     await set_age(engine, row_type, null())
     caplog.set_level(logging.INFO, "axon_storage")
     assert await prune(repository, row_type, NOW + DAY, dry_run=True) == 0
@@ -210,12 +164,12 @@ async def test_rows_of_unknown_age_count_as_saved_when_a_run_meets_them(
 async def test_a_save_wins_over_the_run_that_meets_a_row_of_unknown_age(
     repository: SqlRepository, engine: AsyncEngine
 ) -> None:
-    await _fill(repository, SessionRow, range(2))
+    await fill(repository, SessionRow, range(2))
     await set_age(engine, SessionRow, null())
     page = await repository.execute(page_after(SessionRow, None))
     assert len(page.unknown) == 2
     saved = NOW + 5 * DAY
-    await _fill(SqlRepository(engine, clock=clock_at(saved)), SessionRow, range(1))
+    await fill(SqlRepository(engine, clock=clock_at(saved)), SessionRow, range(1))
     await repository.execute(delete_of(SessionRow, [], page.unknown))
     table = TABLES[SessionRow]
     async with engine.connect() as connection:
@@ -227,7 +181,7 @@ async def test_a_save_wins_over_the_run_that_meets_a_row_of_unknown_age(
 async def test_two_runs_without_a_lease_delete_each_row_once(repository: SqlRepository, engine: AsyncEngine) -> None:
     past = SqlRepository(engine, clock=clock_at(OLD))
     for row_type in (EventRow, SessionRow, TraceRow):
-        await _fill(past, row_type, range(40))
+        await fill(past, row_type, range(40))
 
         async def run(row_type: type[Row] = row_type) -> int:
             deleted, after = 0, None

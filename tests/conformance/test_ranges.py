@@ -1,6 +1,5 @@
 """Ranges of keys: a part of the entries of a scope, and a part of the scopes, by code point."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,42 +17,10 @@ from axon_storage import (
     StorageBackend,
 )
 from axon_storage.dialects import dialect_of
-from tests.conformance.test_saves import DISTINCT
-from tests.samples import sample
-from tests.verbs import store
-
-BOUNDS = [None, "", "\x01", "A ", "a", "a\x01", "é", "🙃", "\U0010ffff"]
-PAIRS = [*pairwise(BOUNDS), ("a", None), (None, None), ("A ", "é"), ("é", "a"), ("\x01", "🙃")]
-
-
-def _within(keys: list[str], start: str | None, end: str | None) -> list[str]:
-    return sorted(key for key in keys if (start is None or key >= start) and (end is None or key < end))
-
-
-async def test_entries_are_loaded_from_a_start_to_an_end_by_code_point(storage: StorageBackend, tenant: str) -> None:
-    keys = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
-    entries = {key: sample(SessionRow, tenant, scope="s", key=key) for key in keys}
-    await storage.save_many([*entries.values(), sample(SessionRow, tenant, scope="s ", key="b")])
-    for start, end in PAIRS:
-        expected = [entries[key] for key in _within(keys, start, end)]
-        assert await storage.load_sessions("s", start=start, end=end) == expected
-        for limit in (0, 3):
-            assert await storage.load_sessions("s", start=start, end=end, limit=limit) == expected[:limit]
-        backwards = await storage.load_sessions("s", start=start, end=end, limit=3, reverse=True)
-        assert backwards == expected[::-1][:3]
-
-
-async def test_without_a_range_entries_can_be_limited_and_reversed(storage: StorageBackend, tenant: str) -> None:
-    entries = [sample(SessionRow, tenant, scope="", key=f"{number}") for number in range(5)]
-    await storage.save_many(entries)
-    assert await storage.load_sessions("", limit=2) == entries[:2]
-    assert await storage.load_sessions("", reverse=True) == entries[::-1]
-    assert await storage.load_sessions("", limit=2**63 - 1) == entries
-    async with storage.transaction() as transaction:
-        assert await transaction.load_sessions("", start="1", end="4", reverse=True) == entries[3:0:-1]
-
-
-LONG = "x" * 256
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.ranges import *  # noqa: F403
+from axon_storage.testing.suite.ranges import LONG
+from axon_storage.testing.verbs import store
 
 
 @pytest.mark.parametrize(
@@ -89,16 +56,6 @@ async def test_an_invalid_range_is_refused_before_anything_is_sent(
         assert sent != []
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", note)
-
-
-async def test_scopes_are_listed_from_a_start_to_an_end_by_code_point(storage: StorageBackend, tenant: str) -> None:
-    scopes = [*DISTINCT, "\x01", "\x01\x01", "\x02"]
-    await storage.save_many(sample(SessionRow, tenant, scope=scope, key=key) for scope in scopes for key in "ab")
-    for start, end in PAIRS:
-        expected = _within(scopes, start, end)
-        assert await storage.session_scopes(start=start, end=end) == expected
-        for limit in (0, 3):
-            assert await storage.session_scopes(start=start, end=end, limit=limit) == expected[:limit]
 
 
 async def test_any_number_of_scopes_is_listed(storage: StorageBackend, engine: AsyncEngine, tenant: str) -> None:

@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from axon_storage import StorageConnectionError, StorageDispatcher, TraceRow, create_engine, open_storage, schema
 from axon_storage.sql.tables import VERSION_TABLE
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 
 async def _execute(url: str, statement: str) -> None:

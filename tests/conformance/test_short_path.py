@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import EventRow, QueryError, SessionRow, SqlRepository, create_engine, new_id
 from axon_storage.model.rows import check_row
 from axon_storage.sql.tables import sessions
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 CACHES_OFF = {"statement_cache_size": "0", "prepared_statement_cache_size": "0"}
 """The parameters of a URL that leads to a pooler."""

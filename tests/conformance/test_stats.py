@@ -23,8 +23,8 @@ from axon_storage.dialects import dialect_of
 from axon_storage.model.ids import IdSource
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.sql.stats import COUNTED_ROWS
-from tests.samples import sample
-from tests.verbs import KEYED
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import KEYED
 
 NO_QUEUE = QueueStats(waiting_rows=0, waiting_bytes=0, batches_in_flight=0, writes_in_flight=0)
 

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
     AuditRow,
-    CacheRow,
     InMemoryBackend,
     SerializationError,
     SessionRow,
@@ -25,32 +24,9 @@ from axon_storage import (
 )
 from axon_storage.model.rows import ROW_TYPES, Row, fields_of
 from axon_storage.tenancy import current_tenant
-from tests.samples import sample
-from tests.verbs import KEYED, delete, load, store
-
-
-@pytest.mark.parametrize("row_type", ROW_TYPES)
-async def test_only_its_own_tenant_sees_a_row(repository: SqlRepository, row_type: type[Row]) -> None:
-    names = ["a", "A", "a ", "á", "default"]
-    for name in names:
-        await store(repository.for_tenant(name), sample(row_type, name))
-    for name in names:
-        assert await load(repository.for_tenant(name), row_type) == [sample(row_type, name)]
-    if row_type in KEYED:
-        assert await delete(repository.for_tenant("a"), sample(row_type, "a")) == 1
-        for name in names[1:]:
-            assert await load(repository.for_tenant(name), row_type) == [sample(row_type, name)]
-
-
-async def test_gets_and_evictions_stay_within_the_tenant(repository: SqlRepository) -> None:
-    a, b = repository.for_tenant("a"), repository.for_tenant("b")
-    await a.save_many([sample(TraceRow, "a"), sample(SessionRow, "a"), sample(CacheRow, "a", ttl_secs=0)])
-    assert await b.get_trace(7) is None
-    assert await b.get_session("name", "name") is None
-    assert await b.session_scopes() == []
-    assert await b.delete_traces([7]) == 0
-    assert await b.evict_expired_cache() == 0
-    assert await a.evict_expired_cache() == 1
+from axon_storage.testing.samples import sample
+from axon_storage.testing.suite.tenants import *  # noqa: F403
+from axon_storage.testing.verbs import KEYED, load, store
 
 
 async def test_the_tenant_is_that_of_the_view_else_of_the_scope_else_the_default(repository: SqlRepository) -> None:
@@ -63,14 +39,6 @@ async def test_the_tenant_is_that_of_the_view_else_of_the_scope_else_the_default
         assert await repository.load_traces(9) == [sample(TraceRow, "scoped")]
     assert await repository.load_traces(9) == [sample(TraceRow, "default")]
     assert await repository.tenant_ids() == ["default", "scoped", "viewed"]
-
-
-async def test_closing_a_view_closes_nothing(repository: SqlRepository) -> None:
-    async with repository.for_tenant("acme") as view:
-        await view.save_session(sample(SessionRow, "acme"))
-    await view.close()
-    assert await view.load_sessions("name") == [sample(SessionRow, "acme")]
-    assert await repository.tenant_ids() == ["acme"]
 
 
 async def test_a_scope_belongs_to_its_task(repository: SqlRepository) -> None:
@@ -106,18 +74,6 @@ async def test_for_tenant_in_a_generator_does_not_affect_its_consumer(repository
     await repository.for_tenant("acme").save_session(sample(SessionRow, "acme"))
     async for _ in keys():
         assert await repository.load_sessions("name") == []
-
-
-@pytest.mark.parametrize("row_type", ROW_TYPES)
-async def test_a_row_of_another_tenant_is_refused_and_not_rewritten(
-    repository: SqlRepository, row_type: type[Row]
-) -> None:
-    view = repository.for_tenant("mine")
-    with pytest.raises(TenantMismatchError, match=r"^tenant mismatch: \w+: .*'theirs'.*'mine'"):
-        await store(view, sample(row_type, "theirs"))
-    with pytest.raises(TenantMismatchError):
-        await view.save_many([sample(row_type, "mine"), sample(row_type, "theirs")])
-    assert await repository.tenant_ids() == []
 
 
 def _without_tenant(row_type: type[Row], **fields: Any) -> Row:
@@ -176,21 +132,6 @@ async def test_a_tenant_outside_the_domain_is_refused(repository: SqlRepository,
         pass
     with pytest.raises(SerializationError, match=r"audit_log\.tenant_id: "):
         await repository.append_audit(sample(AuditRow, tenant))
-
-
-async def test_the_longest_tenant_is_stored_whole(repository: SqlRepository) -> None:
-    name = "🙂" * 64
-    view = repository.for_tenant(name)
-    await view.save_trace(sample(TraceRow, name))
-    assert await repository.tenant_ids() == [name]
-    assert await view.load_traces(1) == [sample(TraceRow, name)]
-
-
-async def test_tenant_ids_finds_a_tenant_by_any_table(repository: SqlRepository) -> None:
-    for number, row_type in enumerate(ROW_TYPES):
-        await store(repository.for_tenant(f"tenant {number:02}"), sample(row_type, f"tenant {number:02}"))
-    assert await repository.tenant_ids() == [f"tenant {number:02}" for number in range(len(ROW_TYPES))]
-    assert await repository.for_tenant("tenant 03").tenant_ids() == await repository.tenant_ids()
 
 
 FELL_BACK = "a call without a tenant uses 'default', although this storage was used with another tenant before"

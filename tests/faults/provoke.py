@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from axon_storage import StorageConnectionError, StorageDispatcher, StorageError, TraceRow, create_engine, open_storage
 from axon_storage.engine.executor import Executor
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 from tests.servers.process import Process
 
 SECRET = "not-the-password"

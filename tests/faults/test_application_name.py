@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import SqlRepository, TraceRow, create_engine, open_storage
 from axon_storage.dialects import of_scheme
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
 from tests.faults.private import server
-from tests.samples import sample
 
 SHOWN = {
     "postgresql": "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()",

@@ -20,10 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import EventRow, Row, SessionRow, SqlRepository, TraceRow, create_engine, operation_timeout, schema
 from axon_storage.dialects.aiosqlite_connection import connect
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
 from tests.faults.conftest import NETWORKED
 from tests.faults.proxy import Proxy
-from tests.samples import sample
 
 FULL = "AXON_FAULTS" in os.environ
 CALLS = 2_000 if FULL else 300

@@ -25,9 +25,9 @@ from axon_storage import (
     open_storage,
 )
 from axon_storage.dialects.mysql import MySQL
+from axon_storage.testing.samples import sample
 from tests.databases import skip_without
 from tests.faults.workload import Ledger, audit, run
-from tests.samples import sample
 from tests.servers import galera, group_replication, packages
 from tests.servers.clusters import SIZE, Cluster, Kind
 

@@ -17,6 +17,7 @@ from axon_storage import (
     schema,
 )
 from axon_storage.dialects import of_scheme
+from axon_storage.testing.samples import sample
 from tests.faults.private import server
 from tests.faults.provoke import (
     SECRET,
@@ -35,7 +36,6 @@ from tests.faults.provoke import (
     shutting_down,
     too_many_connections,
 )
-from tests.samples import sample
 from tests.servers.process import Process
 
 pytestmark = pytest.mark.timeout(120)

@@ -3,8 +3,8 @@
 import asyncio
 
 from axon_storage import EventRow, SessionRow
+from axon_storage.testing.samples import sample
 from tests.faults.proxy import storage_through_proxy
-from tests.samples import sample
 
 POOL, OVERFLOW, GROUP_COMMIT = 2, 1, 2
 

@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from axon_storage import EventRow, StorageBackend, StorageError, new_id, open_storage
+from axon_storage.testing.samples import sample
 from tests.faults.private import KINDS, disk, server
-from tests.samples import sample
 from tests.servers.process import Process
 
 pytestmark = pytest.mark.timeout(120)

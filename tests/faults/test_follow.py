@@ -8,8 +8,8 @@ from contextlib import aclosing, suppress
 import pytest
 
 from axon_storage import EventRow, StorageBackend, StorageError, open_storage
+from axon_storage.testing.samples import sample
 from tests.faults.proxy import storage_through_proxy, storm
-from tests.samples import sample
 
 TASKS, CALLS, SEED, POLL = 8, 20, 20_261_126, 0.05
 SMALL = {"oracle-double-23ai": 4}

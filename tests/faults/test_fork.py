@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from axon_storage import LoopLocal, SessionRow, SqlRepository, StorageBackend, TraceRow, create_engine, open_storage
+from axon_storage.testing.samples import sample
 from tests.faults.conftest import NETWORKED
-from tests.samples import sample
 
 Use = Callable[[StorageBackend], Awaitable[object]]
 

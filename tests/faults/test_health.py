@@ -23,9 +23,9 @@ from axon_storage import (
     open_storage,
     schema,
 )
+from axon_storage.testing.samples import sample
 from tests.faults.private import KINDS, server
 from tests.faults.proxy import Proxy, storage_through_proxy
-from tests.samples import sample
 
 NOBODY = 65534
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SessionRow, SqlRepository, StorageConnectionError
 from axon_storage.engine.retry import Retry
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 _MYSQL = ("CONNECTION_ID()", "SELECT id FROM information_schema.processlist WHERE id = {}", "KILL {}")
 _POSTGRESQL = (

@@ -12,8 +12,8 @@ from sqlalchemy.engine import make_url
 
 from axon_storage import SessionRow, SqlRepository, StorageConnectionError, create_engine, operation_timeout, schema
 from axon_storage.engine.executor import Executor
+from axon_storage.testing.samples import sample
 from tests.faults.private import server
-from tests.samples import sample
 
 
 class Link:

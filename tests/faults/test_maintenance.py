@@ -19,10 +19,11 @@ from axon_storage import (
     open_storage,
 )
 from axon_storage.model.rows import ROW_TYPES, Row
+from axon_storage.testing.pruning import DAY, NOW, PRUNE, key_fields, prune
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import load
 from tests.faults.proxy import storage_through_proxy, storm
-from tests.pruning import DAY, NOW, PRUNE, clock_at, key_fields, prune
-from tests.samples import sample
-from tests.verbs import load
+from tests.pruning import clock_at
 
 CHECKOUT = Path(__file__).parents[2]
 FULL = "AXON_FAULTS" in os.environ

@@ -22,9 +22,9 @@ from axon_storage import (
 )
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.findings import Status
+from axon_storage.testing.samples import sample
 from tests.databases import skip_without
 from tests.faults.private import server
-from tests.samples import sample
 from tests.servers import packages, pgbouncer
 
 pytestmark = pytest.mark.xdist_group("pgbouncer")

@@ -16,9 +16,9 @@ from axon_storage import (
     StorageDispatcher,
     create_engine,
 )
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
 from tests.faults.proxy import Proxy, storage_through_proxy
-from tests.samples import sample
 
 REFUSING = "postgresql://user:password@127.0.0.1:1/nowhere"
 """A port on which no server listens: connecting is a transient failure."""

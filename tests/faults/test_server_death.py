@@ -12,9 +12,9 @@ import asyncpg
 import pytest
 
 from axon_storage import StorageConnectionError, TraceRow, open_storage
+from axon_storage.testing.samples import sample
 from tests.faults.private import KINDS, server
 from tests.faults.workload import Ledger, audit, run
-from tests.samples import sample
 
 CHECKOUT = Path(__file__).parents[2]
 FULL = "AXON_FAULTS" in os.environ
@@ -102,7 +102,7 @@ async def test_the_acknowledged_rows_of_a_killed_process_are_stored(scheme: str,
     writer = (
         "import asyncio, sys\n"
         "from axon_storage import TraceRow, open_storage\n"
-        "from tests.samples import sample\n"
+        "from axon_storage.testing.samples import sample\n"
         "async def main(first):\n"
         "    async with open_storage(sys.argv[1]) as storage:\n"
         "        for number in range(first, first + 100_000):\n"

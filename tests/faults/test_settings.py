@@ -21,9 +21,9 @@ from axon_storage import (
     schema,
 )
 from axon_storage.dialects import of_scheme
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import KEYED, delete, store
 from tests.faults.private import KINDS, server
-from tests.samples import sample
-from tests.verbs import KEYED, delete, store
 
 _BINARY_LOG = "\nserver-id = 1\nlog-bin = {directory}/log\nsync-binlog = 1\n"
 

@@ -17,7 +17,7 @@ from axon_storage import (
 )
 from axon_storage.dialects import execute
 from axon_storage.engine.retry import Retry
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 
 async def _error_of(path: Path) -> StorageError:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from axon_storage import EventRow, QueryError, StorageConnectionError, TraceRow, open_storage, operation_timeout
+from axon_storage.testing.samples import sample
 from tests.faults.proxy import storage_through_proxy
-from tests.samples import sample
 
 
 async def test_a_call_to_a_server_that_no_longer_answers_times_out(url: str) -> None:

@@ -22,8 +22,8 @@ from axon_storage import (
     operation_timeout,
 )
 from axon_storage.engine.executor import Executor
+from axon_storage.testing.samples import sample
 from tests.faults.proxy import storage_through_proxy
-from tests.samples import sample
 
 pytestmark = pytest.mark.timeout(120)
 

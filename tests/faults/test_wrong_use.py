@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from axon_storage import QueryError, StorageConnectionError, TraceRow, open_storage
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mysql+asyncmy"])

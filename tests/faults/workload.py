@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from axon_storage import EventRow, SessionRow, StorageBackend, StorageError, TraceRow, new_id
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 TENANTS = ("left", "right")
 KEYS = 12

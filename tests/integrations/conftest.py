@@ -5,10 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SqlRepository, StorageBackend
 from axon_storage.integrations.langgraph import AxonSaver
-from tests.databases import TARGETS
+from tests.databases import SERVERS
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=SERVERS)
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -180,14 +180,21 @@ class Stub(BaseLlm):
 async def test_a_runner_remembers_in_every_event_loop(url: str) -> None:
     service = AxonSessionService(LoopLocal(url))
 
-    async def ask(text: str) -> list[Event]:
+    def runner_and_message(text: str) -> tuple[Runner, Content]:
         agent = LlmAgent(name="agent", model=Stub(model="stub"))
         runner = Runner(app_name="app", agent=agent, session_service=service, auto_create_session=True)
-        message = Content(role="user", parts=[Part(text=text)])
+        return runner, Content(role="user", parts=[Part(text=text)])
+
+    async def ask(text: str) -> list[Event]:
+        runner, message = runner_and_message(text)
         return [found async for found in runner.run_async(user_id="me", session_id="s", new_message=message)]
 
-    for text in ("a", "b"):
-        await asyncio.to_thread(asyncio.run, ask(text))
+    def ask_in_its_thread(text: str) -> list[Event]:
+        runner, message = runner_and_message(text)
+        return list(runner.run(user_id="me", session_id="s", new_message=message))
+
+    assert await asyncio.to_thread(asyncio.run, ask("a"))
+    assert await asyncio.to_thread(ask_in_its_thread, "b")
     assert texts(await AxonSessionService(LoopLocal(url)).get_session(**MINE)) == [
         "a",
         "I remember 1",

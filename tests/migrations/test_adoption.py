@@ -25,9 +25,9 @@ from axon_storage import (
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.sql.tables import TABLES, VERSION_TABLE, event_history
 from axon_storage.sql.types import UInt32
+from axon_storage.testing.samples import LARGEST, sample
+from axon_storage.testing.verbs import load
 from tests.databases import Databases
-from tests.samples import LARGEST, sample
-from tests.verbs import load
 
 ADOPTED = {table.name for table in TABLES.values()}
 SURROGATE = {"traces", "sessions", "audit_log", "event_history", "execution_cache", "cost_tracking"}

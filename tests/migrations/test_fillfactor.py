@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import SessionRow, SqlRepository, TraceRow, create_engine, schema
 from axon_storage.schema import MigrationTimeouts
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 UPDATED = ["axon_stores", "daemons", "dataspaces", "hibernations", "schedules", "sessions", "traces"]
 ROWS, ROUNDS = 1000, 5

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import CostRow, EventRow, SqlRepository, StorageBackend, TraceRow, create_engine, schema
 from axon_storage.sql.tables import metadata
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 INDEXES = [index for table in metadata.sorted_tables for index in table.indexes]
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import SqlRepository, StorageError, TraceRow, create_engine, open_storage, schema
 from axon_storage.sql.tables import VERSION_TABLE, metadata
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 PASSWORD = "throwaway1"
 

@@ -9,8 +9,8 @@ from axon_storage import SqlRepository, create_engine, schema
 from axon_storage.model.ids import new_id, timestamp_of
 from axon_storage.model.rows import ROW_TYPES, Row, check_row
 from axon_storage.sql.tables import CREATED_ID, TABLES
-from tests.conformance.conftest import everything
-from tests.samples import LARGEST, sample
+from axon_storage.testing.samples import LARGEST, sample
+from axon_storage.testing.verbs import everything
 
 REVISIONS = [revision.number for revision in schema.history()]
 

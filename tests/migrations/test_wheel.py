@@ -50,7 +50,7 @@ def installed(wheel: Path) -> Path:
             _run(sys.executable, "-m", "venv", home, cwd=wheel.parent)
             pip = (home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
             if EVERYTHING:
-                _run(*pip, "--constraint", CHECKOUT / "constraints.txt", f"{wheel}[all]", cwd=wheel.parent)
+                _run(*pip, "--constraint", CHECKOUT / "constraints.txt", f"{wheel}[all,testing]", cwd=wheel.parent)
             else:
                 _run(*pip, "--no-deps", wheel, cwd=wheel.parent)
                 paths = sysconfig.get_path("purelib"), sysconfig.get_path("purelib", vars={"base": str(home)})
@@ -82,3 +82,10 @@ def test_without_its_extra_the_command_says_what_to_install(installed: Path, tmp
     assert done.returncode == 1
     assert done.stderr == 'this command needs the module typer: pip install "axon-storage[cli]"\n'
     assert done.stdout == ""
+
+
+def test_the_installed_pytest_plugin_gives_each_test_a_database(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text(
+        "def test_own(ephemeral_url): assert ephemeral_url.startswith('sqlite:///')\n"
+    )
+    assert "1 passed" in _run(installed / "python", "-m", "pytest", "-q", cwd=tmp_path)

@@ -13,10 +13,11 @@ from axon_storage import EventRow, InvalidArgumentError, SqlRepository, StorageB
 from axon_storage.dialects import execute
 from axon_storage.model.requests import DeleteTableRows, ReadTablePage, WriteTablePage
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.pruning import DAY, NOW, id_at, key_fields, prune
+from axon_storage.testing.samples import sample
+from axon_storage.testing.verbs import KEYED, delete, get, load, store
 from axon_storage.transfer.pages import key_indexes
-from tests.pruning import DAY, NOW, id_at, key_fields, prune, set_age
-from tests.samples import sample
-from tests.verbs import KEYED, delete, get, load, store
+from tests.pruning import set_age
 
 
 class Noting:

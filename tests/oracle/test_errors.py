@@ -21,8 +21,8 @@ from axon_storage import (
 from axon_storage.engine.executor import Executor
 from axon_storage.schema import upgrade
 from axon_storage.sql.unit_of_work import UnitOfWork
+from axon_storage.testing.samples import sample
 from tests.databases import Databases
-from tests.samples import sample
 
 COLUMNS = "tenant_id, scope, key, value, source_step"
 INSERT = f"INSERT INTO sessions ({COLUMNS}) VALUES ('default', 'name', :key, 'a value', 'a step')"

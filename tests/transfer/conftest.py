@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,19 @@ async def repository(databases: Databases, target: str) -> SqlRepository:
 @pytest.fixture
 async def other(databases: Databases) -> AsyncIterator[SqlRepository]:
     """Another empty database, on SQLite."""
-    url = await databases.empty("sqlite")
-    await schema.upgrade(url)
-    async with SqlRepository(create_engine(url)) as made:
+    async with _on_sqlite(databases) as made:
         yield made
 
 
 @pytest.fixture
 async def empty(databases: Databases) -> AsyncIterator[SqlRepository]:
     """A third empty database, on SQLite."""
+    async with _on_sqlite(databases) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _on_sqlite(databases: Databases) -> AsyncIterator[SqlRepository]:
     url = await databases.empty("sqlite")
     await schema.upgrade(url)
     async with SqlRepository(create_engine(url)) as made:
@@ -44,11 +49,9 @@ async def empty(databases: Databases) -> AsyncIterator[SqlRepository]:
 @pytest.fixture(scope="session")
 async def filled_file(known_databases: Databases) -> Path:
     """A SQLite file with difficult values of several tenants."""
-    url = await known_databases.empty("sqlite")
-    await schema.upgrade(url)
-    async with SqlRepository(create_engine(url)) as made:
+    async with _on_sqlite(known_databases) as made:
         await fill(made)
-    return Path(str(make_url(url).database))
+    return Path(str(made.engine.url.database))
 
 
 @pytest.fixture

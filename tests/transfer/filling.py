@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from axon_storage import CacheRow, CostRow, EventRow, Row, SessionRow, StorageBackend, TraceRow
 from axon_storage.model.rows import ROW_TYPES
-from tests.samples import LARGEST, rows, sample
-from tests.verbs import load
+from axon_storage.testing.samples import LARGEST, rows, sample
+from axon_storage.testing.verbs import load
 
 TENANTS = ("default", "acme ☕'", "z")
 EXAMPLES = 12

@@ -26,9 +26,9 @@ from axon_storage import (
     schema,
 )
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import Progress, copy, export, verify
 from tests.databases import Databases
-from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
 
 HOPS = ("postgresql", "mariadb", "mysql", "oracle-double-23ai", "sqlite")

@@ -1,6 +1,7 @@
 """Export files: round trips, and the refusal of files that are truncated, altered or foreign."""
 
 import asyncio
+import bz2
 import hashlib
 import json
 import os
@@ -16,8 +17,10 @@ import pytest
 
 from axon_storage import (
     AxonStoreRow,
+    CostRow,
     InMemoryBackend,
     InvalidArgumentError,
+    SerializationError,
     SessionRow,
     SqlRepository,
     StorageError,
@@ -26,8 +29,8 @@ from axon_storage import (
     schema,
 )
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import export, import_, verify, writer
-from tests.samples import sample
 from tests.transfer.filling import TENANTS, everything
 
 NAMES = ("rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst")
@@ -210,6 +213,15 @@ async def test_an_open_file_is_used_from_its_position_and_stays_open(
     assert (await verify(other, empty)).is_equal
 
 
+async def test_an_object_that_compresses_is_a_file(other: SqlRepository, empty: SqlRepository, tmp_path: Path) -> None:
+    await other.save_many(sample(row_type) for row_type in ROW_TYPES)
+    with bz2.open(tmp_path / "rows.bz2", "wb") as file:  # it cannot seek, and has the descriptor of the compressed file
+        written = await export(other, file)
+    with bz2.open(tmp_path / "rows.bz2", "rb") as file:
+        assert await import_(empty, file) == written
+    assert (await verify(other, empty)).is_equal
+
+
 async def test_an_export_that_fails_keeps_the_old_file(filled: SqlRepository, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("old")
@@ -261,6 +273,15 @@ async def test_without_zstandard_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(InvalidArgumentError, match=r"axon-storage\[zstd\]"):
         await export(other, tmp_path / "rows.jsonl.zst")
+    assert _names(tmp_path) == set()
+
+
+async def test_a_number_that_a_file_cannot_have_is_refused(other: SqlRepository, tmp_path: Path) -> None:
+    await other.record_cost(sample(CostRow))
+    async with other.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE cost_tracking SET cost_usd = 9e999")
+    with pytest.raises(SerializationError, match=r"cost_tracking\.cost_usd: inf is not a finite number"):
+        await export(other, tmp_path / "rows.jsonl")
     assert _names(tmp_path) == set()
 
 

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from axon_storage import EventRow, SqlRepository, TraceRow
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import copy, export, import_, verify
-from tests.samples import sample
 
 CHECKOUT = Path(__file__).parents[2]
 MOMENTS = 20 if "AXON_FAULTS" in os.environ else 3

@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from axon_storage import SessionRow, SqlRepository
+from axon_storage.testing.samples import sample
 from axon_storage.transfer import copy, export, import_, verify
-from tests.samples import sample
 
 MEBIBYTE = 2**20
 

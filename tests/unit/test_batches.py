@@ -8,7 +8,7 @@ from axon_storage.model.validation import validate_row
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.tables import CREATED_ID
 from axon_storage.sql.writes import PreparedWrite
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 
 def _prepared(compiler: Compiler, row: TraceRow | SessionRow) -> PreparedWrite[None]:

@@ -108,6 +108,24 @@ def test_a_script_of_a_downgrade_needs_the_option_down() -> None:
     assert refused.stderr == "invalid argument: script: 0003:0001 is no upgrade: reverse it, or use --down\n"
 
 
+def test_a_migration_prints_only_its_steps_and_the_revision(url: str) -> None:
+    command = [sys.executable, "-m", "axon_storage", "migrate", "upgrade", "0002", "--url", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "0002\n"
+    assert [line.partition(",")[0] for line in done.stderr.splitlines()] == [
+        "Running upgrade  -> 0001",
+        "Running upgrade 0001 -> 0002",
+    ]
+
+
+def test_a_file_in_no_folder_is_one_line_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "axon_storage", "migrate", "upgrade", "--url", f"sqlite:///{tmp_path}/no/x.db"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "unable to open database file: the folder must exist" in refused.stderr
+
+
 def test_a_failed_command_prints_one_line_without_the_password() -> None:
     for arguments in (["current"], ["upgrade"], ["check"]):
         refused = _migrate(*arguments, "--url", "postgresql://u:secret@127.0.0.1:1/x")

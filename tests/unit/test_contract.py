@@ -66,9 +66,14 @@ def missing_tests(text: str) -> list[str]:
 
 @cache
 def _tests_of(path: str) -> set[str]:
+    """Return the functions of a test file, and the tests that it imports from the conformance suite."""
     file = ROOT / path
     parsed = ast.parse(file.read_text(encoding="utf-8")) if file.is_file() else ast.Module([], [])
-    return {each.name for each in parsed.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    found = {each.name for each in parsed.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for each in parsed.body:
+        if isinstance(each, ast.ImportFrom) and (each.module or "").startswith("axon_storage.testing.suite."):
+            found |= _tests_of(f"{each.module}".replace(".", "/") + ".py")
+    return found
 
 
 def test_every_promise_names_a_test() -> None:

@@ -45,6 +45,7 @@ def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
         ("postgresql+psycopg2://u:secret@h/d", "unknown scheme"),
         ("not a url with secret", "the database URL cannot be parsed"),
         ("postgresql://u:secret@h:port/d", "the database URL cannot be parsed"),
+        ("sqlite:///agents.db?mode_=ro&pool=secret", "SQLite's URLs have no parameter mode_"),
         ("sqlite://", ":memory: is refused"),
         ("sqlite:///:memory:", ":memory: is refused"),
         ("sqlite:///file::memory:?cache=shared&uri=true", ":memory: is refused"),

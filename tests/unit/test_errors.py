@@ -18,7 +18,7 @@ from axon_storage import (
     TenantMismatchError,
     operation_timeout,
 )
-from tests.samples import sample
+from axon_storage.testing.samples import sample
 
 PREFIXES = {
     StorageConnectionError: "connection error",

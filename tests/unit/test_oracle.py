@@ -25,7 +25,7 @@ from axon_storage.sql.statements import (
     save,
 )
 from axon_storage.sql.tables import TABLES
-from tests.samples import characters
+from axon_storage.testing.samples import characters
 
 INNER: Dialect = oracle.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 ORACLE = dialect_of(INNER)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axon_storage import CacheRow, CostRow, Row, SerializationError, SessionRow, TraceRow
-from axon_storage.model.rows import ROW_TYPES, fields_of
+from axon_storage import CacheRow, CostRow, EventRow, Row, SerializationError, SessionRow, TraceRow
+from axon_storage.model.rows import ROW_TYPES, check_row, fields_of
 from axon_storage.model.values import Boolean, Integer, Json, Kind, Nullable, Real, Text
 from axon_storage.model.values import Identifier as IdentifierKind
 from axon_storage.sql.tables import TABLES
 from axon_storage.sql.types import Flag, Float64, Identifier, Int32, JsonDocument, LongText, UInt32, UInt64
-from tests.samples import rows, sample
+from axon_storage.testing.samples import rows, sample
 
 # The columns of a table beside the fields of its row type.
 STAMPS = (
@@ -60,6 +60,22 @@ def test_rows_are_frozen_slotted_and_keyword_only(row_type: type[Row]) -> None:
     with pytest.raises(TypeError):
         row_type("default")  # type: ignore[call-arg]  # on purpose
     assert dataclasses.replace(row, tenant_id="other").tenant_id == "other"
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+@given(data=st.data())
+def test_a_checked_row_makes_its_row_again(row_type: type[Row], data: st.DataObject) -> None:
+    row = data.draw(rows(row_type, "default"))
+    made = check_row(row).to_row()
+    assert type(made) is row_type
+    assert made.to_json() == row.to_json()
+
+
+def test_the_row_of_a_checked_row_shares_no_json_with_the_row_of_the_caller() -> None:
+    payload = {"list": [1]}
+    checked = check_row(sample(EventRow, payload=payload))
+    payload["list"].append(2)
+    assert checked.to_row() == checked.to_row() == sample(EventRow, payload={"list": [1]})
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES)

@@ -11,6 +11,11 @@ PERMANENT = {
     "26": "SQLITE_NOTADB",
 }
 
+UNWRITABLE = {
+    "8": "SQLITE_READONLY",
+    "14": "SQLITE_CANTOPEN",
+}
+
 RETRYABLE = {
     "5": "SQLITE_BUSY",
     "6": "SQLITE_LOCKED",

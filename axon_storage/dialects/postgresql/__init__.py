@@ -32,6 +32,7 @@ from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
+from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
@@ -75,6 +76,7 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
 
     title = "PostgreSQL"
     backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
+    copies = COPIES
     unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
     schemes = {
         "postgres": "postgresql+asyncpg",

@@ -18,11 +18,16 @@ from axon_storage.dialects.sqlite.backup import SQLiteBackup
 from axon_storage.dialects.sqlite.diagnosis import SQLiteDiagnosis
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
-from axon_storage.dialects.statements import ID_TIME_DIGITS, execute, from_hexadecimal
+from axon_storage.dialects.statements import ID_TIME_DIGITS, execute, from_hexadecimal, take_application_name
 
 _WRITES = "axon_storage_writes"
 _AUTOCOMMIT = "axon_storage_autocommit"
 _BUSY_SECONDS = 30
+
+_PARAMETERS = {"timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements"}
+"""The parameters of URLs that SQLAlchemy passes on. Without ``uri``, it ignores others with a warning."""
+
+_WRITABLE = "the folder must exist, and this account must be able to write to it and to the file"
 
 # messages that contain only names
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
@@ -58,6 +63,9 @@ class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, O
         del timeout  # opening a file does not wait
         if tls is not None and tls.context is not None:
             raise UnsupportedServer("SQLite has no TLS: take the ssl parameters out of the URL")
+        url, _ = take_application_name(url, "application_name")  # a file has no list of connections that shows it
+        if "uri" not in url.query and (unknown := sorted(set(url.query) - _PARAMETERS)):
+            raise UnsupportedServer(f"SQLite's URLs have no parameter {unknown[0][:40]}: take it out of the URL")
         return url, {"async_creator_fn": _connect}
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
@@ -110,6 +118,8 @@ class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, O
     def redact(self, code: str, message: str) -> str:
         if code == "19" and "constraint failed" not in message:  # RAISE in a trigger
             return "an error that a trigger has raised"
+        if code in codes.UNWRITABLE and not message.endswith(_WRITABLE):
+            return f"{message}: {_WRITABLE}"
         return message if _ONLY_NAMES.fullmatch(message) else super().redact(code, message)
 
 

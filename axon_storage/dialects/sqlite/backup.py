@@ -1,5 +1,6 @@
 """Copies a SQLite file while it is in use, including what is only in its write-ahead log."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -27,6 +28,12 @@ class SQLiteBackup(BackupSupport):
     def file_of_url(self, url: URL) -> Path:
         name = url.database or ""
         return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
+
+    def unwritable_file(self, url: URL) -> str | None:
+        path = self.file_of_url(url)
+        # the write-ahead log is created in the folder
+        is_writable = all(os.access(each, os.W_OK) for each in (path, path.absolute().parent))
+        return None if is_writable and url.query.get("mode") != "ro" else str(path)
 
     def database_file(self, connection: Connection) -> str:
         return main_file(connection)

@@ -23,10 +23,10 @@ from axon_storage import (
     new_id,
     operation_timeout,
 )
+from axon_storage.testing.samples import sample
 from tests.faults.walk.ledger import Call, Ledger, Removal, Violation, Write
 from tests.faults.walk.program import Program, Step
 from tests.faults.walk.reading import SCOPE, read, read_twice
-from tests.samples import sample
 
 SECONDS = 15.0
 """The time-out of calls that have none of their own. Nothing in a program takes nearly as long."""

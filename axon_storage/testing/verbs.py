@@ -18,6 +18,7 @@ from axon_storage import (
     StorageBackend,
     TraceRow,
 )
+from axon_storage.model.rows import ROW_TYPES
 
 KEYED = (TraceRow, SessionRow, DaemonRow, AxonStoreRow, DataspaceRow, HibernationRow, CacheRow, ScheduleRow)
 LOGS = (AuditRow, EventRow, CostRow)
@@ -97,3 +98,8 @@ async def delete(storage: StorageBackend, row: Row) -> int:
 async def get(storage: StorageBackend, row: Row) -> Row | None:
     """Return the row with the same key by the method of its type."""
     return await _GET[type(row)](storage, row)
+
+
+async def everything(storage: StorageBackend) -> list[Row]:
+    """Return every row of one tenant."""
+    return [row for row_type in ROW_TYPES for row in await load(storage, row_type)]
