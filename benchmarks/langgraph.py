@@ -149,7 +149,9 @@ async def _postgresql(url: URL, *, shared: bool) -> AsyncIterator[Savers]:
 @asynccontextmanager
 async def _sqlite(url: URL) -> AsyncIterator[Savers]:
     async with aiosqlite.connect(str(url.database)) as connection:
-        yield [AsyncSqliteSaver(connection)] * TASKS
+        saver = AsyncSqliteSaver(connection)
+        await saver.setup()
+        yield [saver] * TASKS
 
 
 @dataclass

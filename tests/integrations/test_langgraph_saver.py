@@ -89,6 +89,34 @@ async def test_writes_are_in_the_order_of_the_paths_of_their_tasks(saver: AxonSa
     assert found.pending_writes == expected
 
 
+async def test_a_checkpoint_has_any_number_of_writes(saver: AxonSaver) -> None:
+    await put(saver, config(), id="1")
+    where = await put(saver, config(), {"a": 1}, id="2")
+    await saver.aput_writes(where, [("a", number) for number in range(500)], "task")
+    found = await get(saver, config())
+    assert found.checkpoint["id"] == "2"
+    assert found.pending_writes == [("task", "a", number) for number in range(500)]
+    assert [len(each.pending_writes or []) async for each in saver.alist(config())] == [500, 0]
+
+
+async def test_delta_channels_are_rebuilt_without_the_values_of_other_channels(saver: AxonSaver) -> None:
+    where = await put(saver, config(), {"delta": ["x" * 5000], "other": BIG}, id="1")
+    for number in range(2, 5):
+        await saver.aput_writes(where, [("delta", number)], "task")
+        where = await put(saver, where, {"other": BIG}, versions={"delta": 1, "other": number}, id=f"{number}")
+    read = list[str]()
+    load = saver.storage.load_sessions
+
+    async def noted(scope: str, keys: Any = None, **options: Any) -> Any:
+        read.extend(keys or ())
+        return await load(scope, keys, **options)
+
+    saver.storage.load_sessions = noted  # type: ignore[method-assign]
+    history = await saver.aget_delta_channel_history(config=where, channels=["delta"])
+    assert history["delta"] == {"writes": [("task", "delta", n) for n in (2, 3, 4)], "seed": ["x" * 5000]}
+    assert {key.split(" ")[2] for key in read} == {"delta"}
+
+
 async def test_writes_of_a_checkpoint_that_does_not_exist_are_not_those_of_another(saver: AxonSaver) -> None:
     await put(saver, config(), id="1")
     for checkpoint_id in ("0", "10", "2"):

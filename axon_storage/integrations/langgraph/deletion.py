@@ -50,7 +50,7 @@ async def _with_ancestors(reader: Reader, scope: str, found: Sequence[Stored]) -
     kept = [latest]
     missing = delta_channels(reader.metadata(latest)) & latest.versions.keys()
     while missing:
-        [values] = await reader.channels(scope, kept[-1:])
+        [values] = await reader.channels(scope, kept[-1:], missing)
         missing -= values.keys()
         parent = by_id.get(kept[-1].parent or "")
         if parent is None or not missing:

@@ -64,7 +64,7 @@ class _Collector:
     async def add(self, ancestors: Sequence[Stored]) -> None:
         """Add further ancestors."""
         loads = self._reader.serde.loads_typed
-        channels = await self._reader.channels(self._scope, ancestors)
+        channels = await self._reader.channels(self._scope, ancestors, self.remaining)
         for ancestor, values in zip(ancestors, channels, strict=True):
             for write in reversed(ancestor.writes):
                 if write.channel in self.remaining:

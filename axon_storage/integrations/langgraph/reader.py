@@ -1,6 +1,6 @@
 """Reader: reads the checkpoints of threads from a storage."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from axon_storage.integrations.langgraph import records
 from axon_storage.integrations.langgraph.records import THREADS, Stored, Typed
 from axon_storage.model.rows import SessionRow
 
-PAGE = 200
+PAGE = 100
 """The number of entries that a scan reads at a time."""
 
 _LATEST_PAGE = 5  # the newest checkpoint with a few writes
@@ -55,7 +55,7 @@ class Reader:
     ) -> AsyncGenerator[Stored, None]:
         """Yield the checkpoints of a namespace whose keys begin with ``prefix``, newest first.
 
-        ``start`` (included) and ``end`` (not included) limit the keys.
+        ``start`` (included) and ``end`` (not included) limit the keys. ``page``: the number of entries to read first.
         """
         start, end = start or f"{prefix}{SEPARATOR}", end or after(prefix)
         rows = list[SessionRow]()  # since the last checkpoint, backwards
@@ -70,7 +70,7 @@ class Reader:
                     rows = []
             if len(found) < page:
                 return
-            end = found[-1].key
+            end, page = found[-1].key, min(4 * page, PAGE)
 
     async def latest(self, scope: str, prefix: str) -> Stored | None:
         """Return the newest checkpoint of a namespace, or None."""
@@ -150,9 +150,11 @@ class Reader:
         channels = await self.channels(scope_of(THREADS, thread_id), found)
         return [self._tuple(thread_id, stored, values) for stored, values in zip(found, channels, strict=True)]
 
-    async def channels(self, scope: str, found: Sequence[Stored]) -> list[dict[str, Typed]]:
-        """Return the channel values of checkpoints of a thread."""
-        keys = [each.value_keys() for each in found]
+    async def channels(
+        self, scope: str, found: Sequence[Stored], only: Set[str] | None = None
+    ) -> list[dict[str, Typed]]:
+        """Return the channel values of checkpoints of a thread; with ``only``, at least those of these channels."""
+        keys = [each.value_keys(only) for each in found]
         copied = {
             key: each.values[channel]
             for each, of_one in zip(found, keys, strict=True)

@@ -22,7 +22,7 @@ with the number of these.
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -77,9 +77,10 @@ class Stored:
     writes: list[Write] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
-    def value_keys(self) -> dict[str, str]:
-        """Return the keys of the values that have entries of their own, by channel."""
-        return {channel: value_key(self.namespace, channel, version) for channel, version in self.versions.items()}
+    def value_keys(self, only: Set[str] | None = None) -> dict[str, str]:
+        """Return the keys of the values that have entries of their own, by channel: of all, or of some channels."""
+        channels = self.versions.keys() if only is None else self.versions.keys() & only
+        return {channel: value_key(self.namespace, channel, self.versions[channel]) for channel in channels}
 
 
 def checkpoints_key(namespace: str) -> str:

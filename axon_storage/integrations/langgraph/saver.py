@@ -29,7 +29,7 @@ from axon_storage.integrations.langgraph.records import THREADS, Write
 from axon_storage.integrations.langgraph.writing import NewCheckpoint
 from axon_storage.model.rows import SessionRow
 
-_TUPLES = 20  # that are read at a time
+_TUPLES = 10  # that are read at a time
 
 
 class AxonSaver(BlockingMethods):
@@ -134,7 +134,8 @@ class AxonSaver(BlockingMethods):
         """Delete checkpoints of threads with their writes, and the channel values that no other checkpoint has.
 
         ``"keep_latest"`` keeps the newest checkpoint of each namespace, and the ancestors from which its delta channels
-        are rebuilt. ``"delete"`` deletes all.
+        are rebuilt. ``"delete"`` deletes all. Runs can continue the threads meanwhile, but not branch from a checkpoint
+        that is deleted.
         """
         if strategy not in {"keep_latest", "delete"}:
             raise InvalidArgumentError(f"strategy {strategy!r}: use 'keep_latest' or 'delete'", operation="prune")
