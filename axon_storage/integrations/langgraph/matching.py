@@ -24,7 +24,7 @@ def is_match(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def matches_namespace(namespace: tuple[str, ...], condition: MatchCondition) -> bool:
-    """Return whether a namespace begins or ends with the labels of a condition, of which ``*`` is any label."""
+    """Return whether a namespace begins or ends with the labels of a condition. The label ``*`` equals any other."""
     path = tuple(condition.path)
     if len(namespace) < len(path):
         return False

@@ -42,7 +42,7 @@ THREADS, RUNS = "langgraph", "langgraph-run"
 
 _ID_LENGTH = 64  # an id is never cut, because the newest checkpoint is the one with the largest id
 _CONTINUED = "."
-_SMALL, _ITEM = 256, 8  # characters of a small value, of which each item takes at least 8
+_SMALL, _ITEM = 256, 8  # the characters of a small value, and those of its shortest item
 
 Typed = tuple[str, bytes]
 """What a serializer makes of a value: the name of the type, and the bytes."""
