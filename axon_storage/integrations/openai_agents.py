@@ -64,10 +64,7 @@ class AxonSession:
         """Return the last ``limit`` items, or all, oldest first."""
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
-        rows = (await self._last_rows(limit))[::-1]
-        if rows:
-            self._last_key = max(self._last_key, rows[-1].key)
-        return [json.loads(row.value) for row in rows]
+        return [json.loads(row.value) for row in reversed(await self._last_rows(limit))]
 
     async def add_items(self, items: "list[TResponseInputItem]") -> None:
         """Store items after all others: either all of them or, if an error is raised, none."""
@@ -103,7 +100,10 @@ class AxonSession:
             await transaction.delete_sessions(self._scope)
 
     async def _last_rows(self, limit: int | None) -> list[SessionRow]:
-        return await self._storage.load_sessions(self._scope, start=_FIRST_KEY, limit=limit, reverse=True)
+        """Return the last rows, the last one first, and note its key: later items are added after it."""
+        rows = await self._storage.load_sessions(self._scope, start=_FIRST_KEY, limit=limit, reverse=True)
+        self._last_key = max([self._last_key, *(row.key for row in rows[:1])])
+        return rows
 
     def _new_call_id(self) -> str:
         """Return a new id that sorts after every key that this object has seen, even if another clock was ahead."""

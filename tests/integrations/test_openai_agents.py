@@ -1,6 +1,7 @@
 """AxonSession: the items of a conversation."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -136,14 +137,32 @@ async def test_the_items_of_a_call_stay_together_beside_other_writers(repository
 async def test_an_item_is_added_after_those_that_were_read_even_if_their_clock_was_ahead(
     repository: SqlRepository,
 ) -> None:
-    ahead = IdSource(lambda: time.time_ns() + 3600 * 10**9)().hex
-    row = SessionRow(scope=scope_of(KIND, "id"), key=f"{ahead}000000", value='{"content": "a"}', source_step="")
-    await repository.save_session(row)
+    await _add_ahead(repository, *"ab")
     session = AxonSession("id", repository)
-    assert texts(await session.get_items(1)) == ["a"]
-    await session.add_items(items("b", "c"))
-    await session.add_items(items("d"))
-    assert texts(await session.get_items()) == ["a", "b", "c", "d"]
+    assert texts(await session.get_items(1)) == ["b"]
+    await session.add_items(items("c", "d"))
+    await session.add_items(items("e"))
+    assert texts(await session.get_items()) == ["a", "b", "c", "d", "e"]
+
+
+async def test_an_item_is_added_after_those_before_one_that_was_popped_even_if_their_clock_was_ahead(
+    repository: SqlRepository,
+) -> None:
+    await _add_ahead(repository, *"ab")
+    session = AxonSession("id", repository)
+    assert await session.pop_item() == {"content": "b"}
+    await session.add_items(items("c"))
+    assert texts(await session.get_items()) == ["a", "c"]
+    assert await session.pop_item() == items("c")[0]
+
+
+async def _add_ahead(storage: StorageBackend, *contents: str) -> None:
+    """Store items as a process does whose clock is an hour ahead."""
+    new_id = IdSource(lambda: time.time_ns() + 3600 * 10**9)
+    for content in contents:
+        value = json.dumps({"content": content})
+        row = SessionRow(scope=scope_of(KIND, "id"), key=f"{new_id().hex}000000", value=value, source_step="")
+        await storage.save_session(row)
 
 
 async def test_clear_deletes_whole_calls_beside_writers(repository: SqlRepository) -> None:
