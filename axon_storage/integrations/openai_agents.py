@@ -10,7 +10,6 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from agents import SessionSettings
 
@@ -58,7 +57,7 @@ class AxonSession:
         self._storage = storage
         self._scope = scope_of(KIND, session_id)
         self._last_key = ""
-        self._pops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pops] = WeakKeyDictionary()
+        self._pops: dict[asyncio.AbstractEventLoop, _Pops] = {}
 
     async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
         """Return the last ``limit`` items, or all, oldest first."""
@@ -81,9 +80,7 @@ class AxonSession:
 
     async def pop_item(self) -> "TResponseInputItem | None":
         """Delete the last item and return it, or None if there is none. Concurrent calls never get the same item."""
-        loop = asyncio.get_running_loop()
-        pops = self._pops.get(loop) or self._pops.setdefault(loop, _Pops(self._last_rows))
-        with pops.call() as candidate:
+        with self._candidates() as candidate:
             while row := await candidate():
                 if await self._storage.delete_session(self._scope, row.key):
                     item: TResponseInputItem = json.loads(row.value)
@@ -98,6 +95,17 @@ class AxonSession:
         # A delete of a range would wait for those of other sessions, because group commit sends few at a time.
         async with self._storage.transaction() as transaction:
             await transaction.delete_sessions(self._scope)
+
+    @contextmanager
+    def _candidates(self) -> Iterator[Callable[[], Awaitable[SessionRow | None]]]:
+        loop = asyncio.get_running_loop()
+        pops = self._pops.setdefault(loop, _Pops(self._last_rows))
+        try:
+            with pops.call() as candidate:
+                yield candidate
+        finally:
+            if not pops.calls:  # a loop that has no calls is not kept in memory
+                self._pops.pop(loop, None)
 
     async def _last_rows(self, limit: int | None) -> list[SessionRow]:
         """Return the last rows, the last one first, and note its key: later items are added after it."""
@@ -117,13 +125,14 @@ class _Pops:
     """The calls of ``pop_item`` of one session in one event loop. Those that wait at the same time share a read.
 
     Without it, each of them would read the same row, and all but one would fail to delete it. ``read``: returns the
-    last rows, the last one first.
+    last rows, the last one first. ``calls``: the number of calls in progress.
     """
 
     def __init__(self, read: Callable[[int], Awaitable[list[SessionRow]]]) -> None:
         self._read = read
         self._lock = asyncio.Lock()
-        self._calls = self._reads = 0
+        self._reads = 0
+        self.calls = 0
         self._rows: list[SessionRow] = []
 
     @contextmanager
@@ -135,14 +144,14 @@ class _Pops:
             async with self._lock:
                 if not self._rows or self._reads == reads_before:  # a row that was read before the call may be old
                     self._reads += 1
-                    self._rows = (await self._read(self._calls))[::-1]
+                    self._rows = (await self._read(self.calls))[::-1]
                 return self._rows.pop() if self._rows else None
 
-        self._calls += 1
+        self.calls += 1
         try:
             yield candidate
         finally:
-            self._calls -= 1
+            self.calls -= 1
 
 
 def _json(item: object, position: int) -> str:

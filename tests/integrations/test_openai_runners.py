@@ -1,6 +1,8 @@
 """The runners of openai-agents with an AxonSession, in one and in several event loops. The model is a stub."""
 
 import asyncio
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -84,3 +86,17 @@ async def test_a_storage_of_another_loop_is_refused(url: str) -> None:
         run = Runner.run(agent, "I am Ada", session=session, run_config=CONFIG)
         with pytest.raises(StorageConnectionError, match="another event loop: open one in this loop, or use a LoopL"):
             await asyncio.to_thread(asyncio.run, run)
+
+
+def test_a_session_keeps_no_loop_in_memory() -> None:
+    session = AxonSession("id", LoopLocal("memory://"))
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def pop_at_the_same_time() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await asyncio.gather(*(session.pop_item() for _ in range(3)))
+
+    for _ in range(3):
+        asyncio.run(pop_at_the_same_time())
+    gc.collect()
+    assert [loop() for loop in loops[:2]] == [None, None]  # the last one is forgotten when the next one is used
