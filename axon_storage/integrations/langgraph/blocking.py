@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _WOULD_BLOCK = "a synchronous method would block its event loop: use the asynchronous one, or call it in a thread"
 _NO_LOOP = "made outside an event loop: use the asynchronous methods"
+_NOT_RUNNING = "the event loop in which it was made is not running: use the asynchronous methods"
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -31,11 +32,17 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def wait_for(loop: asyncio.AbstractEventLoop | None, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop, from another thread; raise an InvalidStateError in the thread of the loop."""
-    if loop is None or running_loop() is loop:
+    """Run a coroutine in an event loop that runs in another thread; raise an InvalidStateError if it does not."""
+    if loop is None or not loop.is_running() or running_loop() is loop:
         coroutine.close()
-        raise asyncio.InvalidStateError(_NO_LOOP if loop is None else _WOULD_BLOCK)
+        raise asyncio.InvalidStateError(_reason(loop))
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
+def _reason(loop: asyncio.AbstractEventLoop | None) -> str:
+    if loop is None:
+        return _NO_LOOP
+    return _WOULD_BLOCK if running_loop() is loop else _NOT_RUNNING
 
 
 class BlockingMethods(BaseCheckpointSaver[str]):
