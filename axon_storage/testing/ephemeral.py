@@ -140,8 +140,13 @@ class _Server:
         await _execute(self._server, self._copies.create.format(name=name, template=self._template))
         url = self._url_of(name)
         engine = create_engine(url, pool_size=1)
-        async with engine.connect() as connection:
-            self._known[url] = _Copy(engine, await self._state(connection))
+        try:
+            async with engine.connect() as connection:
+                self._known[url] = _Copy(engine, await self._state(connection))
+        except BaseException:
+            await engine.dispose()
+            await self._drop_database(name)
+            raise
         return url
 
     async def _state(self, connection: AsyncConnection) -> Row[Any]:
@@ -160,12 +165,15 @@ class _Server:
 
     async def _drop(self, url: str) -> None:
         await self._known.pop(url).engine.dispose()
-        await _execute(self._server, self._copies.drop.format(name=make_url(url).database))
+        await self._drop_database(make_url(url).database or "")
+
+    async def _drop_database(self, name: str) -> None:
+        await _execute(self._server, self._copies.drop.format(name=name))
 
     async def _close(self) -> None:
         for url in list(self._known):
             await self._drop(url)
-        await _execute(self._server, self._copies.drop.format(name=self._template))
+        await self._drop_database(self._template)
         await self._server.dispose()
 
     def _url_of(self, name: str) -> str:

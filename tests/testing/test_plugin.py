@@ -1,9 +1,11 @@
 """The pytest plugin: ephemeral storages, and limitations of backends."""
 
 import os
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from axon_storage import create_engine
 from tests.databases import skip_without
@@ -51,6 +53,13 @@ async def databases_of(server: str) -> set[str]:
     return found
 
 
+async def execute(server: str, statement: str) -> None:
+    engine = create_engine(server)
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_each_test_has_an_empty_sqlite_file(project: Project, mode: str) -> None:
     outcomes, output = project(mode=mode, test_own=EACH_IS_EMPTY)
@@ -94,6 +103,39 @@ async def test_a_test_that_changes_the_schema_or_leaves_a_connection_open_does_n
     outcomes, output = project("-p", "no:randomly", "-W", "ignore", f"--axon-storage-url={server}", test_own=SPOILED)
     assert outcomes == {"passed": 4}, output
     assert await databases_of(server) == before
+
+
+REFUSED = """
+import pytest
+from sqlalchemy import text
+from axon_storage import create_engine
+
+async def execute(url, statement):
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+@pytest.mark.asyncio
+async def test_refuse(ephemeral_url):
+    await execute(ephemeral_url, "DROP TABLE sessions")  # so the next test needs another copy
+    await execute({server!r}, "ALTER ROLE {role} CONNECTION LIMIT 1")  # the plugin has this connection
+
+@pytest.mark.asyncio
+async def test_next(ephemeral_url): pass
+"""
+
+
+async def test_a_copy_to_which_the_server_refuses_a_connection_is_dropped(project: Project, server: str) -> None:
+    before, role = await databases_of(server), f"axon_{uuid4().hex}"
+    await execute(server, f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD '{role}'")
+    url = make_url(server).set(username=role, password=role).render_as_string(hide_password=False)
+    own = REFUSED.format(server=server, role=role)
+    outcomes, output = project("-p", "no:randomly", f"--axon-storage-url={url}", test_own=own)
+    assert outcomes == {"passed": 1, "error": 1}, output
+    assert "too many connections for role" in output
+    assert await databases_of(server) == before
+    await execute(server, f"DROP ROLE {role}")
 
 
 def test_the_server_can_be_given_in_the_environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
