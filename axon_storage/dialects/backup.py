@@ -13,7 +13,7 @@ class CopyStatements(NamedTuple):
 
     ``create``: creates the database ``{name}`` as a copy of ``{template}``. ``drop``: drops it, also if it is in use.
     ``end_sessions``: ends the other sessions of the database that it is sent to. ``schema_state``: a query whose result
-    is another one after any change of the schema.
+    is another one after any change of the schema or of the database's settings.
     """
 
     create: str

@@ -73,14 +73,26 @@ async def test_each_test_has_an_empty_database_of_a_server(project: Project, ser
     assert await databases_of(server) == before
 
 
-SPOILED = """
+SPOILED = '''
 import pytest
 from sqlalchemy import text
-from axon_storage import create_engine
+from axon_storage import SessionRow, create_engine
+
+READ_ONLY = """DO $$ BEGIN
+EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+END $$"""
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("statement", ["DROP TABLE sessions", "ALTER TABLE sessions DROP COLUMN value", "SELECT 1"])
-async def test_spoil(ephemeral_url, statement):
+@pytest.mark.parametrize("statement", [
+    "DROP TABLE sessions",
+    "ALTER TABLE sessions DROP COLUMN value",
+    "CREATE SCHEMA left_over",
+    "CREATE SCHEMA left_over",  # fails if it exists
+    READ_ONLY,
+    "SELECT 1",
+])
+async def test_spoil(ephemeral_url, ephemeral_storage, statement):
+    await ephemeral_storage.save_session(SessionRow(scope="s", key="k", value="v", source_step=""))
     connection = await create_engine(ephemeral_url).connect()  # stays open, in a transaction
     await connection.execute(text("LOCK TABLE sessions"))
     await connection.execute(text(statement))
@@ -93,15 +105,15 @@ async def test_next(ephemeral_storage):
     assert await ephemeral_storage.load_sessions("s") == []
 
 LEFT_OPEN = []
-"""
+'''
 
 
-async def test_a_test_that_changes_the_schema_or_leaves_a_connection_open_does_not_affect_the_next(
+async def test_a_test_that_changes_the_database_or_leaves_a_connection_open_does_not_affect_the_next(
     project: Project, server: str
 ) -> None:
     before = await databases_of(server)
     outcomes, output = project("-p", "no:randomly", "-W", "ignore", f"--axon-storage-url={server}", test_own=SPOILED)
-    assert outcomes == {"passed": 4}, output
+    assert outcomes == {"passed": 7}, output
     assert await databases_of(server) == before
 
 
