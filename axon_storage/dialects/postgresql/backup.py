@@ -2,8 +2,8 @@
 
 from axon_storage.dialects.backup import CopyStatements
 
-# Each change of a schema or of a database's settings writes rows of these catalogs; xmin is the transaction that wrote a
-# row. The last one has the settings of all databases.
+# Each change of a schema or of a database's settings writes rows of these catalogs; xmin is the transaction that wrote
+# a row. The last one has the settings of all databases.
 _CATALOGS = (
     *("pg_class", "pg_attribute", "pg_constraint", "pg_trigger", "pg_proc", "pg_type", "pg_namespace"),
     "pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())",
