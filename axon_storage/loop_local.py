@@ -4,12 +4,12 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar, Unpack
 
 from axon_storage.backend import StorageBackend
-from axon_storage.errors import StorageConnectionError, StorageError
+from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
 from axon_storage.opening import OpenOptions, check_option_names, open_backend
@@ -31,7 +31,8 @@ class LoopLocal(StorageBackend):
         asyncio.run(storage.load_traces(10))
         asyncio.run(storage.load_traces(10))
 
-    :meth:`close` closes the storage of the running loop only. A later call opens it again.
+    :meth:`close` closes the storage of the running loop only. A later call, even one that begins before the storage is
+    closed, opens another one.
     """
 
     def __init__(self, url: str | None = None, **options: Unpack[OpenOptions]) -> None:
@@ -63,27 +64,32 @@ class LoopLocal(StorageBackend):
             return False
 
     async def _close(self) -> None:
-        await self._of_running_loop().close()
+        here = _here()
+        if (closing := self._loops.pop(here, None)) is None:  # from now on a call opens another storage
+            return
+        try:
+            await closing.close()
+        except QueryError:  # it was refused, and the storage is still open
+            self._loops[here] = closing
+            raise
 
     def _describe(self) -> list[str]:
         return [f"open in {sum(each.is_open for each in list(self._loops.values()))} event loops"]
 
     def _of_running_loop(self) -> "_OfLoop":
-        try:
-            key = os.getpid(), asyncio.get_running_loop()
-        except RuntimeError:
-            message = "no event loop of asyncio is running here: a storage works with asyncio only"
-            raise StorageConnectionError(message) from None
-        found = self._loops.get(key)
-        if found is None:
-            self._forget_unused()
-            found = self._loops.setdefault(key, _OfLoop(self._open))
+        found = self._loops.get(here := _here())
+        if found is None or found.is_closed:
+            self._forget_closed_loops()
+            found = self._loops[here] = _OfLoop(self._open)
         return found
 
-    def _forget_unused(self) -> None:
-        """Forget the loops that are closed, or whose storage is closed, so that their objects can be freed."""
+    def _forget_closed_loops(self) -> None:
+        """Forget the loops that are closed, or that run in the parent process, so that their objects can be freed.
+
+        The entry of a loop that can still run is changed by this loop only.
+        """
         for (process, loop), each in list(self._loops.items()):
-            if process != os.getpid() or (each.is_in_use and not loop.is_closed()):
+            if process == os.getpid() and not loop.is_closed():
                 continue
             self._loops.pop((process, loop), None)  # another thread may have done it
             if each.is_open:
@@ -93,11 +99,20 @@ class LoopLocal(StorageBackend):
                 )
 
 
+def _here() -> tuple[int, asyncio.AbstractEventLoop]:
+    """Return the id of this process and the running loop."""
+    try:
+        return os.getpid(), asyncio.get_running_loop()
+    except RuntimeError:
+        message = "no event loop of asyncio is running here: a storage works with asyncio only"
+        raise StorageConnectionError(message) from None
+
+
 _HEALTH_SECONDS = 5
 
 
 class _OfLoop:
-    """The storage of one event loop."""
+    """The storage of one event loop. It is opened once and closed once."""
 
     def __init__(self, open_: Callable[[], Awaitable[StorageBackend]]) -> None:
         self._open = open_
@@ -109,16 +124,16 @@ class _OfLoop:
     @property
     def is_open(self) -> bool:
         """Whether the storage is open or being closed."""
-        return self._storage is not None and not self._closed.is_set()
+        return self._storage is not None and not self.is_closed
 
     @property
-    def is_in_use(self) -> bool:
-        """Whether the storage is not closed, or is being opened again. One that was not yet opened soon will be."""
-        return not self._closed.is_set() or self._opening is not None
+    def is_closed(self) -> bool:
+        """Whether the storage was closed, by :meth:`close` or by the end of the loop."""
+        return self._closed.is_set()
 
     async def storage(self) -> StorageBackend:
         """Return the storage. Open it first if it is not open; calls at the same time wait for one opening."""
-        while self._storage is None or self._closed.is_set():
+        while self._storage is None:
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open_storage())
                 self._opening.add_done_callback(self._opened)
@@ -126,15 +141,16 @@ class _OfLoop:
         return self._storage
 
     async def close(self) -> None:
-        """Close the storage if it is open."""
+        """Close the storage if it is open. Calls that wait for its opening come first."""
         if self._opening is not None:
-            await asyncio.wait({self._opening})
+            with suppress(Exception):  # these calls raise it
+                await asyncio.shield(self._opening)
         if self._storage is not None and self._closer is not None:
-            await self._storage.close()  # this may be refused, and then the storage stays open
+            await self._storage.close()
             await self._closer.aclose()
 
     async def _open_storage(self) -> None:
-        storage, self._closed = await self._open(), asyncio.Event()
+        storage = await self._open()
         self._closer = _closed_with_loop(storage, self._closed)
         await anext(self._closer)
         self._storage = storage

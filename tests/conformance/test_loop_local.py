@@ -120,6 +120,32 @@ async def test_close_closes_the_storage_of_the_running_loop_and_a_later_call_ope
     assert connections.opened == connections.closed
 
 
+async def test_a_call_that_begins_while_the_storage_is_being_closed_opens_another_one(
+    url: str, connections: Connections
+) -> None:
+    async with LoopLocal(url) as storage:
+        for _ in range(3):
+            async with storage.transaction() as transaction:
+                closing = asyncio.create_task(storage.close())  # waits for the transaction
+                await asyncio.sleep(0)
+                assert await storage.load_sessions("s") == []
+                assert await asyncio.gather(*(storage.load_sessions("s") for _ in range(3))) == [[], [], []]
+                assert not closing.done()
+                assert await transaction.load_sessions("s") == []
+            await closing
+            assert repr(storage) == "<LoopLocal open in 1 event loops>"
+    assert connections.opened == connections.closed
+
+
+async def test_close_waits_for_calls_that_open_the_storage(url: str, connections: Connections) -> None:
+    storage = LoopLocal(url)
+    calls = [asyncio.create_task(storage.load_sessions("s")) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.gather(storage.close(), storage.close())
+    assert await asyncio.gather(*calls) == [[], [], []]
+    assert connections.opened == connections.closed > 0
+
+
 async def test_the_connections_of_a_loop_local_that_is_no_longer_used_are_closed(
     url: str, connections: Connections
 ) -> None:
@@ -185,6 +211,16 @@ def test_without_an_event_loop_of_asyncio_a_call_is_refused() -> None:
 def test_an_unknown_option_is_refused_when_the_object_is_made() -> None:
     with pytest.raises(TypeError, match=r"LoopLocal\(\) has no option 'pool'"):
         LoopLocal("memory://", pool=1)  # type: ignore[call-arg]
+
+
+async def test_the_storage_of_a_loop_stays_when_other_loops_begin_to_use_the_object(url: str) -> None:
+    async with LoopLocal(url) as storage:
+        await storage.close()
+        opening = asyncio.create_task(storage.load_sessions("s"))
+        await asyncio.sleep(0)
+        await _in_new_loop(lambda: storage.save_session(SAVED))
+        await opening
+        assert repr(storage) == "<LoopLocal open in 1 event loops>"
 
 
 def test_a_loop_without_an_open_storage_is_not_kept() -> None:
