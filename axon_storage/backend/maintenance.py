@@ -101,6 +101,10 @@ class MaintenanceMethods(BackendBase):
 
         The time of the last save is unknown for rows that were last saved before revision 0004 of the schema. A run
         does not delete them, but records that they were saved now.
+
+        Without ``scope`` it also deletes what the clients of ``axon_storage.integrations`` need: an agent's newest
+        checkpoint may need a value that was saved long ago. Prune the threads of agents with ``AxonSaver.aprune``,
+        expired items with ``AxonStore.sweep_ttl``, and your own entries with ``scope``.
         """
         return await self._prune("prune_sessions", SessionRow, before, dry_run, pause, scope=scope)
 

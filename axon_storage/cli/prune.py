@@ -28,7 +28,12 @@ OneTenant = Annotated[
 ]
 
 
-_ROWS = {"audit": "audit entries", "cache": "cached results", "hibernations": "hibernated agents"}
+_ROWS = {
+    "audit": "audit entries",
+    "cache": "cached results",
+    "hibernations": "hibernated agents",
+    "sessions": "session entries, even those that a client in axon_storage.integrations needs, that are",
+}
 _EFFECT = "the rows that were deleted stay deleted; the next run continues"
 
 

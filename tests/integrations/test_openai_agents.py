@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -197,3 +198,13 @@ async def test_a_session_in_a_transaction_is_rolled_back_with_it(repository: Sql
             await inside.add_items(items("b"))
             raise GivenUpError
     assert texts(await session.get_items()) == ["a"]
+
+
+async def test_pruning_without_a_scope_deletes_the_items_of_sessions_too(repository: SqlRepository) -> None:
+    session, after_all = AxonSession("id", repository), datetime.now(UTC) + timedelta(hours=1)
+    await session.add_items(items("a"))
+    await repository.save_session(SessionRow(scope="mine", key="k", value="v", source_step=""))
+    assert await repository.prune_sessions(after_all, scope="mine") == 1
+    assert texts(await session.get_items()) == ["a"]
+    assert await repository.prune_sessions(after_all) == 1
+    assert await session.get_items() == []
