@@ -130,8 +130,9 @@ async def test_a_transaction_with_a_cancelled_call_is_rolled_back(storage: Stora
     with pytest.raises(QueryError, match="transaction: rolled back"):
         async with storage.transaction() as transaction:
             await transaction.save_trace(sample(TraceRow, tenant))
-            call = asyncio.create_task(transaction.save_many(sample(EventRow, tenant) for _ in range(3000)))  # noqa: RUF006  # awaited below
-            await asyncio.sleep(0.005)
+            call = asyncio.create_task(transaction.save_many(sample(EventRow, tenant) for _ in range(300)))  # noqa: RUF006  # awaited below
+            await asyncio.sleep(0)  # until it waits for the database
+            assert not call.done()
             call.cancel()
             await asyncio.wait({call})
             assert call.cancelled()
