@@ -33,7 +33,10 @@ _STALE = "another call has appended an event since the session was read: read it
 
 
 class StoredSession(Session):
-    """A session that was read from a storage. ``revision``: the number of its events in the storage."""
+    """A session that was read from a storage. ``revision``: the number of its events in the storage.
+
+    It is not in a dump, because ``Session`` refuses a dump with a field that it does not have.
+    """
 
     revision: int = Field(default=0, exclude=True)
 
@@ -61,8 +64,8 @@ class AxonSessionService(BaseSessionService):
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
         """Return a session with its events and state, or None."""
-        head = await self._storage.get_session(*_head_key(app_name, user_id, session_id))
-        if head is None:
+        head_key = _head_key(app_name, user_id, session_id)
+        if (head := await self._storage.get_session(*head_key)) is None:
             return None
         session = self._session(app_name, head, await self._shared_state(app_name, user_id))
         count, since = (config.num_recent_events, config.after_timestamp) if config else (None, None)
@@ -72,6 +75,9 @@ class AxonSessionService(BaseSessionService):
             limit=count if since is None else None,
             reverse=True,
         )
+        if not rows and session.revision and count != 0 and await self._storage.get_session(*head_key) != head:
+            # It was deleted between the reads.
+            return await self.get_session(app_name=app_name, user_id=user_id, session_id=session_id, config=config)
         events = [Event.model_validate_json(row.value) for row in rows]
         session.events = [event for event in events if since is None or event.timestamp >= since][:count][::-1]
         return session
@@ -108,7 +114,8 @@ class AxonSessionService(BaseSessionService):
         """Store an event and the changes of the states in one transaction.
 
         Raise a StaleSessionError if another call has appended an event since the session was read, and a
-        SessionNotFoundError if the session was deleted.
+        SessionNotFoundError if the session was deleted. A ``Session`` that was not read from the storage, such as one
+        that was validated from a dump, is stale if its ``last_update_time`` is before that of the newest event.
         """
         if event.partial:
             return event

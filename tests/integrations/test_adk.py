@@ -1,7 +1,7 @@
 """AxonSessionService: sessions, events and states of Google's Agent Development Kit."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -18,8 +18,8 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai.types import Blob, Content, Part
 
-from axon_storage import LoopLocal, SerializationError, SqlRepository, open_storage
-from axon_storage.integrations.adk import AxonSessionService
+from axon_storage import LoopLocal, SerializationError, SessionRow, SqlRepository, open_storage
+from axon_storage.integrations.adk import KIND, AxonSessionService
 
 ME: Any = {"app_name": "app", "user_id": "me"}
 MINE: Any = {**ME, "session_id": "s"}
@@ -144,6 +144,51 @@ async def test_a_deleted_session_has_no_events_even_beside_appends(repository: S
     await service.delete_session(**MINE)
     assert (await service.create_session(**MINE)).state == {"user:mine": 1}
     assert texts(await service.get_session(**MINE)) == []
+
+
+class BeforeEvents:
+    """A storage that awaits an action before it next loads rows."""
+
+    def __init__(self, storage: SqlRepository, action: Callable[[], Awaitable[object]]) -> None:
+        self._storage, self._actions = storage, [action]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def load_sessions(self, scope: str, **limits: Any) -> list[SessionRow]:
+        if scope.startswith(f"{KIND}-events"):
+            while self._actions:
+                await self._actions.pop()()
+        return await self._storage.load_sessions(scope, **limits)
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_session_that_is_deleted_while_it_is_read_is_not_returned(
+    repository: SqlRepository, again: bool
+) -> None:
+    service = AxonSessionService(repository)
+    await service.append_event(await service.create_session(**MINE, state={"own": 1}), event("a"))
+
+    async def delete() -> None:
+        await service.delete_session(**MINE)
+        if again:
+            await service.create_session(**MINE, state={"own": 2})
+
+    storage: Any = BeforeEvents(repository, delete)
+    found = await AxonSessionService(storage).get_session(**MINE)
+    assert (found and (found.state, found.events)) == (({"own": 2}, []) if again else None)
+
+
+async def test_a_session_from_a_dump_is_compared_by_its_time(repository: SqlRepository) -> None:
+    service = AxonSessionService(repository)
+    session = await service.create_session(**MINE)
+    copies = [Session.model_validate(session.model_dump()) for _ in range(3)]
+    await service.append_event(copies[0], event("a"))
+    with pytest.raises(StaleSessionError, match="another call has appended an event"):
+        await service.append_event(copies[1], event("b"))
+    copies[2].last_update_time = copies[0].last_update_time
+    await service.append_event(copies[2], event("c"))
+    assert texts(await service.get_session(**MINE)) == ["a", "c"]
 
 
 async def test_sessions_are_listed_with_their_state_the_last_changed_last(repository: SqlRepository) -> None:
