@@ -146,7 +146,7 @@ async def test_a_copy_is_complete_although_the_thread_is_pruned_meanwhile(saver:
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Any]:
         async with begin() as opened:
-            _before_read(opened, 2, prune)  # type: ignore[arg-type]
+            _before_read(opened, 2, prune)
             yield opened
 
     saver.storage.transaction = transaction  # type: ignore[method-assign]
