@@ -22,7 +22,7 @@ async def copy_thread(storage: StorageBackend, source_id: str, target_id: str) -
         start = ""
         while rows := await transaction.load_sessions(source, start=start, limit=PAGE):
             copies = [replace(row, scope=target) for row in rows if row.key not in {NAME, LOCK, start}]
-            runs = [unescape(row.value) for row in rows if row.key.startswith("r ")]
+            runs = [unescape(row.value) for row in rows if row.key.startswith("x ")]
             await transaction.save_many(copies + [row for run in runs for row in run_rows(target, target_id, run)])
             if len(rows) < PAGE:
                 break

@@ -29,13 +29,12 @@ async def delete_thread(storage: StorageBackend, thread_id: str) -> None:
     scope = scope_of(THREADS, thread_id)
     while True:
         async with locked(storage, scope) as transaction:
-            runs = await transaction.load_sessions(scope, start="r ", end=after("r"))
-            await transaction.delete_sessions(scope, [row.key for row in runs])
-            for row in runs:
+            # In the order in which puts write, so that neither waits for the other in a circle. What a put has committed
+            # between these statements is deleted by the next pass.
+            await transaction.delete_sessions(scope, end="x ")
+            for row in await transaction.load_sessions(scope, start="x "):
+                await transaction.delete_session(scope, row.key)
                 await transaction.delete_session(scope_of(RUNS, unescape(row.value)), part(thread_id, 255))
-            # A run that is put now keeps both entries that connect it, so that the next pass finds them.
-            await transaction.delete_sessions(scope, end="r ")
-            await transaction.delete_sessions(scope, start=after("r"))
         if not await storage.load_sessions(scope, limit=1):
             return
 
@@ -47,7 +46,7 @@ async def delete_run(reader: Reader, run_id: str) -> None:
         scope = scope_of(THREADS, thread_id)
         async with locked(reader.storage, scope) as transaction:
             # First, because a put of this run writes these entries too, and waits: its checkpoint is not read below.
-            await transaction.delete_session(scope, f"r {part(run_id, 253)}")
+            await transaction.delete_session(scope, f"x {part(run_id, 253)}")
             await transaction.delete_session(row.scope, row.key)
             if await _delete_of_run(Reader(transaction, reader.serde), scope, run_id):
                 await transaction.save_many(run_rows(scope, thread_id, run_id))

@@ -8,7 +8,7 @@ of parts made by :mod:`axon_storage.integrations.keys`:
 ``c NAMESPACE ID w TASK INDEX``     a pending write of that checkpoint
 ``v NAMESPACE CHANNEL VERSION``     a channel value that is not small, once for each version
 ``l NAMESPACE CHANNEL VERSION``     the number of further parts of a large channel value
-``r RUN``                           a run that put checkpoints into the thread
+``x RUN``                           a run that put checkpoints into the thread
 ``!lock``                           only while checkpoints are deleted or copied
 ==================================  ====================================================================
 
@@ -146,7 +146,7 @@ def value_rows(scope: str, key: str, value: Typed) -> list[SessionRow]:
 def run_rows(scope: str, thread_id: str, run_id: str) -> list[SessionRow]:
     """Return the entries that connect a run and a thread."""
     of_run = _row(scope_of(RUNS, run_id), part(thread_id, 255), escape(thread_id))
-    return [of_run, _row(scope, f"r {part(run_id, 253)}", escape(run_id))]
+    return [of_run, _row(scope, f"x {part(run_id, 253)}", escape(run_id))]
 
 
 def large_key(key: str) -> str:
