@@ -29,7 +29,7 @@ async def delete_thread(storage: StorageBackend, thread_id: str) -> None:
     scope = scope_of(THREADS, thread_id)
     while True:
         async with locked(storage, scope) as transaction:
-            # In the order in which puts write, so that neither waits for the other in a circle. What a put has committed
+            # In the order in which puts write, so that there is no deadlock. What a put has committed
             # between these statements is deleted by the next pass.
             await transaction.delete_sessions(scope, end="x ")
             for row in await transaction.load_sessions(scope, start="x "):
