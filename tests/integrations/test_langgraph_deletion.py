@@ -90,7 +90,7 @@ async def test_the_checkpoints_of_runs_are_deleted_in_all_threads(saver: AxonSav
         assert (await get(saver, config(thread_id))).checkpoint["channel_values"] == {"a": "x" * 5000}
     assert {row.key for row in await entries(saver.storage) if row.scope == "langgraph thread"} == {
         "c  1",
-        "r run!B1",
+        "x run!B1",
         "v  a 1",
     }
     await saver.adelete_for_runs(["run 1"])

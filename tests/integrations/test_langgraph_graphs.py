@@ -12,7 +12,7 @@ from langgraph.types import Command, Send, interrupt
 
 from axon_storage import LoopLocal
 from axon_storage.integrations.langgraph import AxonSaver
-from tests.integrations.checkpoints import config, ids
+from tests.integrations.checkpoints import config, entries, ids
 
 
 class State(TypedDict, total=False):
@@ -108,6 +108,19 @@ async def test_delta_channels_are_rebuilt_also_after_pruning_and_copying(saver: 
     await saver.adelete_thread("thread")
     await graph.ainvoke({"items": ["input"]}, config("copy"))
     assert (await graph.aget_state(config("copy"))).values["items"][: 2 * runs] == state["items"]
+
+
+@pytest.mark.filterwarnings("ignore")  # LangGraph warns that delta channels are in beta
+async def test_checkpoints_of_a_run_that_delta_channels_need_are_kept(saver: AxonSaver) -> None:
+    graph = _counting(saver)
+    for run in ("first", "second", "third"):
+        await graph.ainvoke({"items": [run]}, config() | {"metadata": {"run_id": run}})
+    state = (await graph.aget_state(config())).values
+    assert state["items"] == ["first", "item 0", "second", "item 1", "third", "item 2"]
+    await saver.adelete_for_runs(["first", "second"])
+    assert (await graph.aget_state(config())).values == state
+    await saver.adelete_for_runs(["third", "second", "first"])
+    assert await entries(saver.storage) == []
 
 
 def test_a_saver_on_a_loop_local_works_in_every_event_loop(tmp_path: Path) -> None:

@@ -139,6 +139,8 @@ async def test_checkpoints_are_listed_newest_first_from_all_namespaces_and_threa
     assert await ids(saver, thread) == of_thread
     assert await ids(saver, thread, filter={"even": True}, limit=3) == ["28", "26", "22"]
     assert await ids(saver, config("thread", "1"), filter={"step": 7}) == ["07"]
+    namespace: Any = {"configurable": {"checkpoint_ns": "1"}}
+    assert await ids(saver, namespace, limit=3) == ["29", "27", "25"]
     assert await ids(saver, config("thread", "1", "07")) == ["07"]
     assert await ids(saver, config("thread", "1"), limit=0) == []
     assert [found.checkpoint["channel_values"]["n"] async for found in saver.alist(thread, limit=2)] == [29, 28]

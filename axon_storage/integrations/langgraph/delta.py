@@ -1,8 +1,7 @@
 """Delta channels: the writes and the values from which LangGraph rebuilds them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 from langgraph.checkpoint.base import DeltaChannelHistory
 
@@ -12,11 +11,6 @@ from axon_storage.integrations.langgraph.reader import Reader
 from axon_storage.integrations.langgraph.records import Stored
 
 _ANCESTORS = 50  # whose values are read at a time
-
-
-def delta_channels(metadata: Mapping[str, Any]) -> set[str]:
-    """Return the delta channels of a checkpoint: LangGraph counts the steps since the last value of each."""
-    return set(metadata.get("counters_since_delta_snapshot") or ())
 
 
 async def history(

@@ -1,6 +1,7 @@
 """Reader: reads the checkpoints of threads from a storage."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence, Set
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from axon_storage.backend import StorageBackend
+from axon_storage.errors import StorageError
 from axon_storage.integrations.keys import SEPARATOR, after, name_of, scope_of
 from axon_storage.integrations.langgraph import records
 from axon_storage.integrations.langgraph.records import THREADS, Stored, Typed
@@ -19,6 +21,11 @@ PAGE = 100
 """The number of entries that a scan reads at a time."""
 
 _LATEST_PAGE = 5  # the newest checkpoint with a few writes
+_PAUSES = (0.0, 0.01, 0.05, 0.25)  # in seconds, between attempts to read a checkpoint with its values
+
+
+class IncompleteError(StorageError):
+    """A checkpoint has no value of one of its channels. Callers know it as a :class:`StorageError`."""
 
 
 class Found(NamedTuple):
@@ -81,16 +88,25 @@ class Reader:
         """Yield checkpoints of a namespace, of a thread, or of all threads, newest first."""
         configurable = {} if config is None else config["configurable"]
         best = list[Found]()
-        async for thread_id, scope in self._threads(configurable.get("thread_id")):
-            if (namespace := configurable.get("checkpoint_ns")) is not None and config is not None:
-                async for stored in self._selected(scope, records.checkpoints_key(namespace), selection):
-                    yield Found(thread_id, stored)
-                continue
-            async for prefix in self.namespaces(scope):
+        wanted, namespace = configurable.get("thread_id"), configurable.get("checkpoint_ns")
+        if wanted is not None and namespace is not None:
+            key = records.checkpoints_key(namespace)
+            async for stored in self._selected(scope_of(THREADS, str(wanted)), key, selection):
+                yield Found(str(wanted), stored)
+            return
+        async for thread_id, scope in self._threads(wanted):
+            async for prefix in self._prefixes(scope, namespace):
                 best += [Found(thread_id, stored) async for stored in self._selected(scope, prefix, selection)]
             best = sorted(best, key=lambda found: found.stored.id, reverse=True)[: selection.limit]
         for found in best:
             yield found
+
+    async def _prefixes(self, scope: str, namespace: str | None) -> AsyncIterator[str]:
+        if namespace is not None:
+            yield records.checkpoints_key(namespace)
+            return
+        async for prefix in self.namespaces(scope):
+            yield prefix
 
     async def _selected(self, scope: str, prefix: str, selection: Selection) -> AsyncIterator[Stored]:
         """Yield checkpoints of a namespace, newest first."""
@@ -148,7 +164,32 @@ class Reader:
     async def tuples(self, thread_id: str, found: list[Stored]) -> list[CheckpointTuple]:
         """Return checkpoints of a thread with their channel values."""
         channels = await self.channels(scope_of(THREADS, thread_id), found)
+        for stored, values in zip(found, channels, strict=True):
+            self._check(thread_id, stored, values.keys())
         return [self._tuple(thread_id, stored, values) for stored, values in zip(found, channels, strict=True)]
+
+    async def complete(self, thread_id: str, find: Callable[[], Awaitable[Stored | None]]) -> CheckpointTuple | None:
+        """Return the checkpoint that is found, with its values; None if there is none.
+
+        If a value is missing, the checkpoint is searched again, because it may have been deleted meanwhile.
+        """
+        for pause in (*_PAUSES, None):
+            found = await find()
+            try:
+                return None if found is None else (await self.tuples(thread_id, [found]))[0]
+            except IncompleteError:
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+        return None
+
+    def _check(self, thread_id: str, stored: Stored, channels: Set[str]) -> None:
+        """Raise an error if a checkpoint has no value of a channel that is not a delta channel."""
+        missing = stored.versions.keys() - channels
+        if missing and (missing := missing - delta_channels(self.metadata(stored))):
+            names = ", ".join(map(repr, sorted(missing)))
+            where = f"thread {thread_id!r}, namespace {stored.namespace!r}, checkpoint {stored.id!r}"
+            raise IncompleteError(f"{where}: the values of these channels are missing: {names}", transient=True)
 
     async def channels(
         self, scope: str, found: Sequence[Stored], only: Set[str] | None = None
@@ -182,6 +223,11 @@ class Reader:
     def metadata(self, stored: Stored) -> Any:
         """Return the metadata of a checkpoint."""
         return self.serde.loads_typed(stored.metadata)
+
+
+def delta_channels(metadata: Mapping[str, Any]) -> set[str]:
+    """Return the delta channels of a checkpoint: LangGraph counts the steps since the last value of each."""
+    return set(metadata.get("counters_since_delta_snapshot") or ())
 
 
 def config_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:

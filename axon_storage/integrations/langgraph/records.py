@@ -8,7 +8,8 @@ of parts made by :mod:`axon_storage.integrations.keys`:
 ``c NAMESPACE ID w TASK INDEX``     a pending write of that checkpoint
 ``v NAMESPACE CHANNEL VERSION``     a channel value that is not small, once for each version
 ``l NAMESPACE CHANNEL VERSION``     the number of further parts of a large channel value
-``r RUN``                           a run that put checkpoints into the thread
+``x RUN``                           a run that put checkpoints into the thread
+``!lock``                           only while checkpoints are deleted or copied
 ==================================  ====================================================================
 
 A checkpoint and its writes are one range, and the newest checkpoint is the last one of its namespace: one statement
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from axon_storage.errors import InvalidArgumentError
+from axon_storage.errors import InvalidArgumentError, StorageError
 from axon_storage.integrations.keys import escape, part, scope_of, unescape
 from axon_storage.model.rows import SessionRow
 
@@ -39,6 +40,9 @@ COPY_BYTES = 4096
 
 THREADS, RUNS = "langgraph", "langgraph-run"
 """The first word of the scopes of threads and of runs."""
+
+LOCK = "!lock"
+"""The key of the lock of a thread. No part is equal to it."""
 
 _ID_LENGTH = 64  # an id is never cut, because the newest checkpoint is the one with the largest id
 _CONTINUED = "."
@@ -142,7 +146,7 @@ def value_rows(scope: str, key: str, value: Typed) -> list[SessionRow]:
 def run_rows(scope: str, thread_id: str, run_id: str) -> list[SessionRow]:
     """Return the entries that connect a run and a thread."""
     of_run = _row(scope_of(RUNS, run_id), part(thread_id, 255), escape(thread_id))
-    return [of_run, _row(scope, f"r {part(run_id, 253)}", escape(run_id))]
+    return [of_run, _row(scope, f"x {part(run_id, 253)}", escape(run_id))]
 
 
 def large_key(key: str) -> str:
@@ -169,6 +173,8 @@ def stored_of(rows: Sequence[SessionRow]) -> Stored:
     """Return the checkpoint with these entries, in the order of their keys; the first one is that of the checkpoint."""
     keys = [row.key for row in rows]
     records = dict(records_of(rows))
+    if keys[0] not in records:
+        raise StorageError(f"the entry {keys[0]!r} was replaced while it was read", transient=True)
     namespace, parent, kind, data, metadata_kind, metadata, values, versions = records.pop(keys[0])
     writes = [_write(key, record) for key, record in records.items()]
     return Stored(
@@ -195,14 +201,24 @@ def record_rows(scope: str, key: str, record: list[Any]) -> list[SessionRow]:
 
 
 def records_of(rows: Iterable[SessionRow]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the key and the items of each record of entries in the order of their keys."""
-    remaining = iter(rows)
-    for row in remaining:
-        if row.value.startswith(_CONTINUED):  # of an earlier, longer record with the same key
+    """Yield the key and the items of each record of entries whose parts are all there."""
+    by_key = {row.key: row for row in rows}
+    for row in by_key.values():
+        if row.value.startswith(_CONTINUED):
             continue
-        count, bracket, text = row.value.partition("[")
-        parts = [next(remaining).value[1:] for _ in range(int(count or 0))]
-        yield row.key, json.loads("".join([bracket, text, *parts]))
+        keys = further_keys(row)
+        if by_key.keys() >= set(keys):
+            _, bracket, text = row.value.partition("[")
+            yield row.key, json.loads("".join([bracket, text, *(by_key[key].value[1:] for key in keys)]))
+
+
+def referenced_keys(row: SessionRow) -> set[str]:
+    """Return the keys of the values that a checkpoint's first entry refers to; none if it has further parts."""
+    if further_keys(row):
+        return set()
+    namespace, *_, versions = json.loads(row.value)
+    pairs = ((unescape(channel), unescape(version)) for channel, version in versions.items())
+    return {value_key(unescape(namespace), channel, version) for channel, version in pairs}
 
 
 def value_of(record: list[str]) -> Typed:

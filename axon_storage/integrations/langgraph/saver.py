@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -24,8 +25,8 @@ from axon_storage.integrations.langgraph import deletion, records
 from axon_storage.integrations.langgraph.blocking import BlockingMethods
 from axon_storage.integrations.langgraph.copying import copy_thread
 from axon_storage.integrations.langgraph.delta import history
-from axon_storage.integrations.langgraph.reader import Found, Reader, Selection, config_of
-from axon_storage.integrations.langgraph.records import THREADS, Write
+from axon_storage.integrations.langgraph.reader import Found, IncompleteError, Reader, Selection, config_of
+from axon_storage.integrations.langgraph.records import THREADS, Stored, Write
 from axon_storage.integrations.langgraph.writing import NewCheckpoint
 from axon_storage.model.rows import SessionRow
 
@@ -49,10 +50,10 @@ class AxonSaver(BlockingMethods):
         thread_id, namespace = _place(config)
         scope = scope_of(THREADS, thread_id)
         if checkpoint_id := get_checkpoint_id(config):
-            found = await self._reader.one(scope, records.checkpoint_key(namespace, checkpoint_id))
+            find = partial(self._reader.one, scope, records.checkpoint_key(namespace, checkpoint_id))
         else:
-            found = await self._reader.latest(scope, records.checkpoints_key(namespace))
-        return None if found is None else (await self._reader.tuples(thread_id, [found]))[0]
+            find = partial(self._reader.latest, scope, records.checkpoints_key(namespace))
+        return await self._reader.complete(thread_id, find)
 
     async def alist(
         self,
@@ -96,6 +97,7 @@ class AxonSaver(BlockingMethods):
         if "run_id" in described:
             rows += records.run_rows(scope, thread_id, str(described["run_id"]))
         await self.storage.save_many(rows)
+        await new.restore(self.storage, scope)
         return config_of(thread_id, namespace, checkpoint["id"])
 
     async def aput_writes(
@@ -118,11 +120,15 @@ class AxonSaver(BlockingMethods):
             await self.storage.save_many(kept or replaced, keep_existing=bool(kept))
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Delete all checkpoints and writes of a thread."""
+        """Delete all checkpoints and writes of a thread, also those that are put before this returns."""
         await deletion.delete_thread(self.storage, str(thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints that runs have put, in all threads, with their writes."""
+        """Delete the checkpoints that runs have put, in all threads, with their writes.
+
+        Those from which delta channels of other checkpoints are rebuilt are kept. Runs can continue the threads as in
+        :meth:`aprune`.
+        """
         for run_id in _several(run_ids, "run_ids"):
             await deletion.delete_run(self._reader, run_id)
 
@@ -134,8 +140,8 @@ class AxonSaver(BlockingMethods):
         """Delete checkpoints of threads with their writes, and the channel values that no other checkpoint has.
 
         ``"keep_latest"`` keeps the newest checkpoint of each namespace, and the ancestors from which its delta channels
-        are rebuilt. ``"delete"`` deletes all. Runs can continue the threads meanwhile, but not branch from a checkpoint
-        that is deleted.
+        are rebuilt. ``"delete"`` deletes all. Runs can continue the threads meanwhile. With delta channels they
+        must not continue from a checkpoint that is deleted.
         """
         if strategy not in {"keep_latest", "delete"}:
             raise InvalidArgumentError(f"strategy {strategy!r}: use 'keep_latest' or 'delete'", operation="prune")
@@ -170,7 +176,15 @@ class AxonSaver(BlockingMethods):
     async def _tuples(self, found: list[Found]) -> list[CheckpointTuple]:
         if not found:
             return []
-        return await self._reader.tuples(found[0].thread_id, [each.stored for each in found])
+        thread_id = found[0].thread_id
+        try:
+            return await self._reader.tuples(thread_id, [each.stored for each in found])
+        except IncompleteError:
+            return [one for one in [await self._again(thread_id, each.stored) for each in found] if one is not None]
+
+    async def _again(self, thread_id: str, stored: Stored) -> CheckpointTuple | None:
+        key = records.checkpoint_key(stored.namespace, stored.id)
+        return await self._reader.complete(thread_id, partial(self._reader.one, scope_of(THREADS, thread_id), key))
 
 
 def _place(config: RunnableConfig) -> tuple[str, str]:
