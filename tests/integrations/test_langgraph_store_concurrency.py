@@ -2,12 +2,13 @@
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from langgraph.store.base import PutOp
 
-from axon_storage import SerializationError, StorageBackend
+from axon_storage import SerializationError, StorageBackend, open_storage
 from axon_storage.integrations.langgraph import AxonStore
 from axon_storage.integrations.langgraph.items import PAGE, Place, StoredItem, extend, find, sweep
 
@@ -20,6 +21,14 @@ async def store(storage: StorageBackend) -> AxonStore:
     return AxonStore(storage)
 
 
+@pytest.fixture
+async def other(store: AxonStore, url: str) -> AsyncIterator[AxonStore]:
+    """A store with the same items and connections of its own, like that of another process."""
+    del store  # made first, with empty tables
+    async with open_storage(url) as storage:
+        yield AxonStore(storage.for_tenant("acme"))
+
+
 async def stored(store: AxonStore, key: str) -> StoredItem | None:
     return await find(store.storage, Place(USER, key))
 
@@ -28,30 +37,30 @@ async def put_all(store: AxonStore, value: dict[str, Any], ttl: float | None) ->
     await asyncio.gather(*(store.aput(USER, key, value, ttl=ttl) for key in KEYS))
 
 
-async def test_a_put_beside_reads_that_extend_the_time_to_live_is_permanent(store: AxonStore) -> None:
+async def test_a_put_beside_reads_that_extend_the_time_to_live_is_permanent(store: AxonStore, other: AxonStore) -> None:
     await put_all(store, {"n": 1}, ttl=60)
     for key in KEYS:
         put = store.aput(USER, key, {"n": 2})
-        await asyncio.gather(store.aget(USER, key), store.asearch(USER, limit=3), put, store.aget(USER, key))
+        await asyncio.gather(store.aget(USER, key), other.asearch(USER, limit=3), put, other.aget(USER, key))
     found = [await stored(store, key) for key in KEYS]
     assert [(item.value, item.expires) for item in found if item is not None] == [({"n": 2}, None)] * len(KEYS)
 
 
-async def test_a_read_beside_a_delete_leaves_nothing(store: AxonStore) -> None:
+async def test_a_read_beside_a_delete_leaves_nothing(store: AxonStore, other: AxonStore) -> None:
     await put_all(store, {}, ttl=60)
     for key in KEYS:
-        await asyncio.gather(store.aget(USER, key), store.adelete(USER, key), store.aget(USER, key))
+        await asyncio.gather(store.aget(USER, key), store.adelete(USER, key), other.aget(USER, key))
     assert await store.storage.session_scopes() == []
 
 
-async def test_a_sweep_does_not_delete_an_item_that_is_put_meanwhile(store: AxonStore) -> None:
+async def test_a_sweep_does_not_delete_an_item_that_is_put_meanwhile(store: AxonStore, other: AxonStore) -> None:
     await put_all(store, {"n": 1}, ttl=-1)
 
     async def put() -> None:
         for key in reversed(KEYS):
             await store.aput(USER, key, {"n": 2})
 
-    await asyncio.gather(store.sweep_ttl(), put(), store.sweep_ttl())
+    await asyncio.gather(store.sweep_ttl(), put(), other.sweep_ttl())
     assert [item.value for item in await store.asearch(USER, limit=100)] == [{"n": 2}] * len(KEYS)
 
 
@@ -70,14 +79,14 @@ async def test_what_was_read_before_a_change_does_not_undo_it(store: AxonStore, 
     assert bool(await store.storage.session_scopes()) == (change == "put")
 
 
-async def test_batches_of_the_same_items_in_any_order_do_not_fail(store: AxonStore) -> None:
-    async def change(number: int) -> None:
+async def test_batches_of_the_same_items_in_any_order_do_not_fail(store: AxonStore, other: AxonStore) -> None:
+    async def change(store: AxonStore, number: int) -> None:
         keys = KEYS[:10] if number % 2 else KEYS[9::-1]
         values = [None if (number + at) % 3 == 0 else {"n": number} for at, _ in enumerate(keys)]
         await store.abatch([PutOp(USER, key, value, ttl=60) for key, value in zip(keys, values, strict=True)])
         await store.asearch(USER)
 
-    await asyncio.gather(*(change(number) for number in range(12)))
+    await asyncio.gather(*(change(each, number) for number in range(8) for each in (store, other)))
     await store.abatch([PutOp(USER, key, None) for key in KEYS])
     assert await store.storage.session_scopes() == []
 
