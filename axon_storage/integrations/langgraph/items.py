@@ -14,19 +14,24 @@ Calls, also those of other processes, do not undo each other, because of these r
    ``save_many`` writes entries in the order of their keys, and ``l`` sorts before ``v``: a put is one call.
 2. A change that depends on what an item is (a longer time to live, a sweep) reads the item again after it has written
    the lock, and in the same transaction.
-3. A transaction writes all its locks at once, so in one order, and no two transactions wait for each other.
+3. A transaction writes all its locks at once, in the order of their keys. MySQL and MariaDB still report a deadlock now
+   and then. Then the transaction is repeated.
 4. The lock is deleted with the item. A scope without items has no entries.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from axon_storage.backend import StorageBackend
-from axon_storage.errors import SerializationError
+from axon_storage.errors import SerializationError, StorageError
 from axon_storage.integrations.keys import SEPARATOR, after, end_of, escape, part, scope_of, text_of, unescape
 from axon_storage.integrations.langgraph.records import record_rows, records_of
 from axon_storage.model.rows import SessionRow
+
+T = TypeVar("T")
 
 Namespace = tuple[str, ...]
 
@@ -36,6 +41,7 @@ PAGE = 100
 _STORE = "langgraph-store"
 _KEY_LENGTH = 248
 _UNCUT = 190  # characters of a namespace that its scope has in any case
+_ATTEMPTS, _PAUSE = 5, 0.05  # seconds
 
 
 class Place(NamedTuple):
@@ -126,34 +132,53 @@ async def write(storage: StorageBackend, items: Collection[StoredItem], deleted:
     if not deleted:
         await storage.save_many(rows)
         return
-    async with storage.transaction() as transaction:
+
+    async def change(transaction: StorageBackend) -> None:
         await transaction.save_many([*(item.place.lock for item in items), *(place.lock for place in deleted)])
         await _delete(transaction, deleted)
         await transaction.save_many(rows)
+
+    await _in_transaction(storage, change)
 
 
 async def extend(storage: StorageBackend, read: Iterable[StoredItem]) -> None:
     """Let those of the items that have a time to live expire later, unless they were changed meanwhile."""
     places = [item.place for item in read if item.minutes is not None]
-    if not places:
-        return
-    async with storage.transaction() as transaction:
+
+    async def change(transaction: StorageBackend) -> None:
         found = await _locked(transaction, places)
         now = datetime.now(UTC)
         current = [item for item in found if item.minutes is not None and not item.is_expired]
         longer = [item._replace(expires=_expiry(item.minutes, now)) for item in current]
         await transaction.save_many([row for item in longer for row in item.rows()])
 
+    if places:
+        await _in_transaction(storage, change)
+
 
 async def sweep(storage: StorageBackend, read: Iterable[StoredItem]) -> int:
     """Delete those of the items that are expired, unless they were changed meanwhile; return their number."""
     places = [item.place for item in read if item.is_expired]
-    if not places:
-        return 0
-    async with storage.transaction() as transaction:
+
+    async def change(transaction: StorageBackend) -> int:
         expired = [item.place for item in await _locked(transaction, places) if item.is_expired]
         await _delete(transaction, expired)
-    return len(expired)
+        return len(expired)
+
+    return await _in_transaction(storage, change) if places else 0
+
+
+async def _in_transaction(storage: StorageBackend, change: Callable[[StorageBackend], Awaitable[T]]) -> T:
+    """Run a change, which can be repeated, in a transaction; repeat it after a transient error."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with storage.transaction() as transaction:
+                return await change(transaction)
+        except StorageError as error:
+            if not error.transient or attempt == _ATTEMPTS:
+                raise
+        await asyncio.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311  # not for cryptography
+    raise AssertionError  # not reached
 
 
 async def _locked(transaction: StorageBackend, places: Sequence[Place]) -> list[StoredItem]:
