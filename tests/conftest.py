@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ _passed: Counter[str] = Counter()
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # so in a background job of a shell, and the commands that tests start and interrupt would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if unknown := REQUIRED.difference(NEEDED):
         raise pytest.UsageError(f"AXON_TEST_REQUIRE: unknown: {', '.join(unknown)}; there are {', '.join(NEEDED)}")
     if "oracle" in REQUIRED.difference(GIVEN):

@@ -35,7 +35,7 @@ TARGETS_OF = {
     "tests/integrations/test_langgraph_deletion.py": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_graphs.py": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_saver.py": ("sqlite", "postgresql", "mysql"),
-    "tests/integrations/test_langgraph_store.py": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_store": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
     "tests/rolling/": ("sqlite", "postgresql", "mysql"),
     "tests/transfer/": ("sqlite", "postgresql"),

@@ -1,15 +1,10 @@
-"""AxonStore: LangGraph's long-term memory on a storage.
+"""AxonStore: LangGraph's long-term memory on a storage."""
 
-A namespace is one scope: ``langgraph-store`` and its labels, with periods between them, which no label contains. An
-item is the record under its key, with its namespace, its key, its value, and the times of its first and its last put.
-If it has a time to live, the entry whose key ends in ``t`` has the minutes and the time of expiry, so that a read can
-extend it without writing the item.
-"""
-
-import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from heapq import nlargest
+from operator import attrgetter
+from typing import Any
 
 from langgraph.store.base import (
     BaseStore,
@@ -25,30 +20,11 @@ from langgraph.store.base import (
 )
 
 from axon_storage.backend import StorageBackend
-from axon_storage.errors import InvalidArgumentError, SerializationError
-from axon_storage.integrations.keys import SEPARATOR, after, end_of, escape, part, scope_of, text_of, unescape
+from axon_storage.errors import InvalidArgumentError
+from axon_storage.integrations.langgraph import items
 from axon_storage.integrations.langgraph.blocking import running_loop, wait_for
+from axon_storage.integrations.langgraph.items import Namespace, Place, StoredItem
 from axon_storage.integrations.langgraph.matching import is_match, matches_namespace
-from axon_storage.integrations.langgraph.records import record_rows, records_of
-from axon_storage.model.rows import SessionRow
-
-Namespace = tuple[str, ...]
-
-_STORE = "langgraph-store"
-_KEY_LENGTH = 249
-_UNCUT = 190  # characters of a namespace that its scope has in any case
-
-
-class _Stored(NamedTuple):
-    """An item. ``minutes``: its time to live, from ``expires`` on it does not exist."""
-
-    namespace: Namespace
-    key: str
-    value: dict[str, Any]
-    created: str
-    updated: str
-    minutes: float | None = None
-    expires: str | None = None
 
 
 class AxonStore(BaseStore):
@@ -70,7 +46,7 @@ class AxonStore(BaseStore):
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations. The reads find what was stored before the puts; of puts to one key the last one counts."""
-        given, results, puts = list(ops), list[Result](), dict[tuple[Namespace, str], PutOp]()
+        given, results, puts = list(ops), list[Result](), dict[Place, PutOp]()
         for op in given:
             _check(op)
         for op in given:
@@ -82,119 +58,60 @@ class AxonStore(BaseStore):
                 case ListNamespacesOp():
                     results.append(await self._list_namespaces(op))
                 case PutOp():
-                    puts[op.namespace, op.key] = op
+                    puts[Place(op.namespace, op.key)] = op
                     results.append(None)
-        await self._put(puts.values())
+        await self._put(puts)
         return results
 
     async def sweep_ttl(self) -> int:
-        """Delete the expired items, and return their number. It reads all items."""
-        count = 0
-        async for scope, _ in self._scopes(()):
-            for item in _items(await self.storage.load_sessions(scope)):
-                if _is_expired(item):
-                    await self._delete(item.namespace, item.key)
-                    count += 1
-        return count
+        """Delete the expired items, and return their number. It reads all items, some at a time."""
+        return sum([await items.sweep(self.storage, page) async for page in self._pages(())])
 
     async def _get(self, op: GetOp) -> Item | None:
-        item = await self._find(op.namespace, op.key)
-        if item is None or _is_expired(item):
+        item = await items.find(self.storage, Place(op.namespace, op.key))
+        if item is None or item.is_expired:
             return None
-        await self._refresh([item] if op.refresh_ttl else [])
+        await items.extend(self.storage, [item] if op.refresh_ttl else [])
         return Item(**_public(item))
 
     async def _search(self, op: SearchOp) -> list[SearchItem]:
-        found = list[_Stored]()
-        async for scope, namespace in self._scopes(op.namespace_prefix):
-            if namespace[: len(op.namespace_prefix)] == op.namespace_prefix:
-                found += _items(await self.storage.load_sessions(scope))
-        found = [item for item in found if not _is_expired(item) and is_match(item.value, op.filter or {})]
-        found.sort(key=lambda item: item.updated, reverse=True)
-        found = found[op.offset : op.offset + op.limit]
-        await self._refresh(found if op.refresh_ttl else [])
+        found, last = list[StoredItem](), op.offset + op.limit
+        async for page in self._pages(op.namespace_prefix):
+            matches = [item for item in page if not item.is_expired and is_match(item.value, op.filter or {})]
+            found = nlargest(last, found + matches, key=attrgetter("updated"))
+        found = found[op.offset :]
+        await items.extend(self.storage, found if op.refresh_ttl else [])
         return [SearchItem(**_public(item)) for item in found]
 
     async def _list_namespaces(self, op: ListNamespacesOp) -> list[Namespace]:
         conditions = op.match_conditions or ()
         found = set[Namespace]()
-        async for _, namespace in self._scopes(_fixed_prefix(op)):
+        async for namespace in items.namespaces(self.storage, _fixed_prefix(op)):
             if all(matches_namespace(namespace, each) for each in conditions):
                 found.add(namespace[: op.max_depth])
         return sorted(found)[op.offset : op.offset + op.limit]
 
-    async def _put(self, ops: Iterable[PutOp]) -> None:
-        rows, now = list[SessionRow](), datetime.now(UTC)
-        for op in ops:
+    async def _put(self, puts: dict[Place, PutOp]) -> None:
+        stored, deleted = list[StoredItem](), list[Place]()
+        for place, op in puts.items():
             if op.value is None:
-                await self._delete(op.namespace, op.key)
-                continue
-            old = await self._find(op.namespace, op.key)
-            created = old.created if old is not None and not _is_expired(old) else now.isoformat()
-            names = [[escape(label) for label in op.namespace], escape(op.key)]
-            record = [*names, op.value, created, now.isoformat()]
-            try:
-                rows += record_rows(_scope(op.namespace), _key(op.key), record)
-            except (TypeError, ValueError) as error:
-                raise SerializationError(f"the value of item {op.key[:80]!r} is not JSON: {error}") from None
-            if op.ttl is not None or (old is not None and old.minutes is not None):
-                rows.append(_expiry_row(op.namespace, op.key, op.ttl, now))
-        await self.storage.save_many(rows)
+                deleted.append(place)
+            else:
+                old = await items.find(self.storage, place)
+                stored.append(items.new_item(place, dict(op.value), op.ttl, old))
+        await items.write(self.storage, stored, deleted)
 
-    async def _find(self, namespace: Namespace, key: str) -> _Stored | None:
-        start = _key(key)
-        return next(_items(await self.storage.load_sessions(_scope(namespace), start=start, end=after(start))), None)
-
-    async def _delete(self, namespace: Namespace, key: str) -> None:
-        start = _key(key)
-        await self.storage.delete_sessions(_scope(namespace), start=start, end=after(start))
-
-    async def _refresh(self, items: Iterable[_Stored]) -> None:
-        now = datetime.now(UTC)
-        rows = [_expiry_row(each.namespace, each.key, each.minutes, now) for each in items if each.minutes is not None]
-        await self.storage.save_many(rows)
-
-    async def _scopes(self, prefix: Namespace) -> AsyncIterator[tuple[str, Namespace]]:
-        """Yield the scopes and the namespaces that begin with a prefix, and perhaps some others."""
-        start = f"{_STORE}{SEPARATOR}{escape('.'.join(prefix))[:_UNCUT]}"
-        for scope in await self.storage.session_scopes(start=start, end=end_of(start)):
-            if (name := text_of(scope.partition(SEPARATOR)[2])) is not None:
-                yield scope, tuple(name.split("."))
-            elif (item := next(_items(await self.storage.load_sessions(scope)), None)) is not None:
-                yield scope, item.namespace
+    async def _pages(self, prefix: Namespace) -> AsyncIterator[list[StoredItem]]:
+        """Yield the items below a prefix, some at a time."""
+        async for namespace in items.namespaces(self.storage, prefix):
+            if namespace[: len(prefix)] == prefix:
+                async for page in items.pages(self.storage, namespace):
+                    yield page
 
 
-def _items(rows: Sequence[SessionRow]) -> Iterator[_Stored]:
-    """Yield the items with these entries."""
-    records = dict(records_of(rows))
-    for key, record in records.items():
-        if SEPARATOR not in key:
-            namespace, name, *others = record
-            labels = tuple(unescape(label) for label in namespace)
-            yield _Stored(labels, unescape(name), *others, *records.get(f"{key} t", ()))
-
-
-def _public(item: _Stored) -> dict[str, Any]:
+def _public(item: StoredItem) -> dict[str, Any]:
     times = {"created_at": datetime.fromisoformat(item.created), "updated_at": datetime.fromisoformat(item.updated)}
-    return {"namespace": item.namespace, "key": item.key, "value": item.value, **times}
-
-
-def _is_expired(item: _Stored) -> bool:
-    return item.expires is not None and datetime.fromisoformat(item.expires) <= datetime.now(UTC)
-
-
-def _scope(namespace: Namespace) -> str:
-    return scope_of(_STORE, ".".join(namespace))
-
-
-def _key(key: str) -> str:
-    return part(key, _KEY_LENGTH)
-
-
-def _expiry_row(namespace: Namespace, key: str, minutes: float | None, now: datetime) -> SessionRow:
-    expires = None if minutes is None else (now + timedelta(minutes=minutes)).isoformat()
-    value = json.dumps([minutes, expires])
-    return SessionRow(scope=_scope(namespace), key=f"{_key(key)} t", value=value, source_step="")
+    return {"namespace": item.place.namespace, "key": item.place.key, "value": item.value, **times}
 
 
 def _fixed_prefix(op: ListNamespacesOp) -> Namespace:
