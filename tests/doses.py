@@ -20,7 +20,6 @@ OF_VARIANTS = (
     "tests/conformance/test_summaries.py",
     "tests/faults/",
     "tests/migrations/test_migrations.py",
-    "tests/migrations/test_schema_lock.py",
     "tests/oracle/",
     "tests/servers/",
     "tests/unit/",
@@ -30,7 +29,7 @@ OF_VARIANTS = (
 TARGETS_OF = {
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
-    "tests/faults/test_maintenance.py": ("sqlite", "postgresql"),
+    "tests/faults/test_maintenance.py": ("postgresql",),
     "tests/integrations/test_adk": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_blocking": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_concurrency": ("sqlite", "postgresql", "mysql"),
@@ -41,6 +40,9 @@ TARGETS_OF = {
     "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
     "tests/rolling/": ("sqlite", "postgresql", "mysql"),
     "tests/transfer/": ("sqlite", "postgresql"),
+    "tests/transfer/test_files.py": ("postgresql",),
+    "tests/transfer/test_killed.py": ("postgresql",),
+    "tests/transfer/test_verify.py": ("postgresql",),
 }
 """Long tests, with their targets. One test of a transfer goes through every database."""
 
