@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Delete,
     Executable,
+    Select,
     String,
     Table,
     Text,
@@ -146,7 +147,7 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
         # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in
         # key order. A separate statement for the locks would miss rows that are inserted before the DELETE.
         # PostgreSQL computes this count once, before the DELETE looks for its first row.
-        in_order = select(literal_column("1")).where(*conditions).order_by(*table.primary_key)
+        in_order: Select[Any] = select(literal_column("1")).where(*conditions).order_by(*table.primary_key)
         locked = in_order.with_for_update().cte("locked")
         return delete(table).where(*conditions, select(func.count()).select_from(locked).scalar_subquery() >= 0)
 
