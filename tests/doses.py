@@ -48,7 +48,7 @@ TARGETS_OF = {
     "tests/transfer/test_killed.py": ("postgresql",),
     "tests/transfer/test_verify.py": ("postgresql",),
 }
-"""Long tests, by the beginning of their node ids, with their targets. One test of a transfer goes through every database."""
+"""Long tests, by the beginning of their node ids, with their targets. One test copies through every database."""
 
 BY_BOTH_TENANTS = ("sqlite", "postgresql")
 """Targets on which a test of one tenant's rows runs as the default tenant too, and not only on a tenant's view."""
