@@ -35,6 +35,7 @@ from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
+from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
 from axon_storage.dialects.statements import take_application_name
@@ -72,7 +73,7 @@ class _Json(JSON):
         del dialect, coltype
 
 
-class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, OnConflict):
+class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, PostgreSQLGrants, OnConflict):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
