@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from axon_storage import AuditRow, QueryError, SessionRow, create_engine, open_storage
+from axon_storage import AuditRow, QueryError, SessionRow, create_engine, open_storage, schema
 from axon_storage.testing.samples import sample
 from tests.databases import Databases
 
@@ -62,6 +62,13 @@ async def test_the_application_cannot_change_the_schema_or_what_it_has_appended(
     async with open_storage(url) as storage:
         with pytest.raises(QueryError):
             await storage.prune_audit(LONG_AGO)
+
+
+@DOUBLE
+async def test_a_migration_by_the_application_says_who_migrates(databases: Databases, target: str) -> None:
+    url = (await databases.ready(target, "app"))[0]
+    with pytest.raises(QueryError, match="the owner of the tables migrates"):
+        await schema.downgrade(url, "-1")
 
 
 @DOUBLE

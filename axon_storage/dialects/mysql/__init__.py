@@ -89,6 +89,7 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, Dialec
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     missing_index_codes = codes.MISSING_INDEXES
     lock_timeout_codes = codes.LOCK_TIMEOUTS
+    denied_codes = codes.DENIED
     codes_without_values = codes.WITHOUT_VALUES
 
     distinct_values, distinct_is_exact = 200, False

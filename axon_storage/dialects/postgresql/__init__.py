@@ -99,6 +99,7 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     lock_timeout_codes = codes.LOCK_TIMEOUTS
+    denied_codes = codes.DENIED
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
     brief_lock_waits = ("SET lock_timeout = '1ms'",)
