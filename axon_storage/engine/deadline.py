@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from axon_storage.engine.observer import CONNECTION_PHASE, DATABASE_PHASE, TURN_PHASE, Times
+from axon_storage.engine.observer import CONNECTION_PHASE, DATABASE_PHASE, TURN_PHASE, Call
 from axon_storage.errors import TimedOutError
 
 T = TypeVar("T")
@@ -113,10 +113,10 @@ class Deadline:
 
 
 class TimedDeadline(Deadline):
-    """A deadline that adds the time to ``times`` whenever the code in the block begins to wait for something else."""
+    """A deadline that tells its call whenever the code in the block begins to wait for something else."""
 
-    def __init__(self, seconds: float, *, times: Times, **options: Any) -> None:
-        self._times = times
+    def __init__(self, seconds: float, *, call: Call, **options: Any) -> None:
+        self._call = call
         super().__init__(seconds, **options)
 
     @property
@@ -127,7 +127,7 @@ class TimedDeadline(Deadline):
     @waiting_for.setter
     def waiting_for(self, what: str) -> None:
         self._waiting_for = what
-        self._times.enter(_PHASES.get(what, TURN_PHASE))
+        self._call.enter(_PHASES.get(what, TURN_PHASE))
 
 
 def _set_done(done: "asyncio.Future[None]", _task: "asyncio.Future[Any]") -> None:

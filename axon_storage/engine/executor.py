@@ -78,7 +78,7 @@ class Executor:
         """Create a :class:`Deadline` with ``options``. ``seconds``: the default is the timeout of a call."""
         seconds = self.seconds_of_a_call() if seconds is None else seconds
         if self.monitor.observers and (call := current_call()) is not None:
-            return TimedDeadline(seconds, times=call.times, grace_seconds=self.grace_seconds, **options)
+            return TimedDeadline(seconds, call=call, grace_seconds=self.grace_seconds, **options)
         return Deadline(seconds, grace_seconds=self.grace_seconds, **options)
 
     def retry(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> Coroutine[Any, Any, T]:

@@ -89,7 +89,7 @@ class Monitor:
         """Count a retry."""
         self.retries += 1
         if self.observers and (call := current_call()) is not None:
-            call.times.enter(PAUSE_PHASE)
+            call.enter(PAUSE_PHASE)
             self._report(lambda observer, call: observer.retrying(call, attempt, pause, error))
 
     def connected(self, pool: PoolUse, seconds: float) -> None:

@@ -37,36 +37,6 @@ class Spent(NamedTuple):
     pause: float
 
 
-class Times:
-    """Adds up the time of a call by phase."""
-
-    __slots__ = ("_phase", "_seconds", "_since")
-
-    def __init__(self, phase: int) -> None:
-        self._phase, self._since, self._seconds = phase, perf_counter(), [0.0, 0.0, 0.0, 0.0]
-
-    def enter(self, phase: int) -> None:
-        """End the current phase, and begin another."""
-        now = perf_counter()
-        self._seconds[self._phase] += now - self._since
-        self._phase, self._since = phase, now
-
-    def add_group_commit(self, began: float, spent: Spent, ended: float) -> None:
-        """Add the times of a group commit that has ended. Until it began, the call was in the current phase."""
-        seconds = self._seconds
-        seconds[self._phase] += began - self._since
-        seconds[TURN_PHASE] += spent.turn
-        seconds[CONNECTION_PHASE] += spent.connection
-        seconds[DATABASE_PHASE] += spent.database
-        seconds[PAUSE_PHASE] += spent.pause
-        self._phase, self._since = TURN_PHASE, ended
-
-    def spent(self) -> Spent:
-        """End the current phase, begin it again, and return all times."""
-        self.enter(self._phase)
-        return Spent(*self._seconds)
-
-
 class Kind(Enum):
     """What a :class:`Call` is: a call, the transaction of a group commit, or a ``transaction()`` block."""
 
@@ -119,9 +89,14 @@ class Call:
     """
 
     __slots__ = (
+        "_connection",
+        "_database",
         "_observers",
+        "_pause",
         "_phase",
+        "_since",
         "_token",
+        "_turn",
         "carried",
         "kind",
         "operation",
@@ -132,7 +107,6 @@ class Call:
         "table",
         "task",
         "tenant",
-        "times",
         "token",
     )
 
@@ -156,10 +130,11 @@ class Call:
         self.size, self.carried, self._phase = size, carried, phase
         self.queued_at: float | None = None
         self.span = self.token = self.task = None
+        # Not in a list or an object of its own: more objects mean more garbage collections.
+        self._turn = self._connection = self._database = self._pause = 0.0
 
     def __enter__(self) -> Self:
-        self.times = Times(self._phase)
-        self.started = perf_counter()
+        self.started = self._since = perf_counter()
         if self.kind is not Kind.BLOCK:  # the application's own code runs in a block
             self._token = _current.set(self)
         for observer in self._observers:
@@ -171,9 +146,7 @@ class Call:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self.carried:
-            spent, now = self.times.spent(), perf_counter()
-            for each in self.carried:
-                each.times.add_group_commit(self.started, spent, now)
+            self._share_times()
         for observer in reversed(self._observers):
             try:
                 observer.end(self, error)
@@ -182,14 +155,47 @@ class Call:
         if self.kind is not Kind.BLOCK:
             _current.reset(self._token)
 
+    def enter(self, phase: int) -> None:
+        """End the current phase, and begin another."""
+        now = perf_counter()
+        self._add(now - self._since)
+        self._phase, self._since = phase, now
+
+    def spent(self) -> Spent:
+        """Return the time in each phase until now."""
+        self.enter(self._phase)
+        return Spent(self._turn, self._connection, self._database, self._pause)
+
     def queue(self) -> None:
         """Note that the write of this call is queued now."""
-        self.times.enter(TURN_PHASE)
-        self.queued_at = perf_counter()
+        self.enter(TURN_PHASE)
+        self.queued_at = self._since
 
     def queue_wait(self) -> float:
         """Return how long the first of this group commit's writes was queued when it began."""
         return self.started - min([each.queued_at or self.started for each in self.carried])
+
+    def _add(self, seconds: float) -> None:
+        match self._phase:
+            case 0:
+                self._turn += seconds
+            case 1:
+                self._connection += seconds
+            case 2:
+                self._database += seconds
+            case _:
+                self._pause += seconds
+
+    def _share_times(self) -> None:
+        """Add the times of this group commit to those of its calls, which have waited for their turn until it began."""
+        spent, now = self.spent(), self._since
+        for call in self.carried:
+            call._add(self.started - call._since)
+            call._turn += spent.turn
+            call._connection += spent.connection
+            call._database += spent.database
+            call._pause += spent.pause
+            call._phase, call._since = TURN_PHASE, now
 
 
 _current: ContextVar[Call | None] = ContextVar("axon_storage_call", default=None)

@@ -19,7 +19,7 @@ class SlowCalls(Observer):
         seconds = perf_counter() - call.started
         if seconds < self._seconds or call.kind is not Kind.CALL:
             return
-        spent = call.times.spent()
+        spent = call.spent()
         _log.warning(
             "%s took %.3f s: waited %.3f s for its turn, %.3f s for a connection, %.3f s for the database, "
             "%.3f s between attempts",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from importlib.metadata import version
+from time import perf_counter
 
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider, set_span_in_context
@@ -12,6 +13,9 @@ from axon_storage.errors import StorageError
 from axon_storage.observability import names
 from axon_storage.observability.described import Described, description, error_attributes
 from axon_storage.observability.source import Attributes, Source
+
+EXPLAINED_SECONDS = 0.01
+"""A span has the times of its call's phases if the call took so long. They would be a fifth of the cost of a span."""
 
 
 class Tracing(Observer):
@@ -50,7 +54,7 @@ class Tracing(Observer):
             if error is not None:
                 span.set_attributes(error_attributes(error))
                 span.set_status(Status(StatusCode.ERROR, description(error)))
-            if call.kind is not Kind.BLOCK:
+            if call.kind is not Kind.BLOCK and perf_counter() - call.started >= EXPLAINED_SECONDS:
                 _set_times(span, call)
         span.end()
 
@@ -75,7 +79,7 @@ def _links(carried: Sequence[Call]) -> list[Link]:
 
 
 def _set_times(span: Span, call: Call) -> None:
-    spent = call.times.spent()
+    spent = call.spent()
     span.set_attributes(
         {
             names.TURN_TIME: spent.turn,
