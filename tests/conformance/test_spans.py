@@ -35,7 +35,7 @@ from axon_storage import (
     operation_timeout,
 )
 from axon_storage.dialects import dialect_of
-from axon_storage.model.ids import first_id
+from axon_storage.model.ids import IdSource
 from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import CALLS, appends
 from tests.conformance.test_group_commit import ADD, ALLOW, DROP, REFUSE
@@ -62,7 +62,7 @@ async def _read(rows: AsyncIterator[Any]) -> None:
 
 
 async def _follow(storage: StorageBackend) -> None:
-    async with aclosing(storage.follow_events(after=first_id(LONG_AGO))) as events:
+    async with aclosing(storage.follow_events(after=IdSource(lambda: int(LONG_AGO.timestamp()) * 10**9)())) as events:
         await anext(events)
 
 
