@@ -32,6 +32,7 @@ from axon_storage import (
     StorageConnectionError,
     StorageDispatcher,
     TraceRow,
+    create_engine,
     operation_timeout,
 )
 from axon_storage.dialects import dialect_of
@@ -49,6 +50,13 @@ Call = Callable[[StorageBackend], Awaitable[Any]]
 @pytest.fixture
 def telemetry() -> Telemetry:
     return Telemetry()
+
+
+@pytest.fixture
+async def apart(url: str, telemetry: Telemetry) -> AsyncIterator[SqlRepository]:
+    """A storage with connections of its own, for tests that cancel calls."""
+    async with SqlRepository(create_engine(url), **telemetry.options) as storage:
+        yield storage
 
 
 @pytest.fixture
@@ -327,20 +335,20 @@ async def test_a_dispatcher_and_a_view_make_no_span_of_their_own(observed: SqlRe
 
 
 async def test_no_span_is_lost_or_left_open_by_cancellations_and_timeouts(
-    observed: SqlRepository, telemetry: Telemetry
+    apart: SqlRepository, telemetry: Telemetry
 ) -> None:
     dice = random.Random(7)  # noqa: S311  # repeatable
 
     async def call(number: int) -> None:
         match number % 4:
             case 0:
-                await observed.append_event(sample(EventRow))
+                await apart.append_event(sample(EventRow))
             case 1:
-                await observed.save_session(sample(SessionRow, key=f"{number % 3}"))
+                await apart.save_session(sample(SessionRow, key=f"{number % 3}"))
             case 2:
-                await observed.load_traces(3)
+                await apart.load_traces(3)
             case _:
-                async with observed.transaction() as transaction:
+                async with apart.transaction() as transaction:
                     await transaction.append_event(sample(EventRow))
 
     async def limited(number: int) -> None:
@@ -353,8 +361,8 @@ async def test_no_span_is_lost_or_left_open_by_cancellations_and_timeouts(
             asyncio.get_running_loop().call_later(dice.uniform(0, 0.1), task.cancel) if dice.random() < 0.5 else None
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(end) for end in ends} - {type(None)}  # some were cut short
-    while observed.group_commit.in_flight:
-        await asyncio.wait(observed.group_commit.in_flight)
+    while apart.group_commit.in_flight:
+        await asyncio.wait(apart.group_commit.in_flight)
     assert telemetry.spans.open == set()
     ids = [id_of(span) for span in telemetry.spans.ended]
     assert len(ids) == len(set(ids))
@@ -363,15 +371,15 @@ async def test_no_span_is_lost_or_left_open_by_cancellations_and_timeouts(
     assert current() == 0
 
 
-async def test_a_cancelled_and_a_late_call_are_errors(observed: SqlRepository, telemetry: Telemetry) -> None:
-    async with observed.transaction() as transaction:
+async def test_a_cancelled_and_a_late_call_are_errors(apart: SqlRepository, telemetry: Telemetry) -> None:
+    async with apart.transaction() as transaction:
         await transaction.save_session(sample(SessionRow))
-        waiting = asyncio.create_task(observed.save_session(sample(SessionRow)))
+        waiting = asyncio.create_task(apart.save_session(sample(SessionRow)))
         await asyncio.sleep(0.1)
         waiting.cancel()
         await asyncio.wait({waiting})
         with operation_timeout(0.1), pytest.raises(StorageConnectionError):
-            await asyncio.create_task(observed.save_session(sample(SessionRow)))
+            await asyncio.create_task(apart.save_session(sample(SessionRow)))
     outside = [span for span in telemetry.named("save_session") if span.status.status_code is StatusCode.ERROR]
     types = [attributes_of(span)["error.type"] for span in outside]
     assert types == ["asyncio.exceptions.CancelledError", "TimedOutError"]
