@@ -7,7 +7,16 @@ import random
 import pytest
 from opentelemetry.trace import StatusCode
 
-from axon_storage import EventRow, SessionRow, StorageBackend, StorageConnectionError, StorageError, TraceRow
+from axon_storage import (
+    EventRow,
+    SessionRow,
+    SqlRepository,
+    StorageBackend,
+    StorageConnectionError,
+    StorageError,
+    TraceRow,
+    create_engine,
+)
 from axon_storage.model.stats import CallStats
 from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import CALLS, appends, save, start
@@ -53,15 +62,16 @@ async def test_a_call_has_one_span_with_an_event_for_each_further_attempt(
 
 
 async def test_the_attempts_of_a_group_commit_are_events_of_its_span(url: str, telemetry: Telemetry) -> None:
-    async with storage_through_proxy(url, **telemetry.options) as (proxy, storage):
-        await asyncio.gather(*start(*(save(storage, f"{number}") for number in range(CALLS))))
-        telemetry.clear()
-        first = asyncio.ensure_future(save(storage, "first"))
-        await asyncio.sleep(0)
-        others = start(*(save(storage, f"{number}") for number in range(CALLS)))
-        await first
-        proxy.once("before")
-        await asyncio.gather(*others)
+    other = SqlRepository(create_engine(url))
+    async with other, storage_through_proxy(url, **telemetry.options) as (proxy, storage):
+        await storage.load_daemons()
+        async with other.transaction() as transaction:
+            await save(transaction, "first")
+            alone = asyncio.ensure_future(save(storage, "first"))  # waits for the lock, and the others form a batch
+            await asyncio.sleep(0.1)
+            proxy.once("before")
+            await asyncio.gather(*start(*(save(storage, f"{number}") for number in range(CALLS))))
+        await alone
         with_events = [span for span in telemetry.spans.ended if span.events]
         assert len(with_events) == proxy.injected.total() == 1
         assert with_events[0] in telemetry.group_commits()
