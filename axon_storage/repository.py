@@ -9,7 +9,6 @@ from typing import TypeVar, cast
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
@@ -21,11 +20,12 @@ from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
 from axon_storage.errors import QueryError
+from axon_storage.model.health import Health
 from axon_storage.model.ids import Clock
 from axon_storage.model.maintenance import TakeLease
 from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
-from axon_storage.schema.revisions import current_revision
+from axon_storage.schema.revisions import current_revision, revision_reason
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.stats import read_stats
 from axon_storage.transaction import Transaction
@@ -59,7 +59,7 @@ class SqlRepository(StorageBackend):
         self._compiler = Compiler(self._executor.dialect, clock)
         self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
-        self._health = HealthCheck(self._executor, schema.is_behind)
+        self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
         self._stats = read_stats(self._executor.dialect, current_revision)
         self._tasks_in_transaction: set[asyncio.Task[object] | None] = set()
 
@@ -85,6 +85,7 @@ class SqlRepository(StorageBackend):
                         opened,
                         self._compiler,
                         is_healthy=self.is_healthy,
+                        health=self.health,
                         stats=self._stats,
                         database=self._database,
                         tenant=self._tenant,
@@ -99,6 +100,9 @@ class SqlRepository(StorageBackend):
 
     async def is_healthy(self) -> bool:
         return await self._health.is_healthy()
+
+    async def health(self) -> Health:
+        return await self._health.health()
 
     async def execute(self, request: Request[T]) -> T:
         match request:
