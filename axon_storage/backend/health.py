@@ -7,27 +7,29 @@ from time import perf_counter
 from axon_storage.errors import StorageError
 from axon_storage.model.health import Health, HealthReason, HealthReasonName
 
-_SECONDS = 5
-
 
 async def health_from(
-    ask: Callable[[], Awaitable[bool | Health]], failed: HealthReasonName = HealthReasonName.CHECK_FAILED
+    ask: Callable[[], Awaitable[bool | Health]],
+    *,
+    failed: HealthReasonName = HealthReasonName.CHECK_FAILED,
+    seconds: float = 5.0,
 ) -> Health:
-    """Ask a backend, for at most 5 seconds, and return its health; never raise.
+    """Ask a backend whether it is healthy, and return its health; never raise.
 
-    ``failed``: the name of the reason if the backend raises an error or answers False.
+    After ``seconds`` without an answer it counts as unreachable. ``failed``: the name of the reason if the backend
+    raises an error or answers False.
     """
     start = perf_counter()
     reasons: tuple[HealthReason, ...] = ()
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds):
             answer = await ask()
         if isinstance(answer, Health):
             reasons = answer.reasons
         elif not answer:
             reasons = (HealthReason(failed, "is_healthy() is False, and this backend gives no reason"),)
     except TimeoutError:
-        reasons = (HealthReason(HealthReasonName.UNREACHABLE, f"no answer within {_SECONDS} s"),)
+        reasons = (HealthReason(HealthReasonName.UNREACHABLE, f"no answer within {seconds:g} s"),)
     except StorageError as error:
         reasons = (HealthReason(failed, error.message),)
     except Exception as error:  # its text may contain a secret

@@ -22,13 +22,7 @@ from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.errors import ClosedError, StorageConnectionError, StorageError
 from axon_storage.model.health import Health, HealthReason, HealthReasonName, is_healthy
 
-_SECONDS, _POOL_SECONDS = 4.5, 0.4  # together less than the 5 seconds that are promised
-
-_NO_ANSWER = HealthReason(HealthReasonName.UNREACHABLE, f"no answer within {_SECONDS:g} s")
 _READ_ONLY = HealthReason(HealthReasonName.READ_ONLY, "the server, or the file, refuses writes")
-_EXHAUSTED = HealthReason(
-    HealthReasonName.POOL_EXHAUSTED, f"no connection of the pool became free within {_POOL_SECONDS:g} s"
-)
 _QUEUE_FULL = HealthReason(HealthReasonName.QUEUE_FULL, "group commit's queue is full: further writes wait for room")
 
 _Reasons = tuple[HealthReason, ...]
@@ -47,6 +41,12 @@ class HealthCheck:
     healthy, the connection is kept for the next check, and closed when the storage's engine is disposed of. Concurrent
     checks use separate connections.
     """
+
+    database_seconds: float = 4.5
+    """Seconds after which a database that has not answered is unreachable. With ``pool_seconds`` it is less than 5."""
+
+    pool_seconds: float = 0.4
+    """Seconds after which a pool without a free connection is exhausted."""
 
     def __init__(
         self,
@@ -69,7 +69,9 @@ class HealthCheck:
         start = perf_counter()
         reasons = await self._database_reasons()
         if is_healthy(reasons) and self._may_be_exhausted():
-            reasons += await self._within(_POOL_SECONDS, self._try_pool(), _EXHAUSTED)
+            message = f"no connection of the pool became free within {self.pool_seconds:g} s"
+            exhausted = HealthReason(HealthReasonName.POOL_EXHAUSTED, message)
+            reasons += await self._within(self.pool_seconds, self._try_pool(), exhausted)
         if self._queue_is_full():
             reasons += (_QUEUE_FULL,)
         return Health(reasons, perf_counter() - start)
@@ -96,11 +98,12 @@ class HealthCheck:
     async def _database_reasons(self) -> _Reasons:
         if self._executor.lifecycle.is_closed:
             return (HealthReason(HealthReasonName.CLOSED, CLOSED),)
-        return await self._within(_SECONDS, self._check(), _NO_ANSWER)
+        no_answer = HealthReason(HealthReasonName.UNREACHABLE, f"no answer within {self.database_seconds:g} s")
+        return await self._within(self.database_seconds, self._check(), no_answer)
 
     async def _check(self) -> _Reasons:
         try:
-            with self._executor.translate_errors("health"), Deadline(_SECONDS, waiting_for=DATABASE):
+            with self._executor.translate_errors("health"), Deadline(self.database_seconds, waiting_for=DATABASE):
                 kept = self._take()
                 # The kept connection may be dead, or its server may no longer be the one at the address.
                 with suppress(Exception):
@@ -110,8 +113,8 @@ class HealthCheck:
                 leave_to_parent(engine.sync_engine)
                 return await self._ask(engine)
         except Exception as error:
-            kind = isinstance(error, StorageConnectionError)
-            name = HealthReasonName.UNREACHABLE if kind else HealthReasonName.CHECK_FAILED
+            unreachable = isinstance(error, StorageConnectionError)
+            name = HealthReasonName.UNREACHABLE if unreachable else HealthReasonName.CHECK_FAILED
             return (HealthReason(name, _message(error)),)
 
     async def _ask(self, engine: AsyncEngine) -> _Reasons:
@@ -156,7 +159,7 @@ class HealthCheck:
         try:
             with (
                 executor.translate_errors("health"),
-                Deadline(_POOL_SECONDS, waiting_for=CONNECTION),
+                Deadline(self.pool_seconds, waiting_for=CONNECTION),
                 executor.lifecycle.call("health"),  # close() waits for it
             ):
                 async with executor.engine.connect():
