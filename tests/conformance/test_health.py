@@ -21,6 +21,7 @@ from axon_storage import (
     open_storage,
     schema,
 )
+from axon_storage.engine.health import HealthCheck
 from axon_storage.sql.tables import VERSION_TABLE
 from axon_storage.testing.suite.health import *  # noqa: F403
 from tests.conformance.concurrent_writes import CALLS, appends, sources
@@ -128,16 +129,23 @@ async def test_a_short_pool_timeout_is_an_exhausted_pool_too(url: str) -> None:
     ]
 
 
-async def test_a_cancelled_check_of_an_exhausted_pool_takes_no_connection(url: str) -> None:
+async def test_a_cancelled_check_of_an_exhausted_pool_takes_no_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HealthCheck, "pool_seconds", 60)
     async with open_storage(url, pool_size=1, max_overflow=0) as storage:
         async with storage.transaction() as transaction:
             await transaction.load_traces(1)
+            before = asyncio.all_tasks()
             checks = [asyncio.create_task(storage.health()) for _ in range(4)]
             await asyncio.sleep(0.2)
             for check in checks:
                 check.cancel()
             await asyncio.wait(checks)
             assert all(check.cancelled() for check in checks)
+            async with asyncio.timeout(20):
+                while asyncio.all_tasks() - before:  # noqa: ASYNC110  # that a task has ended is no event
+                    await asyncio.sleep(0.01)
         assert await storage.load_traces(1) == []
         pool = (await storage.stats()).pool
         assert pool is not None
