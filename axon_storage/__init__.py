@@ -35,7 +35,7 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
-from axon_storage.model.stats import PoolStats, QueueStats, StorageStats, TableStats
+from axon_storage.model.stats import CallStats, PoolStats, QueueStats, StorageStats, TableStats
 from axon_storage.model.summaries import CostSummary, EventSummary, TraceSummary
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
@@ -47,6 +47,7 @@ __all__ = [
     "AuditRow",
     "AxonStoreRow",
     "CacheRow",
+    "CallStats",
     "CostRow",
     "CostSummary",
     "DaemonRow",
