@@ -19,12 +19,12 @@ OF_VARIANTS = (
     "tests/conformance/test_saves.py",
     "tests/conformance/test_summaries.py",
     "tests/faults/",
-    "tests/migrations/test_migrations.py",
+    "tests/migrations/test_migrations.py::test_every_revision",
     "tests/oracle/",
     "tests/servers/",
     "tests/unit/",
 )
-"""The tests that run on variants."""
+"""The beginnings of the node ids of tests that run on variants."""
 
 TARGETS_OF = {
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
@@ -38,24 +38,28 @@ TARGETS_OF = {
     "tests/integrations/test_langgraph_saver": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_store": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
+    "tests/migrations/test_migrations.py::test_alembic_in_a_checkout": ("sqlite", "postgresql"),
+    "tests/migrations/test_wheel.py::test_the_installed": ("sqlite", "postgresql"),
     "tests/rolling/": ("sqlite", "postgresql", "mysql"),
+    "tests/test_examples.py": ("sqlite", "postgresql"),
     "tests/transfer/": ("sqlite", "postgresql"),
+    "tests/transfer/test_copy.py::test_a_copy_keeps": ("postgresql",),
     "tests/transfer/test_files.py": ("postgresql",),
     "tests/transfer/test_killed.py": ("postgresql",),
     "tests/transfer/test_verify.py": ("postgresql",),
 }
-"""Long tests, with their targets. One test of a transfer goes through every database."""
+"""Long tests, by the beginning of their node ids, with their targets. One test copies through every database."""
 
 BY_BOTH_TENANTS = ("sqlite", "postgresql")
 """Targets on which a test of one tenant's rows runs as the default tenant too, and not only on a tenant's view."""
 
 
-def is_in_dose(path: str, target: str, tenant: str = "") -> bool:
-    """Return whether a test of a file runs on a target and, if it is a test of one tenant's rows, as this tenant."""
+def is_in_dose(node_id: str, target: str, tenant: str = "") -> bool:
+    """Return whether a test runs on a target and, if it is a test of one tenant's rows, as this tenant."""
     if EVERYTHING:
         return True
     if tenant == "default" and target not in BY_BOTH_TENANTS:
         return False
-    if target in VARIANTS and not path.startswith(OF_VARIANTS):
+    if target in VARIANTS and not node_id.startswith(OF_VARIANTS):
         return False
-    return all(target in targets for start, targets in TARGETS_OF.items() if path.startswith(start))
+    return all(target in targets for start, targets in TARGETS_OF.items() if node_id.startswith(start))

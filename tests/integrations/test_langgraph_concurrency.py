@@ -132,21 +132,24 @@ async def test_a_missing_value_is_an_error_that_names_it(saver: AxonSaver) -> No
         await ids(saver, config())
 
 
-async def test_a_copy_is_complete_although_the_thread_is_pruned_meanwhile(saver: AxonSaver) -> None:
+@pytest.mark.parametrize(("delete", "left"), [(_prune, ["59"]), (_delete_thread, [])])
+async def test_a_copy_is_complete_although_the_thread_is_pruned_or_deleted_meanwhile(
+    saver: AxonSaver, delete: Callable[[AxonSaver, str], Awaitable[None]], left: list[str]
+) -> None:
     for step in range(60):
         value = {"value": f"{step}" * 5000}
         await put(saver, config(), value, versions={"value": step}, id=f"{step:02}")
     other, tasks = AxonSaver(saver.storage.for_tenant("acme")), list[asyncio.Task[None]]()
     begin = saver.storage.transaction
 
-    async def prune() -> None:
-        tasks.append(asyncio.create_task(other.aprune(["thread"])))
+    async def delete_soon() -> None:
+        tasks.append(asyncio.create_task(asyncio.wait_for(delete(other, "thread"), 30)))
         await asyncio.wait(tasks, timeout=0.5)  # without a lock, it ends before the next page is read
 
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Any]:
         async with begin() as opened:
-            _before_read(opened, 2, prune)
+            _before_read(opened, 2, delete_soon)
             yield opened
 
     saver.storage.transaction = transaction  # type: ignore[method-assign]
@@ -154,4 +157,37 @@ async def test_a_copy_is_complete_although_the_thread_is_pruned_meanwhile(saver:
     await asyncio.gather(*tasks)
     copied = [each.checkpoint["channel_values"] async for each in other.alist(config("copy"))]
     assert copied == [{"value": f"{step}" * 5000} for step in range(59, -1, -1)]
-    assert await ids(other, config()) == ["59"]
+    assert await ids(other, config()) == left
+
+
+async def test_a_copy_that_begins_while_the_thread_is_deleted_is_complete_or_empty(saver: AxonSaver) -> None:
+    for step in range(60):
+        await put(saver, config(), {"value": f"{step}" * 5000}, versions={"value": step}, id=f"{step:02}")
+    other, reads_second_page = AxonSaver(saver.storage.for_tenant("acme")), asyncio.Event()
+    copying, begin, begin_deletion = list[asyncio.Task[None]](), saver.storage.transaction, other.storage.transaction
+
+    async def end_deletion() -> None:
+        reads_second_page.set()
+        await deletion
+
+    @asynccontextmanager
+    async def copies() -> AsyncIterator[Any]:
+        async with begin() as opened:
+            _before_read(opened, 2, end_deletion)
+            yield opened
+
+    @asynccontextmanager
+    async def deletes() -> AsyncIterator[Any]:
+        async with begin_deletion() as opened:
+            yield opened
+            if not copying:
+                copying.append(asyncio.create_task(saver.acopy_thread("thread", "copy")))
+                await asyncio.wait({asyncio.create_task(reads_second_page.wait())}, timeout=0.5)
+
+    saver.storage.transaction, other.storage.transaction = copies, deletes  # type: ignore[method-assign]
+    deletion = asyncio.create_task(other.adelete_thread("thread"))
+    await deletion
+    reads_second_page.set()
+    await copying[0]
+    copied = [each.checkpoint["id"] async for each in other.alist(config("copy"))]
+    assert len(copied) in {0, 60}

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Delete,
     Executable,
+    Select,
     String,
     Table,
     Text,
@@ -148,11 +149,10 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     def delete(self, table: Table, *conditions: ColumnElement[bool]) -> Delete:
         # A plain DELETE locks rows in the order in which it finds them, and may deadlock with writers, which lock in
         # key order. A separate statement for the locks would miss rows that are inserted before the DELETE.
-        keys = list(table.primary_key)
-        # A CTE is run once, a subquery again for each row if the planner expects few. The conditions are not repeated,
-        # so that each locked row is found by the primary key.
-        locked = select(*keys).where(*conditions).order_by(*keys).with_for_update().cte("locked")
-        return delete(table).where(*[column == locked.c[column.name] for column in keys])
+        # PostgreSQL computes this count once, before the DELETE looks for its first row.
+        in_order: Select[Any] = select(literal_column("1")).where(*conditions).order_by(*table.primary_key)
+        locked = in_order.with_for_update().cte("locked")
+        return delete(table).where(*conditions, select(func.count()).select_from(locked).scalar_subquery() >= 0)
 
     def connect_arguments(self, url: URL, timeout: float, tls: Tls | None) -> tuple[URL, dict[str, Any]]:
         url, name = take_application_name(url, "application_name")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from axon_storage.backend import StorageBackend
 from axon_storage.integrations.keys import after, part, scope_of, unescape
-from axon_storage.integrations.langgraph.locking import locked
+from axon_storage.integrations.langgraph.locking import exclusive, locked
 from axon_storage.integrations.langgraph.reader import Reader, delta_channels
 from axon_storage.integrations.langgraph.records import RUNS, THREADS, Stored, large_key, part_keys, run_rows
 
@@ -28,9 +28,9 @@ async def delete_thread(storage: StorageBackend, thread_id: str) -> None:
     """Delete a thread, and its connections with runs, until it has no entries: also what is put meanwhile."""
     scope = scope_of(THREADS, thread_id)
     while True:
-        async with locked(storage, scope) as transaction:
-            # In the order in which puts write, so that there is no deadlock. What a put has committed
-            # between these statements is deleted by the next pass.
+        async with exclusive(storage, scope) as transaction:
+            # In the order in which puts write, so that there is no deadlock: LOCK, all entries before "x ", the others.
+            # What a put has committed between these statements is deleted by the next pass.
             await transaction.delete_sessions(scope, end="x ")
             for row in await transaction.load_sessions(scope, start="x "):
                 await transaction.delete_session(scope, row.key)

@@ -12,6 +12,10 @@ If the deletion read the checkpoints after the put was committed, it keeps the v
 that, and sees the entry ``LOCK``; or, when the deletion is committed, that a parent with these values is gone, because
 values are deleted only with all their checkpoints. In both cases the put takes the lock, and stores the values that are
 missing again.
+
+The deletion of a whole thread does not commit the entry first: :func:`exclusive`. It is repeated until the thread has
+no entries, so that it also deletes a checkpoint whose put did not see it. A put that is committed after the last
+repetition sees that its parent is gone.
 """
 
 from collections.abc import AsyncIterator
@@ -26,16 +30,31 @@ from axon_storage.transaction import Transaction
 @asynccontextmanager
 async def locked(storage: StorageBackend, scope: str) -> AsyncIterator[StorageBackend]:
     """Open a transaction that has the lock of a thread. On a transaction, puts do not see the lock."""
-    lock = SessionRow(scope=scope, key=LOCK, value="", source_step="")
     if isinstance(storage, Transaction):
-        await storage.save_session(lock)
-        await storage.delete_session(scope, LOCK)
-        yield storage
+        async with exclusive(storage, scope) as transaction:
+            await transaction.delete_session(scope, LOCK)
+            yield transaction
         return
     while True:
-        await storage.save_session(lock)
+        await storage.save_session(_lock(scope))
         async with storage.transaction() as transaction:
             # It does not exist if another one has deleted it meanwhile: then puts do not see it.
             if await transaction.delete_session(scope, LOCK):
                 yield transaction
                 return
+
+
+@asynccontextmanager
+async def exclusive(storage: StorageBackend, scope: str) -> AsyncIterator[StorageBackend]:
+    """Open a transaction that has the lock of a thread, which puts do not see. The caller deletes ``LOCK`` in it."""
+    if isinstance(storage, Transaction):
+        await storage.save_session(_lock(scope))
+        yield storage
+        return
+    async with storage.transaction() as transaction:
+        await transaction.save_session(_lock(scope))
+        yield transaction
+
+
+def _lock(scope: str) -> SessionRow:
+    return SessionRow(scope=scope, key=LOCK, value="", source_step="")
