@@ -18,6 +18,7 @@ from axon_storage.errors import (
 )
 from axon_storage.loop_local import LoopLocal
 from axon_storage.memory import InMemoryBackend
+from axon_storage.model.health import Health, HealthReason, HealthReasonName
 from axon_storage.model.ids import new_id
 from axon_storage.model.rows import (
     AuditRow,
@@ -53,6 +54,9 @@ __all__ = [
     "DataspaceRow",
     "EventRow",
     "EventSummary",
+    "Health",
+    "HealthReason",
+    "HealthReasonName",
     "HibernationRow",
     "InMemoryBackend",
     "InvalidArgumentError",

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, Unpack, cast
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
@@ -23,13 +22,14 @@ from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
 from axon_storage.errors import QueryError, StorageError
+from axon_storage.model.health import Health
 from axon_storage.model.ids import Clock
 from axon_storage.model.maintenance import TakeLease
 from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
 from axon_storage.observability import Observability, ObservabilityOptions, observers_of
 from axon_storage.observability.source import Source
-from axon_storage.schema.revisions import current_revision
+from axon_storage.schema.revisions import current_revision, revision_reason
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.stats import read_stats
 from axon_storage.transaction import Transaction
@@ -67,7 +67,7 @@ class SqlRepository(StorageBackend):
         self._compiler = Compiler(self._executor.dialect, clock)
         self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
-        self._health = HealthCheck(self._executor, schema.is_behind)
+        self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
         self._stats = read_stats(self._executor.dialect, current_revision)
         self._source = Source(self._executor, self._writes.scheduler)
         self._monitor.observers = observers_of(self._source, Observability(**observability))
@@ -100,6 +100,7 @@ class SqlRepository(StorageBackend):
                         opened,
                         self._compiler,
                         is_healthy=self.is_healthy,
+                        health=self.health,
                         stats=self._stats,
                         database=self._database,
                         tenant=self._tenant,
@@ -118,6 +119,10 @@ class SqlRepository(StorageBackend):
     async def is_healthy(self) -> bool:
         with self._monitor.observed("is_healthy", phase=DATABASE_PHASE):
             return await self._health.is_healthy()
+
+    async def health(self) -> Health:
+        with self._monitor.observed("health", phase=DATABASE_PHASE):
+            return await self._health.health()
 
     def execute(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         work = self._execute(request)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.engine.open_transaction import OpenTransaction
 from axon_storage.errors import InvalidArgumentError, QueryError, StorageError
+from axon_storage.model.health import Health
 from axon_storage.model.maintenance import MaintenanceRequest
 from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
@@ -29,6 +30,7 @@ class Transaction(StorageBackend):
         compiler: Compiler,
         *,
         is_healthy: Callable[[], Awaitable[bool]],
+        health: Callable[[], Awaitable[Health]],
         stats: UnitOfWork[StorageStats],
         database: str,
         tenant: str | None,
@@ -36,7 +38,7 @@ class Transaction(StorageBackend):
     ) -> None:
         super().__init__(tenant=tenant, fallback=fallback)
         self._opened, self._compiler, self._is_healthy, self._database = opened, compiler, is_healthy, database
-        self._stats, self._monitor = stats, opened.monitor
+        self._health, self._stats, self._monitor = health, stats, opened.monitor
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
         raise QueryError("transactions cannot be nested", operation="transaction")
@@ -48,6 +50,9 @@ class Transaction(StorageBackend):
 
     async def is_healthy(self) -> bool:
         return await self._is_healthy()
+
+    async def health(self) -> Health:
+        return await self._health()
 
     def execute(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         work = self._execute(request)

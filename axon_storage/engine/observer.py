@@ -154,6 +154,9 @@ class Call:
                 log_failure()
         if self.kind is not Kind.BLOCK:
             _current.reset(self._token)
+        # A connection that was opened during the call keeps its context, and so this object. It must not keep more.
+        self._observers = self.carried = ()
+        self.span = self.token = self.task = None
 
     def enter(self, phase: int) -> None:
         """End the current phase, and begin another."""
