@@ -81,18 +81,18 @@ class Comparison:
         """Yield a line for each comparison: ratios of the time of a call."""
         if _BEFORE in self.turns:
             yield self._line(name, _PLAIN, _BEFORE)
-        for mode in self.turns.keys() - {_PLAIN, _BEFORE}:
-            yield self._line(name, mode, _PLAIN)
+        yield from (self._line(name, mode, _PLAIN) for mode in self.turns if mode not in {_PLAIN, _BEFORE})
 
     def _line(self, name: str, mode: str, to: str) -> str:
         own, other = self.turns[mode], self.turns[to]
-        clock = _ratio([a.clock / b.clock for a, b in zip(own, other, strict=True)])
-        processor = _ratio([a.processor / b.processor for a, b in zip(own, other, strict=True)])
-        extra = median(a.processor - b.processor for a, b in zip(own, other, strict=True))
-        base = median(turn.clock for turn in other)
+        pairs = [*zip(own, other, strict=True)]
+        clock = _ratio([a.clock / b.clock for a, b in pairs])
+        processor = _ratio([a.processor / b.processor for a, b in pairs])
+        extra = median(a.processor - b.processor for a, b in pairs)
+        base = Turn(median(turn.clock for turn in other), median(turn.processor for turn in other))
         return (
-            f"{name}: {mode}, to {to} ({base:,.0f} µs a call): "
-            f"clock {clock}, processor {processor} ({extra:+.1f} µs a call)"
+            f"{name}: {mode}, to {to}: clock {clock} of {base.clock:,.0f} µs a call, "
+            f"processor {processor} of {base.processor:,.0f} µs, {extra:+.1f} µs"
         )
 
 
