@@ -1,0 +1,180 @@
+"""Compares the audit log with its seals, and the seals with those that were kept elsewhere."""
+
+from collections.abc import Iterable
+from contextlib import aclosing
+from pathlib import Path
+from uuid import UUID
+
+from axon_storage.audit.comparison import REMOVED, Comparison, Differences
+from axon_storage.audit.encoding import digests_of, hash_of
+from axon_storage.audit.entries import Entries, entry_pages
+from axon_storage.audit.results import AuditVerifyResult, KeptSeal, TenantVerifyResult
+from axon_storage.audit.signing import is_signed, public_key
+from axon_storage.audit.storages import all_seals, given_tenants, pruned_before, sealed_tenants
+from axon_storage.backend import StorageBackend
+from axon_storage.errors import InvalidArgumentError
+from axon_storage.model.ids import EPOCH, first_id, timestamp_of
+from axon_storage.model.rows import AuditRow
+from axon_storage.model.seals import ReadSealState, Seal, SealState
+from axon_storage.repository import SqlRepository
+from axon_storage.transfer.results import ProgressCallback, Tally
+from axon_storage.transfer.storages import opened
+
+SEAL_CHANGED, SEAL_REMOVED = "seal changed", "seal removed"
+NOT_AS_KEPT, WRONG_SIGNATURE = "seal not as kept", "wrong signature"
+
+_VERIFY = "verify"
+_SHOWN = 40
+
+
+async def verify(
+    storage: StorageBackend | str,
+    *,
+    tenants: Iterable[str] | None = None,
+    seals: Iterable[KeptSeal] = (),
+    verification_key: str | Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> AuditVerifyResult:
+    """Compare the audit entries with their seals, in bounded memory, and name each entry that differs.
+
+    ``storage``, ``tenants``, ``progress``: as for :func:`seal`. ``seals``: those that were kept elsewhere, of any
+    number of runs. Without them, a change by somebody who also computes the seals anew is not found.
+    ``verification_key``: the file of the Ed25519 public key in PEM that each signature of ``seals`` must match; it
+    needs the extra ``signing``.
+
+    Entries that are not sealed yet are not compared. Sealed entries that were pruned, as the database or a later seal
+    records it, are no difference; the result says up to when. A tenant in ``tenants`` without seals in the table or in
+    ``seals`` raises an :class:`axon_storage.InvalidArgumentError`::
+
+        with open("seals.jsonl") as file:
+            result = await verify("sqlite:///agents.db", seals=KeptSeal.read(file))
+        for difference in result.differences:
+            print(difference.tenant, difference.kind, difference.id)
+    """
+    kept = list(seals)
+    if verification_key is not None and not kept:
+        raise InvalidArgumentError("verification_key: there are no seals whose signatures it checks; pass seals")
+    key = None if verification_key is None else public_key(verification_key)
+    tally, results = Tally(progress), list[TenantVerifyResult]()
+    async with opened("storage", storage, migrate=False) as side:
+        for tenant in await _tenants(given_tenants(tenants, side), side.repository, kept):
+            of_tenant = [seal for seal in kept if seal.tenant == tenant]
+            run = _Run(side.repository, tenant, of_tenant, tally)
+            for seal in of_tenant:
+                if key is not None and not is_signed(key, seal):
+                    run.differences.add_seal(WRONG_SIGNATURE, seal.number)
+            results.append(await run.verify())
+    return AuditVerifyResult(tenants=tuple(results))
+
+
+async def _tenants(given: list[str] | None, repository: SqlRepository, kept: list[KeptSeal]) -> list[str]:
+    existing = {*await sealed_tenants(_VERIFY, repository), *(seal.tenant for seal in kept)}
+    if given is None:
+        return sorted(existing)
+    for tenant in given:
+        if tenant not in existing:
+            raise InvalidArgumentError(f"tenants: there are no seals of tenant {tenant[:_SHOWN]!r}; seal it first")
+    return given
+
+
+class _Run:
+    """Verifies one tenant: reads its seals and its entries once, in order."""
+
+    def __init__(self, repository: SqlRepository, tenant: str, kept: list[KeptSeal], tally: Tally) -> None:
+        self.differences = Differences(tenant)
+        self._repository, self._tenant, self._tally = repository, tenant, tally
+        self._kept: dict[int, set[str]] = {}
+        for each in kept:
+            self._kept.setdefault(each.number, set()).add(each.hash)
+        self._state = SealState(None, None, EPOCH)
+        self._pruned_end = b""
+        self._last: Seal | None = None
+        self._seals = self._compared = self._pruned = self._unknown = 0
+
+    async def verify(self) -> TenantVerifyResult:
+        """Compare seals and entries."""
+        await self._read_state()
+        seals = all_seals(_VERIFY, self._repository, self._tenant)
+        found = entry_pages(_VERIFY, self._repository, self._tenant)
+        async with aclosing(seals), aclosing(found):
+            entries = Entries(found)
+            async for seal in seals:
+                self._compare_kept(seal)
+                await self._compare(seal, entries, is_valid=self._is_valid(seal))
+                self._last, self._seals = seal, self._seals + 1
+        last = 0 if self._last is None else self._last.number
+        self._add_removed_seals(number for number in self._kept if number > last)
+        return TenantVerifyResult(
+            tenant=self._tenant,
+            seals=self._seals,
+            until=None if self._last is None else timestamp_of(self._last.end_id),
+            entries=self._compared,
+            pruned=self._pruned,
+            pruned_before=pruned_before(self._state),
+            unknown=self._unknown,
+            differences=tuple(self.differences.first),
+            difference_count=self.differences.count,
+        )
+
+    def _compare_kept(self, seal: Seal) -> None:
+        if self._kept.get(seal.number, {seal.seal_hash}) != {seal.seal_hash}:
+            self.differences.add_seal(NOT_AS_KEPT, seal.number)
+
+    def _is_valid(self, seal: Seal) -> bool:
+        """Return whether a seal has its hash; add a difference if it has not, or does not follow the last one."""
+        number, end, seal_hash = 0, UUID(int=0), ""
+        if self._last is not None:
+            number, end, seal_hash = self._last.number, self._last.end_id, self._last.seal_hash
+        if seal.number > number + 1:
+            self._add_removed_seals({number + 1, *(each for each in self._kept if number < each < seal.number)})
+        if hash_of(seal) != seal.seal_hash:
+            self.differences.add_seal(SEAL_CHANGED, seal.number)
+            return False
+        if seal.number == number + 1 and (seal.previous_hash != seal_hash or seal.first_id.int != end.int):
+            # this seal is whole, and has the hash that the one before had
+            self.differences.add_seal(SEAL_CHANGED, max(number, 1))
+        return True
+
+    async def _compare(self, seal: Seal, entries: Entries, *, is_valid: bool) -> None:
+        """Compare the entries of a seal, if it still has the digests that were sealed."""
+        async for part in entries.below(seal.first_id):  # only after a seal that was removed
+            self._unknown += len(part)
+        expected = self._expected(seal) if is_valid else None
+        if expected is None:
+            async for part in entries.below(seal.end_id):
+                self._unknown += len(part)
+            return
+        comparison = Comparison(expected, self.differences)
+        async for part in entries.below(seal.end_id):
+            comparison.add(part)
+            self._tally.add(AuditRow.TABLE, self._tenant, len(part), 0)
+        self._compared += comparison.compared
+        await self._add(comparison.finish())
+
+    def _expected(self, seal: Seal) -> dict[bytes, bytes] | None:
+        if seal.entries and not seal.digests and seal.end_id.bytes <= self._pruned_end:
+            self._pruned += seal.entries
+            return {}
+        expected = digests_of(seal)
+        if expected is None:
+            self.differences.add_seal(SEAL_CHANGED, seal.number)
+        return expected
+
+    async def _add(self, found: list[tuple[bytes, str]]) -> None:
+        """Add the differences of the entries of a seal, without those that were pruned."""
+        if any(kind == REMOVED and row_id >= self._pruned_end for row_id, kind in found):
+            await self._read_state()  # a prune run may have begun, which records it first
+        for row_id, kind in found:
+            if kind == REMOVED and row_id < self._pruned_end:
+                self._pruned += 1
+            else:
+                self.differences.add_entry(kind, row_id)
+
+    async def _read_state(self) -> None:
+        self._state = await self._repository.execute(ReadSealState(operation=_VERIFY, tenant=self._tenant))
+        if (before := pruned_before(self._state)) is not None:
+            self._pruned_end = first_id(before).bytes
+
+    def _add_removed_seals(self, numbers: Iterable[int]) -> None:
+        for number in sorted(numbers):
+            self.differences.add_seal(SEAL_REMOVED, number)
