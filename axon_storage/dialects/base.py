@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
+from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
@@ -50,12 +51,12 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport):
+class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport, DatabaseIdentity):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, and :class:`BackupSupport` for backups.
+    server, :class:`BackupSupport` for backups, and :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.

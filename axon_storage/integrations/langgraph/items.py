@@ -41,7 +41,7 @@ PAGE = 100
 _STORE = "langgraph-store"
 _KEY_LENGTH = 248
 _UNCUT = 190  # characters of a namespace that its scope has in any case
-_ATTEMPTS, _PAUSE = 5, 0.05  # seconds
+_ATTEMPTS, _PAUSE = 8, 0.05  # seconds; as many attempts as a call of the storage has
 
 
 class Place(NamedTuple):
