@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Executable, Select, Update, bindparam, func, select, update
+from sqlalchemy import Column, Connection, Executable, Select, Update, bindparam, func, select, update
 from sqlalchemy import Delete as DeleteStatement
 
 from axon_storage.dialects import Dialect
@@ -67,7 +67,7 @@ class Seals:
         def run(connection: Connection) -> SealState:
             row = connection.execute(_last_seal(), tenant).one_or_none()
             pruned = connection.execute(_pruned_before(), tenant).scalar()
-            return SealState(None if row is None else Seal(**row._mapping, digests=""), pruned, now)
+            return SealState(None if row is None else _seal(row, digests=""), pruned, now)
 
         return UnitOfWork(run, writes=False)
 
@@ -75,7 +75,7 @@ class Seals:
         """Insert a seal, unless one with its number exists; a repetition finds the seal that it has stored."""
         seal = request.seal
         values = {column.name: getattr(seal, field) for field, column in _columns().items()}
-        key = {"tenant_id": seal.tenant, "number": seal.number}
+        key = {"tenant_id": seal.tenant, "of_number": seal.number}
 
         def run(connection: Connection) -> bool:
             execute_save(self.dialect, connection, _insert(self.dialect), values)
@@ -89,7 +89,7 @@ def list_seals(request: ListSeals) -> UnitOfWork[Sequence[Seal]]:
     parameters = {"tenant_id": request.tenant, "after": request.after, "limit": request.limit}
 
     def run(connection: Connection) -> Sequence[Seal]:
-        return [Seal(**row._mapping) for row in connection.execute(_page(), parameters)]
+        return [_seal(row) for row in connection.execute(_page(), parameters)]
 
     return UnitOfWork(run, writes=False, can_autocommit=True)
 
@@ -137,14 +137,16 @@ def _columns() -> dict[str, Column[Any]]:
     """Return the column of each field of a seal."""
     columns = audit_seals.c
     names = {"tenant": columns.tenant_id, "number": columns.seal_number}
-    return names | {column.name: column for column in columns if column not in (*audit_seals.primary_key,)}
+    return names | {column.name: column for column in columns if not column.primary_key}
+
+
+def _seal(row: Any, **others: Any) -> Seal:
+    return Seal(**dict(zip(_columns(), row, strict=False)), **others)
 
 
 def _select(*left_out: str) -> Select[Any]:
-    labelled: list[ColumnElement[Any]] = [
-        column.label(field) for field, column in _columns().items() if field not in left_out
-    ]
-    return select(*labelled).where(tenant_equals(audit_seals))
+    columns = [column for name, column in _columns().items() if name not in left_out]
+    return select(*columns).where(tenant_equals(audit_seals))
 
 
 @cached
@@ -172,7 +174,7 @@ def _insert(dialect: Dialect) -> Executable:
 @cached
 def _hash() -> Select[Any]:
     columns = audit_seals.c
-    return select(columns.seal_hash).where(tenant_equals(audit_seals), columns.seal_number == bindparam("number"))
+    return select(columns.seal_hash).where(tenant_equals(audit_seals), columns.seal_number == bindparam("of_number"))
 
 
 @cached
