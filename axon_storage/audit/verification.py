@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.ids import EPOCH, first_id, timestamp_of
 from axon_storage.model.rows import AuditRow
 from axon_storage.model.seals import ReadSealState, Seal, SealState
+from axon_storage.model.validation import validate_time
 from axon_storage.repository import SqlRepository
 from axon_storage.transfer.results import ProgressCallback, Tally
 from axon_storage.transfer.storages import opened
@@ -32,6 +34,7 @@ async def verify(
     *,
     tenants: Iterable[str] | None = None,
     seals: Iterable[KeptSeal] = (),
+    retained_since: datetime | None = None,
     verification_key: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> AuditVerifyResult:
@@ -39,6 +42,7 @@ async def verify(
 
     ``storage``, ``tenants``, ``progress``: as for :func:`seal`. ``seals``: those that were kept elsewhere, of any
     number of runs. Without them, a change by somebody who also computes the seals anew is not found.
+    ``retained_since``: entries from this time on cannot have been pruned, whatever the database records.
     ``verification_key``: the file of the Ed25519 public key in PEM that each signature of ``seals`` must match; it
     needs the extra ``signing``.
 
@@ -52,6 +56,8 @@ async def verify(
             print(difference.tenant, difference.kind, difference.id)
     """
     kept = list(seals)
+    if retained_since is not None:
+        validate_time(retained_since=retained_since)
     if verification_key is not None and not kept:
         raise InvalidArgumentError("verification_key: there are no seals whose signatures it checks; pass seals")
     key = None if verification_key is None else public_key(verification_key)
@@ -59,7 +65,7 @@ async def verify(
     async with opened("storage", storage, migrate=False) as side:
         for tenant in await _tenants(given_tenants(tenants, side), side.repository, kept):
             of_tenant = [seal for seal in kept if seal.tenant == tenant]
-            run = _Run(side.repository, tenant, of_tenant, tally)
+            run = _Run(side.repository, tenant, of_tenant, retained_since, tally)
             for seal in of_tenant:
                 if key is not None and not is_signed(key, seal):
                     run.differences.add_seal(WRONG_SIGNATURE, seal.number)
@@ -80,12 +86,20 @@ async def _tenants(given: list[str] | None, repository: SqlRepository, kept: lis
 class _Run:
     """Verifies one tenant: reads its seals and its entries once, in order."""
 
-    def __init__(self, repository: SqlRepository, tenant: str, kept: list[KeptSeal], tally: Tally) -> None:
+    def __init__(
+        self,
+        repository: SqlRepository,
+        tenant: str,
+        kept: list[KeptSeal],
+        retained_since: datetime | None,
+        tally: Tally,
+    ) -> None:
         self.differences = Differences(tenant)
         self._repository, self._tenant, self._tally = repository, tenant, tally
         self._kept: dict[int, set[str]] = {}
         for each in kept:
             self._kept.setdefault(each.number, set()).add(each.hash)
+        self._retained_since = retained_since
         self._state = SealState(None, None, EPOCH)
         self._pruned_end = b""
         self._last: Seal | None = None
@@ -94,11 +108,14 @@ class _Run:
     async def verify(self) -> TenantVerifyResult:
         """Compare seals and entries."""
         await self._read_state()
+        end = 0 if self._state.last is None else self._state.last.number
         seals = all_seals(_VERIFY, self._repository, self._tenant)
         found = entry_pages(_VERIFY, self._repository, self._tenant)
         async with aclosing(seals), aclosing(found):
             entries = Entries(found)
             async for seal in seals:
+                if seal.number > end:  # it was added meanwhile, and can cover entries that are not read
+                    break
                 self._compare_kept(seal)
                 await self._compare(seal, entries, is_valid=self._is_valid(seal))
                 self._last, self._seals = seal, self._seals + 1
@@ -139,7 +156,7 @@ class _Run:
         """Compare the entries of a seal, if it still has the digests that were sealed."""
         async for part in entries.below(seal.first_id):  # only after a seal that was removed
             self._unknown += len(part)
-        expected = self._expected(seal) if is_valid else None
+        expected = await self._expected(seal) if is_valid else None
         if expected is None:
             async for part in entries.below(seal.end_id):
                 self._unknown += len(part)
@@ -151,8 +168,11 @@ class _Run:
         self._compared += comparison.compared
         await self._add(comparison.finish())
 
-    def _expected(self, seal: Seal) -> dict[bytes, bytes] | None:
-        if seal.entries and not seal.digests and seal.end_id.bytes <= self._pruned_end:
+    async def _expected(self, seal: Seal) -> dict[bytes, bytes] | None:
+        without_digests = seal.entries > 0 and not seal.digests
+        if without_digests and seal.end_id.bytes > self._pruned_end:
+            await self._read_state()  # a prune run, and one that seals, may have begun
+        if without_digests and seal.end_id.bytes <= self._pruned_end:
             self._pruned += seal.entries
             return {}
         expected = digests_of(seal)
@@ -173,7 +193,7 @@ class _Run:
     async def _read_state(self) -> None:
         self._state = await self._repository.execute(ReadSealState(operation=_VERIFY, tenant=self._tenant))
         if (before := pruned_before(self._state)) is not None:
-            self._pruned_end = first_id(before).bytes
+            self._pruned_end = first_id(min(before, self._retained_since or before)).bytes
 
     def _add_removed_seals(self, numbers: Iterable[int]) -> None:
         for number in sorted(numbers):

@@ -23,11 +23,16 @@ from axon_storage.cli.terminal import (
     show_json_text,
     show_table,
 )
+from axon_storage.cli.times import time_of
 from axon_storage.cli.transferred import Tenants, reporting, tenant_names
 
 app = typer.Typer(no_args_is_help=True, help="Seal the audit log, and find later changes of it.")
 
 Key = Annotated[Path | None, typer.Option(help="Sign with the Ed25519 private key in this PEM file.")]
+RetainedSince = Annotated[
+    str | None,
+    typer.Option(help="Entries from this time on cannot have been pruned: ISO 8601, or an age as 30d."),
+]
 PublicKey = Annotated[Path | None, typer.Option(help="Check the signatures with the public key in this PEM file.")]
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="The database to read, as scheme://user:password@host/name.")
@@ -62,7 +67,13 @@ def seal_entries(url: Url, *, tenant: Tenants = None, key: Key = None) -> None:
 
 @app.command("verify")
 def verify_entries(
-    url: Url, file: Seals = None, *, tenant: Tenants = None, public_key: PublicKey = None, as_json: Json = False
+    url: Url,
+    file: Seals = None,
+    *,
+    tenant: Tenants = None,
+    retained_since: RetainedSince = None,
+    public_key: PublicKey = None,
+    as_json: Json = False,
 ) -> None:
     """Compare the audit log with its seals. Names each entry that was changed, removed, inserted or reordered.
 
@@ -71,8 +82,13 @@ def verify_entries(
     """
     if public_key is not None and file is None:
         raise typer.BadParameter("--public-key checks the signatures of a FILE of seals: give the file")
+    options = {
+        "tenants": tenant_names(tenant),
+        "retained_since": time_of(retained_since),
+        "verification_key": public_key,
+    }
     with bar() as progress:
-        result = run(_verify(url, file, tenant_names(tenant), public_key, progress))
+        result = run(_verify(url, file, progress, options))
     if as_json:
         show_json({"intact": result.is_intact, "tenants": [document(each) for each in result.tenants]})
     elif result.tenants:
@@ -124,12 +140,10 @@ async def _seal(url: str, names: list[str] | None, key: Path | None, progress: B
         return await _module().seal(storage, tenants=names, signing_key=key, progress=reporting(progress))
 
 
-async def _verify(url: str, file: Path | None, names: list[str] | None, key: Path | None, progress: Bar) -> Any:
+async def _verify(url: str, file: Path | None, progress: Bar, options: dict[str, Any]) -> Any:
     kept = [] if file is None else _kept(file)
     async with opened(url) as storage:
-        return await _module().verify(
-            storage, tenants=names, seals=kept, verification_key=key, progress=reporting(progress)
-        )
+        return await _module().verify(storage, seals=kept, progress=reporting(progress), **options)
 
 
 def _kept(file: Path) -> Any:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import SqlRepository
+from axon_storage import InvalidArgumentError, SqlRepository
 from axon_storage.audit import KeptSeal, seal, verify
 from axon_storage.model.ids import timestamp_of
 from axon_storage.testing.pruning import id_at
@@ -86,7 +86,7 @@ async def test_a_removed_entry_that_no_prune_run_deleted_is_a_difference_and_its
     assert result.tenants[0].pruned == 2
 
 
-async def test_what_a_forged_record_says_was_pruned_is_in_the_result(
+async def test_a_forged_record_is_in_the_result_and_does_not_hide_entries_that_must_be_there(
     repository: SqlRepository, kept: KeptSeal, ids: Ids, sql: Sql
 ) -> None:
     view = repository.for_tenant(TENANT)
@@ -97,6 +97,20 @@ async def test_what_a_forged_record_says_was_pruned_is_in_the_result(
     await sql("DELETE FROM audit_log WHERE tenant_id = :tenant AND id = :id", tenant=TENANT, id=ids[5])
     [tenant, _other] = (await verify(repository, seals=[kept])).tenants
     assert (tenant.pruned, tenant.pruned_before) == (1, forged)
+    for since, intact in ((timestamp_of(ids[5]), False), (timestamp_of(ids[6]), True)):
+        assert (await verify(repository, seals=[kept], retained_since=since)).is_intact is intact
+    await sql("DELETE FROM audit_log WHERE tenant_id = :tenant", tenant=TENANT)
+    await seal(repository)  # deletes the digests of what the forged record says was pruned
+    assert (await verify(repository, seals=[kept])).is_intact
+    result = await verify(repository, seals=[kept], retained_since=timestamp_of(ids[5]))
+    assert [(each.kind, each.seal, each.id) for each in result.differences] == [
+        ("seal changed", 2, None),
+        ("seal changed", 3, None),
+        ("removed", None, ids[9]),  # of a seal that ends later, and has its digests
+    ]
+    for naive in (forged.replace(tzinfo=None), "2026"):
+        with pytest.raises(InvalidArgumentError, match="retained_since must be a datetime with a time zone"):
+            await verify(repository, retained_since=naive)  # type: ignore[arg-type]
 
 
 async def test_entries_that_were_never_sealed_may_be_pruned(

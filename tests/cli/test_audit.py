@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from axon_storage import AuditRow, SqlRepository
 from axon_storage.audit import KeptSeal
+from axon_storage.model.ids import timestamp_of
+from axon_storage.sql.tables import pruning
 from axon_storage.testing.pruning import OLD
 from axon_storage.testing.samples import sample
 from tests.audit.conftest import append, key_files
@@ -75,7 +78,13 @@ async def test_differences_are_named_and_make_the_status_3(axon: Axon, past: Sql
     assert changed.endswith(": changed")
     assert last == "the audit log differs from its seals"
     assert "secret" not in differs.output
-    document = json.loads((await axon("audit", "verify", "--json")).stdout)
+    async with past.engine.begin() as connection:  # as if the entries of this hour had been pruned
+        before = timestamp_of(ids[0]) + timedelta(hours=1)
+        values = {"tenant_id": TENANT, "table_name": "audit_log", "pruned_before": before}
+        await connection.execute(insert(pruning), values)
+    assert "removed" not in (await axon("audit", "verify")).stderr
+    assert "removed" in (await axon("audit", "verify", "--retained-since", "8w")).stderr
+    document = json.loads((await axon("audit", "verify", "--json", "--retained-since", "8w")).stdout)
     [tenant] = document["tenants"]
     assert (document["intact"], tenant["difference_count"]) == (False, 2)
     assert [(each["kind"], each["id"]) for each in tenant["differences"]] == [
