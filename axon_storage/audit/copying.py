@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from axon_storage.audit.storages import all_seals, given_tenants, sealed_tenants
+from axon_storage.audit.storages import given_tenants, seal_pages, sealed_tenants
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.seals import AddSeal
@@ -35,8 +35,9 @@ async def copy_seals(
         names = given_tenants(given_tenants(tenants, one), other)
         copied = 0
         for tenant in await sealed_tenants(_COPY, one.repository) if names is None else names:
-            async for seal in all_seals(_COPY, one.repository, tenant):
-                if not await other.repository.execute(AddSeal(operation=_COPY, tenant=tenant, seal=seal)):
-                    raise InvalidArgumentError(f"target: it has other seals of tenant {tenant[:_SHOWN]!r}")
-                copied += 1
+            async for page in seal_pages(_COPY, one.repository, tenant):
+                for seal in page:
+                    if not await other.repository.execute(AddSeal(operation=_COPY, tenant=tenant, seal=seal)):
+                        raise InvalidArgumentError(f"target: it has other seals of tenant {tenant[:_SHOWN]!r}")
+                copied += len(page)
     return copied

@@ -9,7 +9,7 @@ from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import check_tenant
 from axon_storage.transfer.storages import Side
 
-_PAGE = 8  # a seal has up to 64 KB of digests
+_PAGE = 16  # a seal has up to 64 KB of digests
 
 
 def given_tenants(tenants: Iterable[str] | None, side: Side) -> list[str] | None:
@@ -30,13 +30,12 @@ async def sealed_tenants(operation: str, repository: SqlRepository) -> list[str]
     return list(found)
 
 
-async def all_seals(operation: str, repository: SqlRepository, tenant: str) -> AsyncGenerator[Seal, None]:
-    """Yield the seals of a tenant in the order of their numbers."""
+async def seal_pages(operation: str, repository: SqlRepository, tenant: str) -> AsyncGenerator[Sequence[Seal], None]:
+    """Yield the seals of a tenant in the order of their numbers, in pages."""
     after = 0
     while True:
         page = await repository.execute(ListSeals(operation=operation, tenant=tenant, after=after, limit=_PAGE))
-        for seal in page:
-            yield seal
+        yield page
         if len(page) < _PAGE:
             return
         after = page[-1].number

@@ -11,7 +11,7 @@ from axon_storage.audit.encoding import digests_of, hash_of
 from axon_storage.audit.entries import Entries, entry_pages
 from axon_storage.audit.results import AuditVerifyResult, KeptSeal, TenantVerifyResult
 from axon_storage.audit.signing import is_signed, public_key
-from axon_storage.audit.storages import all_seals, given_tenants, pruned_before, sealed_tenants
+from axon_storage.audit.storages import given_tenants, pruned_before, seal_pages, sealed_tenants
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.ids import EPOCH, first_id, timestamp_of
@@ -103,22 +103,22 @@ class _Run:
         self._state = SealState(None, None, EPOCH)
         self._pruned_end = b""
         self._last: Seal | None = None
+        self._position: UUID | None = None  # up to which entries were read
+        self._last_is_valid = True
         self._seals = self._compared = self._pruned = self._unknown = 0
 
     async def verify(self) -> TenantVerifyResult:
         """Compare seals and entries."""
         await self._read_state()
         end = 0 if self._state.last is None else self._state.last.number
-        seals = all_seals(_VERIFY, self._repository, self._tenant)
-        found = entry_pages(_VERIFY, self._repository, self._tenant)
-        async with aclosing(seals), aclosing(found):
-            entries = Entries(found)
-            async for seal in seals:
-                if seal.number > end:  # it was added meanwhile, and can cover entries that are not read
-                    break
-                self._compare_kept(seal)
-                await self._compare(seal, entries, is_valid=self._is_valid(seal))
-                self._last, self._seals = seal, self._seals + 1
+        async for page in seal_pages(_VERIFY, self._repository, self._tenant):
+            # Entries are read after the digests, because a run deletes digests after a prune run has deleted entries.
+            after = () if self._position is None else (UUID(int=self._position.int - 1),)
+            async with aclosing(entry_pages(_VERIFY, self._repository, self._tenant, after)) as found:
+                entries = Entries(found)
+                for seal in page:
+                    if seal.number <= end:  # others were added meanwhile, and can cover entries that are not read
+                        await self._compare(seal, entries)
         last = 0 if self._last is None else self._last.number
         self._add_removed_seals(number for number in self._kept if number > last)
         return TenantVerifyResult(
@@ -139,24 +139,38 @@ class _Run:
 
     def _is_valid(self, seal: Seal) -> bool:
         """Return whether a seal has its hash; add a difference if it has not, or does not follow the last one."""
-        number, end, seal_hash = 0, UUID(int=0), ""
-        if self._last is not None:
-            number, end, seal_hash = self._last.number, self._last.end_id, self._last.seal_hash
+        number = 0 if self._last is None else self._last.number
         if seal.number > number + 1:
             self._add_removed_seals({number + 1, *(each for each in self._kept if number < each < seal.number)})
         if hash_of(seal) != seal.seal_hash:
             self.differences.add_seal(SEAL_CHANGED, seal.number)
             return False
-        if seal.number == number + 1 and (seal.previous_hash != seal_hash or seal.first_id.int != end.int):
+        if seal.number == number + 1 and not self._follows(seal):
             # this seal is whole, and has the hash that the one before had
             self.differences.add_seal(SEAL_CHANGED, max(number, 1))
         return True
 
-    async def _compare(self, seal: Seal, entries: Entries, *, is_valid: bool) -> None:
-        """Compare the entries of a seal, if it still has the digests that were sealed."""
-        async for part in entries.below(seal.first_id):  # only after a seal that was removed
+    def _follows(self, seal: Seal) -> bool:
+        last = self._last
+        if last is None:
+            return not seal.previous_hash and not seal.first_id.int
+        if not self._last_is_valid:  # there is a difference for it already
+            return True
+        return seal.previous_hash == last.seal_hash and seal.first_id.int == last.end_id.int
+
+    async def _compare(self, seal: Seal, entries: Entries) -> None:
+        """Compare a seal, and its entries if it still has the digests that were sealed."""
+        self._compare_kept(seal)
+        is_valid = self._is_valid(seal)
+        if is_valid:
+            await self._compare_entries(seal, entries)
+            self._position = seal.end_id
+        self._last, self._last_is_valid, self._seals = seal, is_valid, self._seals + 1
+
+    async def _compare_entries(self, seal: Seal, entries: Entries) -> None:
+        async for part in entries.below(seal.first_id):  # after a seal that was removed or changed
             self._unknown += len(part)
-        expected = await self._expected(seal) if is_valid else None
+        expected = await self._expected(seal)
         if expected is None:
             async for part in entries.below(seal.end_id):
                 self._unknown += len(part)

@@ -1,6 +1,7 @@
 """Pruned entries are no difference; entries that are missing for another reason are."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import InvalidArgumentError, SqlRepository
 from axon_storage.audit import KeptSeal, seal, verify
 from axon_storage.model.ids import timestamp_of
+from axon_storage.model.seals import ListSeals
 from axon_storage.testing.pruning import id_at
 from tests.audit.conftest import HOUR, TENANT, Ids, Sql, append
 
@@ -123,3 +125,24 @@ async def test_entries_that_were_never_sealed_may_be_pruned(
     assert result.tenants[0].pruned == 10
     await append(past, "third", 1)
     assert {each.tenant for each in (await verify(repository)).tenants} == {TENANT, "z"}
+
+
+async def test_a_prune_run_and_a_seal_run_during_a_verification_are_no_difference(
+    repository: SqlRepository, past: SqlRepository, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await append(past, TENANT, 90)
+    [before] = await seal(repository)
+    execute, other, later = repository.execute, SqlRepository(engine), list[KeptSeal]()
+
+    async def run_beside(request: Any) -> Any:
+        if isinstance(request, ListSeals) and request.after and not later:
+            await other.for_tenant(TENANT).prune_audit(timestamp_of(ids[80]))
+            later.extend(each.seal for each in await seal(other))
+        return await execute(request)
+
+    monkeypatch.setattr(repository, "execute", run_beside)
+    result = await verify(repository, seals=[before.seal])
+    assert result.is_intact
+    assert later[0].number == before.seal.number + 1
+    assert result.tenants[0].seals == before.seal.number
+    assert result.tenants[0].entries + result.tenants[0].pruned == len(ids)
