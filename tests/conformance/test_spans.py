@@ -137,6 +137,7 @@ METHODS: dict[str, tuple[str | None, Call]] = {
     "tenant_ids": (None, lambda s: s.tenant_ids()),
     "stats": (None, lambda s: s.stats()),
     "is_healthy": (None, lambda s: s.is_healthy()),
+    "health": (None, lambda s: s.health()),
 }
 """Each method with the table that its spans name, or None, and a call of it."""
 
