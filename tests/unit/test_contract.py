@@ -14,6 +14,8 @@ import pytest
 
 import axon_storage
 from axon_storage import Health, HealthReason, HealthReasonName, Retry, SqlRepository, StorageBackend, create_engine
+from axon_storage.audit.comparison import MOST
+from axon_storage.audit.sealing import SEALABLE
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.capacity import Capacity
 from axon_storage.engine.health import HealthCheck
@@ -22,6 +24,7 @@ from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
 from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
 from axon_storage.sql.pruning import LEASE, REPEATABLE
+from axon_storage.transfer.pages import PAGE_ROWS
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -204,4 +207,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "rows that one transaction of a prune or erase run deletes": f"{StorageBackend.prune_rows:,}",
         "duration of the lease of a prune run": f"{LEASE.total_seconds():g} s",
         "age from which ids are compared with what was pruned": f"{REPEATABLE.total_seconds() / 60:g} min",
+        "age from which audit entries are sealed": f"{SEALABLE.total_seconds() / 60:g} min",
+        "audit entries of one seal": f"{PAGE_ROWS:,}",
+        "differences of a tenant that `verify` of `axon_storage.audit` names": f"{MOST:,}",
     }
