@@ -147,16 +147,18 @@ class Call:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self.carried:
             self._share_times()
-        for observer in reversed(self._observers):
-            try:
-                observer.end(self, error)
-            except Exception:
-                log_failure()
-        if self.kind is not Kind.BLOCK:
-            _current.reset(self._token)
-        # A connection that was opened during the call keeps its context, and so this object. It must not keep more.
-        self._observers = self.carried = ()
-        self.span = self.token = self.task = None
+        try:
+            for observer in reversed(self._observers):
+                try:
+                    observer.end(self, error)
+                except Exception:
+                    log_failure()
+        finally:
+            if self.kind is not Kind.BLOCK:
+                _current.reset(self._token)
+            # A connection that was opened during the call keeps its context, and so this object. It must not keep more.
+            self._observers = self.carried = ()
+            self.span = self.token = self.task = None
 
     def enter(self, phase: int) -> None:
         """End the current phase, and begin another."""

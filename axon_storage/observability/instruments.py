@@ -1,6 +1,7 @@
 """The instruments of OpenTelemetry. All storages of a process that use a meter provider share them."""
 
 from importlib.metadata import version
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import Meter, MeterProvider
@@ -58,11 +59,13 @@ class Instruments:
             meter.create_observable_up_down_counter(name, [callback], unit=unit, description=description)
 
 
+_lock = Lock()
 _made: "WeakKeyDictionary[MeterProvider, Instruments]" = WeakKeyDictionary()
 
 
 def instruments_of(provider: MeterProvider) -> Instruments:
     """Return the instruments of a meter provider, which are made once."""
-    if provider not in _made:
-        _made[provider] = Instruments(provider.get_meter("axon_storage", version("axon-storage"), names.SCHEMA_URL))
-    return _made[provider]
+    with _lock:  # event loops in several threads may open storages at the same time
+        if provider not in _made:
+            _made[provider] = Instruments(provider.get_meter("axon_storage", version("axon-storage"), names.SCHEMA_URL))
+        return _made[provider]

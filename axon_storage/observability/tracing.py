@@ -50,13 +50,15 @@ class Tracing(Observer):
         # The end of an async context manager may run in another task, whose current span is not this one.
         if call.task is None or call.task is asyncio.current_task():
             detach(call.token)
-        if span.is_recording():
-            if error is not None:
-                span.set_attributes(error_attributes(error))
-                span.set_status(Status(StatusCode.ERROR, description(error)))
-            if call.kind is not Kind.BLOCK and perf_counter() - call.started >= EXPLAINED_SECONDS:
-                _set_times(span, call)
-        span.end()
+        try:
+            if span.is_recording():
+                if error is not None:
+                    span.set_attributes(error_attributes(error))
+                    span.set_status(Status(StatusCode.ERROR, description(error)))
+                if call.kind is not Kind.BLOCK and perf_counter() - call.started >= EXPLAINED_SECONDS:
+                    _set_times(span, call)
+        finally:
+            span.end()
 
     def retrying(self, call: Call, attempt: int, pause: float, error: StorageError) -> None:
         """Add an event for the next attempt."""

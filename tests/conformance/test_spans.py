@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
@@ -38,8 +37,7 @@ from axon_storage import (
 from axon_storage.dialects import dialect_of
 from axon_storage.model.ids import IdSource
 from axon_storage.testing.samples import sample
-from tests.conformance.concurrent_writes import CALLS, appends
-from tests.conformance.test_group_commit import ADD, ALLOW, DROP, REFUSE
+from tests.conformance.concurrent_writes import CALLS, appends, refusing
 from tests.telemetry import Telemetry, attributes_of, current, database_attributes, id_of, parent_of
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
@@ -286,14 +284,9 @@ async def _result(work: Awaitable[Any]) -> Any:
 async def test_a_refused_row_is_an_error_of_its_call_and_of_each_group_commit_with_it(
     observed: SqlRepository, engine: AsyncEngine, telemetry: Telemetry, target: str
 ) -> None:
-    async with engine.begin() as connection:
-        await connection.execute(text(REFUSE.get(target, ADD)))
-    try:
+    async with refusing(engine, target):
         names = ["bad" if number == 17 else f"good {number}" for number in range(CALLS)]
         outcomes = await asyncio.gather(*appends(observed, names), return_exceptions=True)
-    finally:
-        async with engine.begin() as connection:
-            await connection.execute(text(ALLOW.get(target, DROP)))
     [error] = [outcome for outcome in outcomes if isinstance(outcome, QueryError)]
     failed = [span for span in telemetry.named("append_event") if span.status.status_code is StatusCode.ERROR]
     assert len(failed) == 1
@@ -392,18 +385,13 @@ async def test_a_cancelled_and_a_late_call_are_errors(apart: SqlRepository, tele
 async def test_spans_contain_no_value_and_no_password(engine: AsyncEngine, telemetry: Telemetry, target: str) -> None:
     storage = SqlRepository(engine, **telemetry.options)
     secret = "the secret"
-    async with engine.begin() as connection:
-        await connection.execute(text(REFUSE.get(target, ADD)))
-    try:
+    async with refusing(engine, target):
         row = sample(EventRow, topic=secret, source="bad", payload=[secret])
         for backend in (storage, storage.for_tenant("the secret tenant")):
             calls = [backend.append_event(sample(EventRow, **_fields(row, backend))) for _ in range(3)]
             assert all(isinstance(end, QueryError) for end in await asyncio.gather(*calls, return_exceptions=True))
         await storage.save_session(sample(SessionRow, scope=secret, key=secret, value=secret))
         await storage.get_session(secret, secret)
-    finally:
-        async with engine.begin() as connection:
-            await connection.execute(text(ALLOW.get(target, DROP)))
     shown = " ".join(span.to_json() for span in telemetry.spans.ended)
     metrics = f"{telemetry.points('db.client.operation.duration')} {telemetry.points('axon_storage.refused_rows')}"
     assert "append_event" in shown
