@@ -18,6 +18,7 @@ from axon_storage.errors import (
 )
 from axon_storage.loop_local import LoopLocal
 from axon_storage.memory import InMemoryBackend
+from axon_storage.model.health import Health, HealthReason, HealthReasonName
 from axon_storage.model.ids import new_id
 from axon_storage.model.rows import (
     AuditRow,
@@ -34,7 +35,7 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
-from axon_storage.model.stats import PoolStats, QueueStats, StorageStats, TableStats
+from axon_storage.model.stats import CallStats, PoolStats, QueueStats, StorageStats, TableStats
 from axon_storage.model.summaries import CostSummary, EventSummary, TraceSummary
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
@@ -46,12 +47,16 @@ __all__ = [
     "AuditRow",
     "AxonStoreRow",
     "CacheRow",
+    "CallStats",
     "CostRow",
     "CostSummary",
     "DaemonRow",
     "DataspaceRow",
     "EventRow",
     "EventSummary",
+    "Health",
+    "HealthReason",
+    "HealthReasonName",
     "HibernationRow",
     "InMemoryBackend",
     "InvalidArgumentError",

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.backend import StorageBackend
 from axon_storage.memory import InMemoryBackend
+from axon_storage.model.health import Health
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
 from axon_storage.opening import OpenOptions, open_backend
@@ -72,6 +73,9 @@ class StorageDispatcher(StorageBackend):
 
     async def is_healthy(self) -> bool:
         return await self.backend.is_healthy()
+
+    async def health(self) -> Health:
+        return await self.backend.health()
 
     def execute(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         return self._current.backend.execute(request)

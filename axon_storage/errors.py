@@ -19,16 +19,21 @@ class StorageError(Exception):
 
     ``operation``: the public method that failed (``"save_trace"``), or None if no method raised the error.
     ``transient``: whether the same call may succeed if it is repeated.
+    ``code``: the code with which the database or its driver reported the error, such as ``"23505"`` (PostgreSQL's
+    SQLSTATE), ``"1062"`` or ``"ORA-00001"``; None if there was none.
     ``__cause__``: the driver's exception without bound values, if there was one.
     """
 
     prefix: ClassVar[str] = "storage error"
 
-    def __init__(self, message: str, *, operation: str | None = None, transient: bool = False) -> None:
+    def __init__(
+        self, message: str, *, operation: str | None = None, transient: bool = False, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.operation = operation
         self.transient = transient
+        self.code = code
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.prefix, self.operation, self.message) if part)
@@ -42,6 +47,10 @@ class StorageConnectionError(StorageError):
 
 class ClosedError(StorageConnectionError):
     """The storage is closed. Callers know it as a :class:`StorageConnectionError`. It ends ``follow_events``."""
+
+
+class TimedOutError(StorageConnectionError):
+    """A call has reached its timeout. Callers know it as a :class:`StorageConnectionError`."""
 
 
 class QueryError(StorageError):

@@ -9,7 +9,9 @@ from functools import partial
 from typing import TypeVar, Unpack
 
 from axon_storage.backend import StorageBackend
+from axon_storage.backend.health import health_from
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
+from axon_storage.model.health import Health, HealthReasonName
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
 from axon_storage.opening import OpenOptions, check_option_names, open_backend
@@ -62,6 +64,12 @@ class LoopLocal(StorageBackend):
                 return await (await self._of_running_loop().storage()).is_healthy()
         except (StorageError, TimeoutError):
             return False
+
+    async def health(self) -> Health:
+        return await health_from(self._health_of_running_loop, failed=HealthReasonName.CANNOT_OPEN)
+
+    async def _health_of_running_loop(self) -> Health:
+        return await (await self._of_running_loop().storage()).health()
 
     async def _close(self) -> None:
         here = _here()

@@ -32,6 +32,7 @@ from axon_storage.model.requests import (
     Summarize,
 )
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.model.seals import CountSeals, ForgetSeals
 from axon_storage.model.stats import StorageStats, TableStats
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class InMemoryBackend(StorageBackend):
                 raise outside_transaction(request)
             case ListOld():
                 result = OldRows([], [], None)
-            case CountPruned() | ForgetPruned():
+            case CountPruned() | ForgetPruned() | CountSeals() | ForgetSeals():
                 result = 0
             case MaintenanceRequest():
                 result = None

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
@@ -13,9 +13,12 @@ from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
+from axon_storage.observability import Observability, ObservabilityOptions
 from axon_storage.repository import SqlRepository
 
 _log = logging.getLogger(__name__)
+
+Options = TypeVar("Options")
 
 
 class PoolOptions(TypedDict, total=False):
@@ -34,7 +37,7 @@ class PoolOptions(TypedDict, total=False):
     """Seconds that connecting may take. Default: 10."""
 
 
-class OpenOptions(PoolOptions, total=False):
+class OpenOptions(PoolOptions, ObservabilityOptions, total=False):
     """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
 
     migrate: bool | None
@@ -85,14 +88,15 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         attempts=options.get("retry_attempts", Retry.attempts), deadline=options.get("retry_deadline", Retry.deadline)
     )
     timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
+    observability = _subset(options, ObservabilityOptions)
+    Observability(**observability)
     require_tenant = options.get("require_tenant", False)
     url = url or os.environ.get("DATABASE_URL")
     if not url:
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
     if not url or url.startswith("memory://"):
         return InMemoryBackend(require_tenant=require_tenant)
-    pool: PoolOptions = {name: options[name] for name in PoolOptions.__annotations__ if name in options}  # type: ignore[literal-required,assignment]  # a subset by name
-    engine = create_engine(url, **pool)
+    engine = create_engine(url, **_subset(options, PoolOptions))
     try:
         migrate = options.get("migrate")
         if dialect_of(engine.dialect).embedded if migrate is None else migrate:
@@ -101,11 +105,19 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     except BaseException:
         await engine.dispose()
         raise
-    return SqlRepository(
+    storage = SqlRepository(
         engine,
         clock=options.get("clock"),
         require_tenant=require_tenant,
         retry=retry,
         operation_timeout=timeout,
         group_commit=options.get("group_commit", True),
+        **observability,
     )
+    _log.info("opened %s", storage.database, extra={"storage_event": "opened", "database": storage.database})
+    return storage
+
+
+def _subset(options: OpenOptions, kind: type[Options]) -> Options:
+    """Return the options that a group of options has."""
+    return kind(**{name: value for name, value in options.items() if name in kind.__annotations__})

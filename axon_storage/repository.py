@@ -1,36 +1,42 @@
 """SqlRepository: the backend for SQL databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
 from axon_storage.engine.lease import wait_for_lease
+from axon_storage.engine.observer import DATABASE_PHASE
 from axon_storage.engine.open_transaction import open_transaction
 from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
-from axon_storage.errors import QueryError
+from axon_storage.errors import QueryError, StorageError
+from axon_storage.model.health import Health
 from axon_storage.model.ids import Clock
 from axon_storage.model.maintenance import TakeLease
 from axon_storage.model.requests import Request, WriteRequest
 from axon_storage.model.stats import StorageStats
-from axon_storage.schema.revisions import current_revision
+from axon_storage.observability import Observability, ObservabilityOptions, observers_of
+from axon_storage.observability.source import Source
+from axon_storage.schema.revisions import current_revision, revision_reason
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.stats import read_stats
 from axon_storage.transaction import Transaction
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
 """The URL parameters that ``repr`` shows, because they identify the database. Others may contain secrets."""
@@ -53,20 +59,29 @@ class SqlRepository(StorageBackend):
         retry: Retry | None = None,
         operation_timeout: float = DEFAULT_TIMEOUT,
         group_commit: bool = True,
+        **observability: Unpack[ObservabilityOptions],
     ) -> None:
         super().__init__(require_tenant=require_tenant)
         self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
+        self._monitor = self._executor.monitor
         self._compiler = Compiler(self._executor.dialect, clock)
         self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
-        self._health = HealthCheck(self._executor, schema.is_behind)
+        self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
         self._stats = read_stats(self._executor.dialect, current_revision)
+        self._source = Source(self._executor, self._writes.scheduler)
+        self._monitor.observers = observers_of(self._source, Observability(**observability))
         self._tasks_in_transaction: set[asyncio.Task[object] | None] = set()
 
     @property
     def engine(self) -> AsyncEngine:
         """The engine that was passed to the constructor."""
         return self._executor.connections.host_engine
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, without the password."""
+        return self._database
 
     @property
     def group_commit(self) -> Scheduler:
@@ -77,7 +92,7 @@ class SqlRepository(StorageBackend):
     async def transaction(self) -> AsyncIterator[StorageBackend]:
         self._refuse_outer_write("transaction")
         task = asyncio.current_task()
-        with self._writes.beside_transaction():
+        with self._writes.beside_transaction(), self._monitor.block(self._tenant):
             async with open_transaction(self._executor) as opened:
                 self._tasks_in_transaction.add(task)
                 try:
@@ -85,6 +100,7 @@ class SqlRepository(StorageBackend):
                         opened,
                         self._compiler,
                         is_healthy=self.is_healthy,
+                        health=self.health,
                         stats=self._stats,
                         database=self._database,
                         tenant=self._tenant,
@@ -94,27 +110,44 @@ class SqlRepository(StorageBackend):
                     self._tasks_in_transaction.discard(task)
 
     async def stats(self) -> StorageStats:
-        found = await self._executor.run("stats", self._stats)
-        return replace(found, pool=pool_stats(self.engine), queue=self.group_commit.stats())
+        self._monitor.calls += 1
+        with self._monitor.step("stats"):
+            found = await self._executor.run("stats", self._stats)
+        pool, queue, calls = pool_stats(self.engine), self.group_commit.stats(), self._monitor.stats()
+        return replace(found, pool=pool, queue=queue, calls=calls)
 
     async def is_healthy(self) -> bool:
-        return await self._health.is_healthy()
+        with self._monitor.observed("is_healthy", phase=DATABASE_PHASE):
+            return await self._health.is_healthy()
 
-    async def execute(self, request: Request[T]) -> T:
-        match request:
-            case WriteRequest():
-                self._refuse_outer_write(request.operation)
-                check = self._compiler.check_ids(request)
-                return await self._writes.write(self._compiler.prepare(request), check)
-            case TakeLease():
-                self._refuse_outer_write(request.operation)
-                await wait_for_lease(self._executor, request, self._compiler.compile)
-                return cast("T", None)  # match does not narrow T
-            case _:
-                unit = self._compiler.compile(request)
-                if unit.writes:
+    async def health(self) -> Health:
+        with self._monitor.observed("health", phase=DATABASE_PHASE):
+            return await self._health.health()
+
+    def execute(self, request: Request[T]) -> Coroutine[Any, Any, T]:
+        work = self._execute(request)
+        return self._monitor.observe(request, work) if self._monitor.observers else work
+
+    async def _execute(self, request: Request[T]) -> T:
+        self._monitor.calls += 1
+        try:
+            match request:
+                case WriteRequest():
                     self._refuse_outer_write(request.operation)
-                return await self._executor.run(request.operation, unit)
+                    check = self._compiler.check_ids(request)
+                    return await self._writes.write(self._compiler.prepare(request), check)
+                case TakeLease():
+                    self._refuse_outer_write(request.operation)
+                    await wait_for_lease(self._executor, request, self._compiler.compile)
+                    return cast("T", None)  # match does not narrow T
+                case _:
+                    unit = self._compiler.compile(request)
+                    if unit.writes:
+                        self._refuse_outer_write(request.operation)
+                    return await self._executor.run(request.operation, unit)
+        except StorageError as error:
+            self._monitor.failed(error, request)
+            raise
 
     def _refuse_outer_write(self, operation: str) -> None:
         """Raise a QueryError if this task is inside one of this storage's ``transaction()`` blocks.
@@ -130,6 +163,7 @@ class SqlRepository(StorageBackend):
         return [self._database, "closed" if self._executor.lifecycle.is_closed else "open"]
 
     async def _close(self) -> None:
+        was_open = not self._executor.lifecycle.is_closed
         self._executor.lifecycle.check_outside_call()
         if self._executor.lifecycle.is_forked:  # the writes in progress belong to the parent process
             await self._executor.close()
@@ -137,6 +171,8 @@ class SqlRepository(StorageBackend):
         await self._writes.close()
         await self._executor.close()
         await self._health.close()
+        if was_open:
+            _log.info("closed %s", self._database, extra={"storage_event": "closed", "database": self._database})
 
 
 def _without_secrets(url: URL) -> str:

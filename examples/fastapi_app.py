@@ -1,4 +1,4 @@
-"""A web API on the storage: a tenant for each request, lists in pages, errors as HTTP statuses, a health check.
+"""A web API on the storage: a tenant for each request, lists in pages, errors as HTTP statuses, probes of its health.
 
 ``pip install axon-storage fastapi uvicorn`` and ``DATABASE_URL=sqlite:///agents.db uvicorn fastapi_app:app`` run it. On
 a server, ``axon-storage migrate upgrade`` creates the tables first.
@@ -56,7 +56,8 @@ def create_app(url: str | None = None) -> FastAPI:
     app.add_api_route("/traces", list_traces)
     app.add_api_route("/traces/{trace_id}", get_trace)
     app.add_api_route("/events", list_events)
-    app.add_api_route("/health", health)
+    app.add_api_route("/live", live)
+    app.add_api_route("/ready", ready)
     app.exception_handler(StorageError)(storage_error)
     return app
 
@@ -95,10 +96,19 @@ async def list_events(
     return _json({"events": page, "next": None})
 
 
-async def health(request: Request) -> JSONResponse:
-    """Report to a load balancer whether the database works and has the schema that this version needs."""
-    healthy = await request.app.state.storage.is_healthy()
-    return JSONResponse({"healthy": healthy}, 200 if healthy else 503)
+async def live() -> JSONResponse:
+    """Answer, which says that the event loop runs. It asks no database, because a restart would not repair one."""
+    return JSONResponse({"live": True})
+
+
+async def ready(request: Request) -> JSONResponse:
+    """Report whether this process should get requests; if not, with the names of the reasons."""
+    storage: StorageDispatcher = request.app.state.storage
+    health = await storage.health()
+    if not health.ready:  # the messages are for the operator: they may name hosts and accounts
+        log.warning("not ready: %s", "; ".join(map(str, health.reasons)))
+    names = [reason.name for reason in health.reasons]
+    return JSONResponse({"ready": health.ready, "reasons": names}, 200 if health.ready else 503)
 
 
 async def storage_error(_: Request, error: StorageError) -> JSONResponse:

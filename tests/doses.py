@@ -27,6 +27,8 @@ OF_VARIANTS = (
 """The beginnings of the node ids of tests that run on variants."""
 
 TARGETS_OF = {
+    "tests/audit/test_kept_seals.py": ("sqlite", "postgresql"),
+    "tests/audit/test_sealing.py": ("sqlite", "postgresql"),
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
     "tests/faults/test_maintenance.py": ("postgresql",),

@@ -21,6 +21,19 @@ async def test_the_demo_loses_nothing(databases: Databases, target: str) -> None
     assert "nothing lost, nothing twice" in done.stdout
 
 
+async def test_a_traced_request_has_its_calls_and_the_group_commits_that_carried_them(databases: Databases) -> None:
+    environment = os.environ | {"DATABASE_URL": await databases.empty("sqlite")}
+    done = await asyncio.to_thread(_run, ROOT / "examples/traced_request.py", environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("POST /runs: ")
+    assert [line.split()[0] for line in lines if line.startswith("  ") and "linked" not in line] == [
+        "save_session",
+        *["append_event"] * 3,
+    ]
+    assert sum("linked from: BATCH" in line for line in lines) == 4
+
+
 @pytest.mark.parametrize("target", ["sqlite", "postgresql", "mariadb", "mysql"])
 async def test_the_openai_agent_remembers_after_its_process_has_ended(databases: Databases, target: str) -> None:
     environment = os.environ | {"DATABASE_URL": await databases.empty(target)}

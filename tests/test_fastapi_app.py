@@ -1,16 +1,22 @@
 """The FastAPI example, over HTTP, on SQLite."""
 
 import json
+import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_app import create_app
 
-from axon_storage import EventRow, StorageDispatcher, TraceRow, new_id, schema
+from axon_storage import EventRow, SqlRepository, StorageDispatcher, TraceRow, new_id, schema
+from axon_storage.engine.health import HealthCheck
 from axon_storage.testing.samples import LARGEST, sample
 
 ACME = {"X-Tenant": "acme"}
@@ -103,9 +109,50 @@ async def test_a_storage_that_cannot_be_used_is_503_with_retry_after(
     assert failed.json() == {"detail": "the storage is unavailable"}
 
 
-async def test_the_health_check_looks_at_the_schema(client: httpx.AsyncClient, url: str) -> None:
-    healthy = await client.get("/health")
-    assert (healthy.status_code, healthy.json()) == (200, {"healthy": True})
+async def _probe(client: httpx.AsyncClient, path: str) -> tuple[int, Any]:
+    answer = await client.get(path)
+    return answer.status_code, answer.json()
+
+
+async def test_a_process_with_a_schema_that_is_behind_is_live_and_not_ready(
+    client: httpx.AsyncClient, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await _probe(client, "/ready") == (200, {"ready": True, "reasons": []})
     await schema.downgrade(url, "-1")
-    behind = await client.get("/health")
-    assert (behind.status_code, behind.json()) == (503, {"healthy": False})
+    assert await _probe(client, "/ready") == (503, {"ready": False, "reasons": ["schema_behind"]})
+    assert "not ready: schema_behind: the schema is at revision" in caplog.text
+    assert await _probe(client, "/live") == (200, {"live": True})
+
+
+async def test_a_process_with_an_exhausted_pool_is_live_and_not_ready(
+    client: httpx.AsyncClient, storage: StorageDispatcher
+) -> None:
+    assert isinstance(storage.backend, SqlRepository)
+    await storage.for_tenant("acme").load_traces(1)
+    async with AsyncExitStack() as held:
+        for _ in range(15):  # the default pool_size
+            await held.enter_async_context(storage.backend.engine.connect())
+        assert await _probe(client, "/ready") == (503, {"ready": False, "reasons": ["pool_exhausted"]})
+        assert await _probe(client, "/live") == (200, {"live": True})
+    assert await _probe(client, "/ready") == (200, {"ready": True, "reasons": []})
+
+
+async def test_a_process_with_a_closed_storage_is_live_and_not_ready(
+    client: httpx.AsyncClient, storage: StorageDispatcher
+) -> None:
+    await storage.close()
+    assert await _probe(client, "/ready") == (503, {"ready": False, "reasons": ["closed"]})
+    assert await _probe(client, "/live") == (200, {"live": True})
+
+
+def test_the_probes_of_the_documentation_ask_this_application(app: FastAPI) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "health.md").read_text(encoding="utf-8")
+    [manifest] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    [container] = yaml.safe_load(manifest)["spec"]["template"]["spec"]["containers"]
+    liveness, readiness = container["livenessProbe"], container["readinessProbe"]
+    ports = {container["ports"][0]["name"]}
+    assert {probe["httpGet"]["port"] for probe in (liveness, readiness)} == ports
+    assert [probe["httpGet"]["path"] for probe in (liveness, readiness)] == ["/live", "/ready"]
+    assert {"/live", "/ready"} <= {route.path for route in app.routes if isinstance(route, APIRoute)}
+    longest = HealthCheck.database_seconds + HealthCheck.pool_seconds
+    assert longest < readiness["timeoutSeconds"] <= readiness["periodSeconds"]

@@ -24,6 +24,7 @@ from axon_storage.model.rows import (
     SessionRow,
     TraceRow,
 )
+from axon_storage.model.seals import CountSeals, ForgetSeals
 from axon_storage.model.validation import (
     operation_context,
     validate_fields,
@@ -36,6 +37,9 @@ _ERASE_PASSES = 5
 
 _RECORDS = "axon_storage_pruning"
 """The name under which the records about prune runs are counted: that of their table."""
+
+_SEALS = "axon_storage_audit_seals"
+"""The same for the seals of the audit log."""
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +148,7 @@ class MaintenanceMethods(BackendBase):
         Stop the tenant's writers first. A write that commits afterwards brings the tenant back, and
         :meth:`tenant_ids` then lists it again. If writers do not stop, a :class:`QueryError` with ``transient`` set is
         raised. What :meth:`prune_events` records about old ids is deleted too, and counted as
-        ``"axon_storage_pruning"``::
+        ``"axon_storage_pruning"``, and so are the seals of the audit log, as ``"axon_storage_audit_seals"``::
 
             counts = await storage.for_tenant("acme").erase_tenant()
         """
@@ -156,19 +160,30 @@ class MaintenanceMethods(BackendBase):
         runs = [PruneRun(backend, operation, tenant, each, {}, None, self.prune_rows) for each in ROW_TYPES]
         if dry_run:
             counts = {run.row_type.TABLE: await run.count() for run in runs}
-            return counts | {_RECORDS: await backend.execute(CountPruned(operation=operation, tenant=tenant))}
+            records = await backend.execute(CountPruned(operation=operation, tenant=tenant))
+            return counts | {
+                _RECORDS: records,
+                _SEALS: await backend.execute(CountSeals(operation=operation, tenant=tenant)),
+            }
         _log.info("erase_tenant: begins")
-        counts = dict.fromkeys([*(run.row_type.TABLE for run in runs), _RECORDS], 0)
+        counts = dict.fromkeys([*(run.row_type.TABLE for run in runs), _RECORDS, _SEALS], 0)
         for _number in range(_ERASE_PASSES):
             deleted = {run.row_type.TABLE: await run.delete() for run in runs}
             records = await backend.execute(ForgetPruned(operation=operation, tenant=tenant))
-            counts = {name: counts[name] + count for name, count in (deleted | {_RECORDS: records}).items()}
+            others = {_RECORDS: records, _SEALS: await self._forget_seals(operation, tenant)}
+            counts = {name: counts[name] + count for name, count in (deleted | others).items()}
             # A row can be written to a table that this pass has already searched.
             if not any(deleted.values()) and tenant not in await self._tenants(operation):
                 _log.info("erase_tenant: ends, deleted %s", counts)
                 return counts
         message = "the tenant still gets new rows: stop its writers, and erase it again"
         raise QueryError(message, operation=operation, transient=True)
+
+    async def _forget_seals(self, operation: str, tenant: str) -> int:
+        deleted, request = 0, ForgetSeals(operation=operation, tenant=tenant)
+        while count := await self._iteration_backend().execute(request):
+            deleted += count
+        return deleted
 
     async def _tenants(self, operation: str) -> list[str]:
         return await self._iteration_backend().execute(ListTenants(operation=operation, tenant=""))

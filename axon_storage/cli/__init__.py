@@ -6,6 +6,7 @@ import typer
 
 from axon_storage import __version__
 from axon_storage.cli import (
+    audit,
     backup,
     bench,
     costs,
@@ -36,6 +37,7 @@ app.command()(transfer.copy)
 app.command()(transfer.verify)
 app.command()(files.export)
 app.command("import")(files.import_file)
+app.add_typer(audit.app, name="audit")
 app.command("report")(report.write_report)
 app.command("backup")(backup.backup_database)
 app.command()(bench.bench)

@@ -2,8 +2,11 @@
 
 import logging
 
-_PRINTED_OTHERWISE = {"axon_storage.engine.retry", "axon_storage.backend.maintenance"}
-"""Loggers whose messages a command does not show, because it prints the last error and the result itself."""
+_PRINTED_OTHERWISE = {"axon_storage.backend.maintenance"}
+"""Loggers whose messages a command does not show, because it prints the result itself."""
+
+_EVENTS = {"retry", "opened", "closed", "schema_upgraded", "schema_ahead"}
+"""Events that a command does not show: it prints the last error and what it has done, and opens a database itself."""
 
 _STEP_OF_ALEMBIC = "Running %s"
 """The only message of Alembic that a command shows: the others are about Alembic's own work."""
@@ -19,7 +22,7 @@ class _Shown(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a message is shown."""
         message = record.getMessage()
-        is_other = record.name in _PRINTED_OTHERWISE
+        is_other = record.name in _PRINTED_OTHERWISE or getattr(record, "storage_event", None) in _EVENTS
         if record.name.startswith("alembic.") and record.levelno < logging.WARNING:
             is_other = record.msg != _STEP_OF_ALEMBIC
         if is_other or message in self._seen:

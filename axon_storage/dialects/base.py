@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.grants import GrantSupport
+from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
@@ -51,12 +52,15 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport, GrantSupport):
+class Dialect(
+    QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport, GrantSupport, DatabaseIdentity
+):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, :class:`BackupSupport` for backups, and :class:`GrantSupport` for the privileges of accounts.
+    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts, and
+    :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.

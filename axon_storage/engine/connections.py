@@ -1,9 +1,11 @@
 """The steps of a transaction on one connection: connect, begin, commit, roll back, return to the pool."""
 
 import asyncio
+from time import perf_counter
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
@@ -11,6 +13,7 @@ from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import attach_events, mark_clean
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group
+from axon_storage.engine.monitor import Monitor
 from axon_storage.errors import StorageConnectionError
 
 
@@ -21,11 +24,17 @@ class Connections:
     Call :meth:`connect`, :meth:`begin` and :meth:`roll_back` in a greenlet of SQLAlchemy.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, monitor: Monitor) -> None:
         self.dialect = attach_events(engine)
         self.engine, self.host_engine = without_host_options(engine), engine
+        self._monitor = monitor
         self._has_connected = False
         self._read_options, self._write_options = self.options(writes=False), self.options(writes=True)
+
+    @property
+    def has_connected(self) -> bool:
+        """Whether there was a connection, so that SQLAlchemy knows the server."""
+        return self._has_connected
 
     def options(self, *, writes: bool) -> dict[str, Any]:
         """Return the execution options of a transaction that writes, or of one that only reads."""
@@ -41,18 +50,28 @@ class Connections:
         # connect. The first connection must come from the engine's own pool, because SQLAlchemy reads the server's
         # version and settings on it.
         use_group_pool = group and self._has_connected and not self.dialect.serial_writes
-        engine = self.engine.sync_engine
+        engine, monitor = self.engine.sync_engine, self._monitor
+        pool = monitor.group_pool if use_group_pool else monitor.pool
+        began = perf_counter() if monitor.observers else 0.0
+        pool.waiting += 1
         try:
             connection = (
                 connect_for_group(engine, self.host_engine.sync_engine, self.dialect)
                 if use_group_pool
                 else engine.connect()
             )
+        except PoolTimeoutError:
+            monitor.connection_timed_out(pool)
+            raise
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, OSError):  # such as ssl.SSLCertVerificationError, which is also a ValueError
                 raise
             reason = str(error).partition("\n")[0][:80]
             raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+        finally:
+            pool.waiting -= 1
+        if began:
+            monitor.connected(pool, perf_counter() - began)
         deadline.waiting_for, self._has_connected = DATABASE, True
         return connection
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -17,6 +18,10 @@ from axon_storage.errors import StorageConnectionError
 
 _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
 """Execution options of the application's engine that this package's calls must not use, with their defaults."""
+
+
+_max_connections: "WeakKeyDictionary[Engine, int]" = WeakKeyDictionary()
+"""How many connections the pool of each engine may open. SQLAlchemy does not tell it."""
 
 
 def create_engine(
@@ -69,6 +74,7 @@ def create_engine(
     if first:
         event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
+    _max_connections[engine.sync_engine] = pool_size + max_overflow
     event.listen(engine.sync_engine, "reset", reset)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", connector(dialect, required=tls.required))
@@ -78,6 +84,11 @@ def create_engine(
 def _run_first(statements: Sequence[str], connection: DBAPIConnection, _record: object) -> None:
     for statement in statements:
         execute(connection, statement)
+
+
+def max_connections(engine: Engine) -> int | None:
+    """Return how many connections the pool of an engine may open; None if :func:`create_engine` has not made it."""
+    return _max_connections.get(engine)
 
 
 def without_host_options(engine: AsyncEngine) -> AsyncEngine:

@@ -6,7 +6,7 @@ Rules:
    only once, which is not enough, because a driver may handle the first cancellation by waiting for the server.
 2. If a COMMIT is in progress, the timeout is extended once by ``grace_seconds``, because the outcome of a cancelled
    COMMIT is unknown.
-3. The deadline's own cancellations become a StorageConnectionError. Other cancellations remain CancelledErrors.
+3. The deadline's own cancellations become a TimedOutError. Other cancellations remain CancelledErrors.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from axon_storage.errors import StorageConnectionError
+from axon_storage.engine.observer import CONNECTION_PHASE, DATABASE_PHASE, TURN_PHASE, Call
+from axon_storage.errors import TimedOutError
 
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ _REPEAT_SECONDS = 1.0  # between two cancellations of the same block
 
 CONNECTION, DATABASE, COMMIT = "a connection", "the database", "the answer to COMMIT, which may have been carried out"
 """Values of ``waiting_for``, as they appear in error messages."""
+
+_PHASES = {CONNECTION: CONNECTION_PHASE, DATABASE: DATABASE_PHASE, COMMIT: DATABASE_PHASE}
 
 
 class Deadline:
@@ -83,7 +86,7 @@ class Deadline:
         cancelled_by_others = task.cancelling() > self._cancelling_before
         if error is not None and self._cancellations and not cancelled_by_others:
             message = f"not done within {self._seconds:g} s, waiting for {self.waiting_for}"
-            raise StorageConnectionError(message, transient=True) from None
+            raise TimedOutError(message, transient=True) from None
         if error is None and self._cancelled_in_shield and cancelled_by_others:
             raise asyncio.CancelledError
 
@@ -107,6 +110,24 @@ class Deadline:
                     self._cancelled_in_shield = True
                     self._loop.call_later(self._grace_seconds, _cancel, task)
         return task.result()
+
+
+class TimedDeadline(Deadline):
+    """A deadline that tells its call whenever the code in the block begins to wait for something else."""
+
+    def __init__(self, seconds: float, *, call: Call, **options: Any) -> None:
+        self._call = call
+        super().__init__(seconds, **options)
+
+    @property
+    def waiting_for(self) -> str:
+        """What the block waits for."""
+        return self._waiting_for
+
+    @waiting_for.setter
+    def waiting_for(self, what: str) -> None:
+        self._waiting_for = what
+        self._call.enter(_PHASES.get(what, TURN_PHASE))
 
 
 def _set_done(done: "asyncio.Future[None]", _task: "asyncio.Future[Any]") -> None:

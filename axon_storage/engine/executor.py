@@ -17,9 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from axon_storage.engine.connections import Connections, commit, return_to_pool
-from axon_storage.engine.deadline import COMMIT, GRACE_SECONDS, Deadline
+from axon_storage.engine.deadline import COMMIT, GRACE_SECONDS, Deadline, TimedDeadline
 from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.lifecycle import Lifecycle
+from axon_storage.engine.monitor import Monitor
+from axon_storage.engine.observer import current_call
 from axon_storage.engine.retry import Retry, run_with_retries
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout, current_timeout
 from axon_storage.engine.translation import BusyError, TooLateError, translate_errors
@@ -44,7 +46,8 @@ class Executor:
     """Seconds that a writer waits for the write lock."""
 
     def __init__(self, engine: AsyncEngine, *, retry: Retry | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.connections = Connections(engine)
+        self.monitor = Monitor()
+        self.connections = Connections(engine, self.monitor)
         self.dialect, self.engine = self.connections.dialect, self.connections.engine
         self.lifecycle = Lifecycle()
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
@@ -74,11 +77,13 @@ class Executor:
     def deadline(self, seconds: float | None = None, **options: Any) -> Deadline:
         """Create a :class:`Deadline` with ``options``. ``seconds``: the default is the timeout of a call."""
         seconds = self.seconds_of_a_call() if seconds is None else seconds
+        if self.monitor.observers and (call := current_call()) is not None:
+            return TimedDeadline(seconds, call=call, grace_seconds=self.grace_seconds, **options)
         return Deadline(seconds, grace_seconds=self.grace_seconds, **options)
 
     def retry(self, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> Coroutine[Any, Any, T]:
         """Call :func:`run_with_retries` with this executor's options."""
-        return run_with_retries(self._retry, attempt, pause=pause)
+        return run_with_retries(self._retry, attempt, pause=pause, report=self.monitor.retrying)
 
     def translate_errors(self, operation: str, *, group: bool = False) -> translate_errors:
         """Return a context manager that translates the driver's errors into errors of this package."""

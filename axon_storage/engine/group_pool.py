@@ -43,6 +43,11 @@ def begin_for_group(connection: Connection, dialect: Dialect) -> None:
             connection.exec_driver_sql(statement)
 
 
+def group_pool_of(engine: Engine) -> Pool | None:
+    """Return the pool of an engine's group commits, or None if it has not been used."""
+    return _group_pools.get(engine, (0, None))[1]
+
+
 def _group_pool(engine: Engine) -> Pool:
     if engine not in _group_pools:
         _group_pools[engine] = os.getpid(), engine.pool.recreate()

@@ -23,6 +23,7 @@ from sqlalchemy.util import greenlet_spawn
 from axon_storage.engine.connections import commit, return_to_pool
 from axon_storage.engine.deadline import COMMIT, DATABASE, Deadline
 from axon_storage.engine.executor import Executor
+from axon_storage.engine.monitor import Monitor
 from axon_storage.errors import QueryError, StorageError
 from axon_storage.sql.unit_of_work import UnitOfWork
 
@@ -47,9 +48,19 @@ class OpenTransaction:
         self._event_time = inf
 
     @property
+    def monitor(self) -> Monitor:
+        """That of the storage."""
+        return self._executor.monitor
+
+    @property
     def is_over(self) -> bool:
         """Whether the transaction has ended or is ending."""
         return self._over
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a connection."""
+        return self._connection is not None
 
     async def run(self, operation: str, unit: UnitOfWork[T]) -> T:
         """Run the unit of work of one call."""
@@ -148,19 +159,21 @@ class OpenTransaction:
 @asynccontextmanager
 async def open_transaction(executor: Executor) -> AsyncIterator[OpenTransaction]:
     """Open a transaction for a block. Commit at the end of the block, or roll back if the block raises."""
-    translated = partial(executor.translate_errors, OPERATION)
+    translated, step = partial(executor.translate_errors, OPERATION), executor.monitor.step
+    executor.monitor.transactions += 1
     async with AsyncExitStack() as stack:
         stack.enter_context(executor.lifecycle.call(OPERATION))
         transaction, seconds = OpenTransaction(executor), executor.seconds_of_a_call()
         try:
-            with translated(), executor.deadline(seconds) as deadline:
+            with step("BEGIN"), translated(), executor.deadline(seconds) as deadline:
                 await stack.enter_async_context(executor.write_lock(deadline))
                 await transaction.open(deadline)
             yield transaction
-            with translated(), executor.deadline(seconds) as deadline:
+            with step("COMMIT"), translated(), executor.deadline(seconds) as deadline:
                 await transaction.commit(deadline)
         except BaseException as error:
             # Report the error that ended the block, not a failure of its rollback.
-            with suppress(StorageError), translated(), executor.deadline(executor.grace_seconds) as deadline:
+            rollback = executor.monitor.observed("ROLLBACK" if transaction.is_open else None)
+            with suppress(StorageError), rollback, translated(), executor.deadline(executor.grace_seconds) as deadline:
                 await transaction.roll_back(error, deadline)
             raise

@@ -37,10 +37,17 @@ class Retry:
         check_timeout(self.deadline)
 
 
-async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *, pause: float = 0.0) -> T:
+async def run_with_retries(
+    retry: Retry,
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    pause: float = 0.0,
+    report: Callable[[int, float, StorageError], None] | None = None,
+) -> T:
     """Call ``attempt`` until it succeeds, fails with an error that is not retried, or a limit is reached.
 
-    ``pause``: seconds to wait before each retry, in addition to the exponential pause.
+    ``pause``: seconds to wait before each retry, in addition to the exponential pause. ``report``: called before each
+    retry with the number of the failed attempt, the seconds until the next one, and the error.
     """
     deadline = time.monotonic() + retry.deadline
     for number in itertools.count(1):
@@ -50,7 +57,28 @@ async def run_with_retries(retry: Retry, attempt: Callable[[], Awaitable[T]], *,
             last = number == retry.attempts or time.monotonic() > deadline
             if last or not error.transient or isinstance(error, BusyError | LockTimeoutError | TooLateError):
                 raise
-            _log.info("attempt %d of %d failed and is repeated: %s", number, retry.attempts, error)
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
-        await asyncio.sleep(pause + random.uniform(0, longest))  # noqa: S311  # jitter
+            longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
+            seconds = pause + random.uniform(0, longest)  # noqa: S311  # jitter
+            _log_retry(error, number, retry.attempts, seconds)
+            if report is not None:
+                report(number, seconds, error)
+        await asyncio.sleep(seconds)
     raise AssertionError("unreachable")
+
+
+def _log_retry(error: StorageError, attempt: int, attempts: int, seconds: float) -> None:
+    _log.info(
+        "attempt %d of %d failed and is repeated: %s",
+        attempt,
+        attempts,
+        error,
+        extra={
+            "storage_event": "retry",
+            "operation": error.operation,
+            "attempt": attempt,
+            "attempts": attempts,
+            "pause_seconds": seconds,
+            "error_class": type(error).__name__,
+            "code": error.code,
+        },
+    )

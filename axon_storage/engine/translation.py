@@ -78,7 +78,7 @@ class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
         if self._group and error_class.code in self._dialect.lock_timeout_codes:
             kind = LockTimeoutError
         message = f"[{error_class.code}] {error_class.message}" if error_class.code else error_class.message
-        return kind(message, transient=error_class.transient)
+        return kind(message, transient=error_class.transient, code=error_class.code or None)
 
 
 def _cancellations() -> int:

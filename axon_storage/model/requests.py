@@ -20,6 +20,12 @@ class Request(Generic[T]):
     operation: str
     tenant: str
 
+    @property
+    def table(self) -> str | None:
+        """The table that the call is about, or None if there are several."""
+        row_type: type[Row] | None = getattr(self, "row_type", None)
+        return None if row_type is None else row_type.TABLE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRequest(Request[T]):
@@ -27,6 +33,11 @@ class WriteRequest(Request[T]):
 
     Of the other requests, :class:`EvictExpired` and those of prune and erase runs change rows too.
     """
+
+    @property
+    def stored_rows(self) -> int:
+        """The number of rows that the call stores."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +50,29 @@ class Save(WriteRequest[None]):
     rows: Sequence[CheckedRow]
     keep_existing: bool = False
 
+    @property
+    def table(self) -> str | None:  # noqa: D102  # documented in the base class
+        tables = {row.row_type.TABLE for row in self.rows}
+        return tables.pop() if len(tables) == 1 else None
+
+    @property
+    def stored_rows(self) -> int:  # noqa: D102  # documented in the base class
+        return len(self.rows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create(WriteRequest[bool]):
     """Insert a row unless its key exists, and return whether it was inserted."""
 
     row: CheckedRow
+
+    @property
+    def table(self) -> str:  # noqa: D102  # documented in the base class
+        return self.row.row_type.TABLE
+
+    @property
+    def stored_rows(self) -> int:  # noqa: D102  # documented in the base class
+        return 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +81,14 @@ class Append(WriteRequest[UUID]):
 
     row: CheckedRow
     id: UUID | None
+
+    @property
+    def table(self) -> str:  # noqa: D102  # documented in the base class
+        return self.row.row_type.TABLE
+
+    @property
+    def stored_rows(self) -> int:  # noqa: D102  # documented in the base class
+        return 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +187,10 @@ class Summarize(Request[list[S]], Generic[S]):
     where: Mapping[str, Any]
     after: UUID
     before: UUID
+
+    @property
+    def table(self) -> str:  # noqa: D102  # documented in the base class
+        return self.summary_type.ROW.TABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

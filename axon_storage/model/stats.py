@@ -1,4 +1,4 @@
-"""StorageStats: the size and the state of a database, of a connection pool and of group commit's queue."""
+"""StorageStats: the size and the state of a database, of a connection pool and of group commit's queue; counters."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,11 +49,35 @@ class QueueStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallStats:
+    """What a storage has done since it was opened, in this process, with all its views and transactions.
+
+    ``calls``: those that have begun; each page of an iterator is one. ``errors``: the calls, BEGINs and COMMITs that
+    raised a :class:`StorageError`. ``retries``: attempts beyond the first. ``transactions``: ``transaction()`` blocks.
+    ``group_commits``: transactions of group commit that were committed. ``grouped_writes``, ``grouped_rows``: the calls
+    that they carried, and the rows of these calls. ``refused_rows``: rows that the database refused to store.
+    ``late_rollbacks``: calls and transactions that were rolled back, because an event had been appended more than 60 s
+    before. ``pool_timeouts``: how often no connection became free within ``pool_timeout``.
+    """
+
+    calls: int
+    errors: int
+    retries: int
+    transactions: int
+    group_commits: int
+    grouped_writes: int
+    grouped_rows: int
+    refused_rows: int
+    late_rollbacks: int
+    pool_timeouts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageStats:
     """The size and the state of a database with all its tenants, and of this process's use of it.
 
     ``database``: the name of the database system, such as ``"PostgreSQL"``. ``revision``: that of the schema, or None.
-    ``pool``, ``queue``: None for a backend without a pool or a queue, and inside a transaction.
+    ``pool``, ``queue``, ``calls``: None for a backend that has none of them, and inside a transaction.
     """
 
     database: str
@@ -62,3 +86,4 @@ class StorageStats:
     tables: tuple[TableStats, ...]
     pool: PoolStats | None = None
     queue: QueueStats | None = None
+    calls: CallStats | None = None

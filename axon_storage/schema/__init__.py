@@ -75,6 +75,7 @@ async def upgrade(
     async with _engine(target) as engine:
         if revision == "head" and await _read_revision(engine, "upgrade") == head():
             return  # opening an up-to-date database must not wait for the schema lock
+        upgraded: list[str | None] = []
 
         def change(connection: Connection, to: str) -> None:
             found = current_revision(connection)
@@ -82,8 +83,11 @@ async def upgrade(
             connection.rollback()  # reading the revision began a transaction; Alembic begins its own
             if to != head() or is_older(found):
                 command.upgrade(alembic_config(connection), to)
+                upgraded[:] = [found, to]
 
         await _migrate(engine, "upgrade", _with_absolute_revision(revision, change), timeouts)
+        if upgraded:
+            _log_schema(logging.INFO, "schema_upgraded", "upgraded the schema from revision %s to %s", *upgraded)
 
 
 async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
@@ -150,6 +154,10 @@ async def check(engine: AsyncEngine, *, allow_ahead: bool = False) -> None:
     found, durability_problems = await Executor(engine).run("open", UnitOfWork(read, writes=False))
     if problem := revision_problem(found, allow_ahead=allow_ahead):
         raise StorageConnectionError(problem, operation="open")
+    if found == head():
+        _log_schema(logging.DEBUG, "schema_checked", "the schema has revision %s, as this package needs", found)
+    else:
+        _log_schema(logging.INFO, "schema_ahead", "the schema has revision %s, newer than this package's", found)
     for setting in durability_problems:
         _log.warning("%s: committed data may be lost when the server or its machine crashes", setting)
 
@@ -179,6 +187,10 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
     with require_alembic("script"), translate_alembic_errors("script"):
         (command.downgrade if down else command.upgrade)(config, revisions, sql=True)
     return output.getvalue()
+
+
+def _log_schema(level: int, event: str, message: str, *revisions: str | None) -> None:
+    _log.log(level, message, *revisions, extra={"storage_event": event, "revision": revisions[-1]})
 
 
 async def _read_revision(engine: AsyncEngine, operation: str) -> str | None:

@@ -31,7 +31,16 @@ from axon_storage.model.rows import (
     fields_of,
 )
 from axon_storage.model.values import Json
-from axon_storage.sql.tables import CREATED_ID, EXPIRES_AT, TABLES, UPDATED_AT, VERSION_TABLE, metadata, pruning
+from axon_storage.sql.tables import (
+    CREATED_ID,
+    EXPIRES_AT,
+    TABLES,
+    UPDATED_AT,
+    VERSION_TABLE,
+    audit_seals,
+    metadata,
+    pruning,
+)
 from axon_storage.sql.types import JsonDocument, UInt32, UInt64
 
 _REMEDY = "give the URL of an AxonServer's database, or create new tables with `axon-storage migrate upgrade`"
@@ -269,4 +278,5 @@ def _grants(connection: Connection) -> Iterator[str]:
         yield f"ALTER TABLE {table} OWNER TO {roles[owner]}"
     for role in roles.values():  # because opening a storage reads the revision
         yield f"GRANT SELECT ON {VERSION_TABLE} TO {role}"
-        yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {pruning.name} TO {role}"
+        for table in (pruning.name, audit_seals.name):
+            yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}"

@@ -8,6 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, String, Table, column, inspect, select, table
 
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
+from axon_storage.model.health import HealthReason, HealthReasonName
 from axon_storage.schema.alembic_setup import SEE_HISTORY, alembic_config
 from axon_storage.sql.tables import VERSION_TABLE
 
@@ -109,6 +110,18 @@ def revision_problem(found: str | None, *, allow_ahead: bool) -> str | None:
         shown = found[:_MAX_SHOWN]
         return f"the schema is at revision {shown}, which this package does not have; {needed} is needed: {_STAMP}"
     return None if allow_ahead else f"the schema is at revision {found}, this package supports {needed}: {_AHEAD}"
+
+
+def revision_reason(connection: Connection) -> HealthReason | None:
+    """Return why the schema of a database is not healthy, or that it is newer; None if it is this package's."""
+    found, needed = current_revision(connection), head()
+    if found == needed:
+        return None
+    if is_older(found):
+        name = HealthReasonName.NO_SCHEMA if found is None else HealthReasonName.SCHEMA_BEHIND
+        return HealthReason(name, revision_problem(found, allow_ahead=True) or "")
+    message = f"the schema is at revision {str(found)[:_MAX_SHOWN]}, the newest of this package is {needed}"
+    return HealthReason(HealthReasonName.SCHEMA_AHEAD, message)
 
 
 def _numbers() -> list[str]:

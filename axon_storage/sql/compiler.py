@@ -28,9 +28,11 @@ from axon_storage.model.requests import (
     TableRequest,
     WriteRequest,
 )
+from axon_storage.model.seals import SealRequest
 from axon_storage.sql import batches, distinct, transfer
 from axon_storage.sql.pruning import Pruning
 from axon_storage.sql.reads import Reads
+from axon_storage.sql.seals import Seals
 from axon_storage.sql.summaries import summarize
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
@@ -49,6 +51,7 @@ class Compiler:
         self._dialect = dialect
         self._reads = Reads(dialect, clock or time.time_ns)
         self._pruning = Pruning(dialect, clock or time.time_ns)
+        self._seals = Seals(dialect, clock or time.time_ns)
         self._writes = Writes(dialect, clock or time.time_ns, new_id if clock is None else IdSource(clock))
 
     def compile(self, request: Request[T]) -> UnitOfWork[T]:
@@ -59,6 +62,8 @@ class Compiler:
                 unit = batches.single(self._dialect, self.prepare(request))
             case TableRequest():
                 unit = transfer.compile_table_request(self._dialect, request)
+            case SealRequest():
+                unit = self._seals.compile(request)
             case MaintenanceRequest():
                 unit = self._pruning.compile(request)
             case EvictExpired():

@@ -1,4 +1,4 @@
-"""The eleven tables of the row types, including columns that are not fields of a row, and the table of prune runs."""
+"""The eleven tables of the row types, with columns that are not fields of a row; the tables of prune runs and seals."""
 
 from typing import Any
 
@@ -220,6 +220,22 @@ pruning = _table(
 ``pruned_before``: rows recorded before this timestamp were deleted. ``holder``: the id of the run that prunes the
 table, until ``held_until``.
 """
+
+audit_seals = _table(
+    "axon_storage_audit_seals",
+    _key("seal_number", UInt64()),
+    _required("first_id", RowId()),
+    _required("end_id", RowId()),
+    _required("entries", UInt64()),
+    _optional("pruned_before", UtcTimestamp()),
+    _required("sealed_at", UtcTimestamp()),
+    _required("previous_hash", Identifier(64)),
+    _required("digests_hash", Identifier(64)),
+    _required("seal_hash", Identifier(64)),
+    _required("has_digests", Flag()),
+    _required("digests", LongText()),
+)
+"""The seals of the audit log of each tenant, a chain from number 1 on: see ``model/seals.py``."""
 
 TABLES: dict[type[rows.Row], Table] = {row_type: metadata.tables[row_type.TABLE] for row_type in rows.ROW_TYPES}
 """The table of each row type."""

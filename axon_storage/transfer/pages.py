@@ -16,9 +16,11 @@ PAGE_BYTES = 2**20
 
 
 async def pages(
-    operation: str, repository: SqlRepository, tenant: str, row_type: type[Row]
+    operation: str, repository: SqlRepository, tenant: str, row_type: type[Row], after: tuple[Any, ...] = ()
 ) -> AsyncGenerator[TablePage, None]:
     """Yield the pages of a tenant's rows in a table, in primary key order, without empty pages.
+
+    ``after``: the primary key, without the tenant, that the first row follows; empty for all rows.
 
     Close the generator in any case (:func:`contextlib.aclosing`): a read may be in progress.
     """
@@ -35,7 +37,7 @@ async def pages(
         )
         return asyncio.create_task(repository.execute(request))
 
-    reading = read(())
+    reading = read(after)
     try:
         while True:
             page = await reading

@@ -13,11 +13,12 @@ from axon_storage.testing.samples import sample
 from tests.cli.conftest import Axon
 
 READING = [["stats"], ["tenants", "list"], ["show", "events"], ["traces"], ["costs"], ["tail"], ["bench"]]
-WRITING = [["prune", "--events", "1d"], ["tenants", "erase", "acme", "--yes"]]
+CHECKING = [["doctor"], ["audit", "verify"]]
+WRITING = [["prune", "--events", "1d"], ["tenants", "erase", "acme", "--yes"], ["audit", "seal"]]
 FILES = [["export", "new.jsonl"], ["backup", "new.db"]]
 
 
-@pytest.mark.parametrize("arguments", [*READING, *WRITING, *FILES, ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*READING, *WRITING, *FILES, *CHECKING], ids=" ".join)
 async def test_a_database_file_that_does_not_exist_is_an_error_and_is_not_made(
     axon: Axon, arguments: list[str], tmp_path: Path
 ) -> None:
@@ -27,7 +28,7 @@ async def test_a_database_file_that_does_not_exist_is_an_error_and_is_not_made(
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240  # a test may block
 
 
-@pytest.mark.parametrize("arguments", [*READING, *WRITING, *FILES, ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*READING, *WRITING, *FILES, *CHECKING], ids=" ".join)
 async def test_a_url_without_a_database_is_wrong_usage(axon: Axon, arguments: list[str]) -> None:
     assert (await axon(*arguments, url="memory://")).exit_code == 2
     assert (await axon(*arguments, url="")).exit_code == 2
@@ -46,7 +47,7 @@ async def test_a_url_without_a_database_is_wrong_usage(axon: Axon, arguments: li
     ],
 )
 async def test_a_wrong_url_is_wrong_usage_and_the_form_is_named(axon: Axon, url: str, reason: str) -> None:
-    for arguments in [*READING, *WRITING, *FILES, ["doctor"], ["migrate", "current"], ["migrate", "upgrade"]]:
+    for arguments in [*READING, *WRITING, *FILES, *CHECKING, ["migrate", "current"], ["migrate", "upgrade"]]:
         refused = await axon(*arguments, "--url", url)
         assert refused.exit_code == 2, arguments
         assert reason in refused.stderr
@@ -54,7 +55,7 @@ async def test_a_wrong_url_is_wrong_usage_and_the_form_is_named(axon: Axon, url:
         assert "secret" not in refused.output
 
 
-@pytest.mark.parametrize("arguments", [*READING, *WRITING, ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*READING, *WRITING, *CHECKING], ids=" ".join)
 async def test_an_unreachable_server_is_a_failure_without_the_password(axon: Axon, arguments: list[str]) -> None:
     refused = await axon(*arguments, url="postgresql://ada:secret@127.0.0.1:1/agents")
     assert refused.exit_code == 1
@@ -76,7 +77,7 @@ async def test_a_file_that_cannot_be_written_is_named(axon: Axon, tmp_path: Path
 async def test_a_schema_of_another_revision_is_a_failure(axon: Axon, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/old.db"
     await schema.upgrade(url, "0003")
-    for arguments in [*READING, *WRITING, ["doctor"]]:
+    for arguments in [*READING, *WRITING, *CHECKING]:
         refused = await axon(*arguments, url=url)
         assert refused.exit_code == 1
         assert "migrate upgrade" in refused.output

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, SessionRow, SqlRepository, StorageBackend, create_engine
@@ -51,6 +51,29 @@ async def storage_with(url: str, *, group_commit: bool = True, **options: Any) -
     """Open a storage on an engine with these options."""
     async with SqlRepository(create_engine(url, **options), group_commit=group_commit) as storage:
         yield storage
+
+
+_REFUSE = {
+    "sqlite": "CREATE TRIGGER refusing BEFORE INSERT ON event_history WHEN NEW.source = 'bad' "
+    "BEGIN SELECT RAISE(ABORT, 'refused'); END",
+}
+_ALLOW = {"sqlite": "DROP TRIGGER refusing"}
+_ADD = "ALTER TABLE event_history ADD CONSTRAINT refusing CHECK (source <> 'bad')"
+_DROP = "ALTER TABLE event_history DROP CONSTRAINT refusing"
+
+
+@asynccontextmanager
+async def refusing(engine: AsyncEngine, target: str) -> AsyncIterator[None]:
+    """Let the database refuse events whose source is ``bad`` while the block runs."""
+    async with engine.begin() as connection:
+        # SQLite does not notice that another connection has dropped the trigger until it has read a table.
+        await connection.execute(text("SELECT count(*) FROM event_history"))
+        await connection.execute(text(_REFUSE.get(target, _ADD)))
+    try:
+        yield
+    finally:
+        async with engine.begin() as connection:
+            await connection.execute(text(_ALLOW.get(target, _DROP)))
 
 
 @contextmanager

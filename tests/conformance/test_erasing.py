@@ -3,6 +3,7 @@
 import logging
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -19,13 +20,15 @@ from axon_storage import (
     TenantMismatchError,
     tenant_scope,
 )
+from axon_storage.model.ids import first_id
 from axon_storage.model.maintenance import DeleteOld
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.model.seals import AddSeal, Seal
 from axon_storage.sql.tables import pruning
 from axon_storage.testing.pruning import NOW
 from axon_storage.testing.samples import sample
 from axon_storage.testing.suite.erasing import *  # noqa: F403
-from axon_storage.testing.suite.erasing import NOTHING, RECORDS, fill
+from axon_storage.testing.suite.erasing import NOTHING, RECORDS, SEALS, fill
 from axon_storage.testing.verbs import everything
 from tests.conformance.conftest import OTHER_TENANT
 
@@ -43,7 +46,7 @@ async def test_every_row_of_the_tenant_is_deleted(
     assert tenant in await storage.tenant_ids()
     caplog.set_level(logging.INFO, "axon_storage")
     caplog.clear()
-    deleted = {row_type.TABLE: 7 for row_type in ROW_TYPES} | {RECORDS: 1}
+    deleted = {row_type.TABLE: 7 for row_type in ROW_TYPES} | {RECORDS: 1, SEALS: 0}
     assert await storage.for_tenant(tenant).erase_tenant() == deleted
     assert await everything(storage) == []
     assert await storage.tenant_ids() == [OTHER_TENANT]
@@ -54,6 +57,34 @@ async def test_every_row_of_the_tenant_is_deleted(
     assert "'event_history': 7" in ends
     assert tenant == "default" or tenant not in begins + ends
     assert await storage.for_tenant(tenant).erase_tenant() == NOTHING
+
+
+async def test_seals_of_the_audit_log_are_deleted_without_rows(repository: SqlRepository) -> None:
+    for tenant, count in (("acme", 101), ("z", 1)):
+        for number in range(1, count + 1):
+            stored = AddSeal(operation="seal", tenant=tenant, seal=seal(tenant, number))
+            assert await repository.execute(stored)
+    view = repository.for_tenant("acme")
+    assert await view.erase_tenant(dry_run=True) == NOTHING | {SEALS: 101}
+    assert await view.erase_tenant() == NOTHING | {SEALS: 101}
+    assert await view.erase_tenant() == NOTHING
+    assert await repository.for_tenant("z").erase_tenant() == NOTHING | {SEALS: 1}
+
+
+def seal(tenant: str, number: int) -> Seal:
+    return Seal(
+        tenant=tenant,
+        number=number,
+        first_id=UUID(int=0),
+        end_id=first_id(NOW),
+        entries=0,
+        pruned_before=None,
+        sealed_at=NOW,
+        previous_hash="",
+        digests_hash="",
+        seal_hash="",
+        digests="",
+    )
 
 
 async def test_the_default_tenant_must_be_named(repository: SqlRepository) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import EventRow, QueryError, SessionRow, SqlRepository
 from axon_storage.testing.samples import sample
 from axon_storage.testing.suite.order_of_writes import *  # noqa: F403
-from tests.conformance.concurrent_writes import CALLS, appends, sources, tasks_of_statements
+from tests.conformance.concurrent_writes import CALLS, appends, refusing, sources, tasks_of_statements
 
 
 async def test_writes_that_wait_at_the_same_time_share_batches(repository: SqlRepository, engine: AsyncEngine) -> None:
@@ -60,32 +60,12 @@ async def test_a_batch_may_contain_rows_of_several_tenants(
         assert [entry.value for entry in await repository.for_tenant(name).load_sessions("name")] == [name]
 
 
-REFUSE = {
-    "sqlite": "CREATE TRIGGER refusing BEFORE INSERT ON event_history WHEN NEW.source = 'bad' "
-    "BEGIN SELECT RAISE(ABORT, 'refused'); END",
-}
-
-
-ALLOW = {"sqlite": "DROP TRIGGER refusing"}
-
-
-ADD = "ALTER TABLE event_history ADD CONSTRAINT refusing CHECK (source <> 'bad')"
-
-
-DROP = "ALTER TABLE event_history DROP CONSTRAINT refusing"
-
-
 async def test_a_write_that_the_database_refuses_fails_alone(
     repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:
     names = ["bad" if number in {0, 17, 40, 41} else str(number) for number in range(CALLS)]
-    async with engine.begin() as connection:
-        await connection.execute(text(REFUSE.get(target, ADD)))
-    try:
+    async with refusing(engine, target):
         outcomes = await asyncio.gather(*appends(repository, names), return_exceptions=True)
-    finally:
-        async with engine.begin() as connection:
-            await connection.execute(text(ALLOW.get(target, DROP)))
     refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert [name for name, outcome in zip(names, outcomes, strict=True) if outcome in refused] == ["bad"] * 4
     assert all(type(error) is QueryError and error.operation == "append_event" for error in refused)

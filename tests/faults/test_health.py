@@ -1,4 +1,4 @@
-"""``is_healthy`` is False while saves would fail, and uses one connection that is kept between calls."""
+"""``is_healthy`` is False while saves would fail, ``health`` says why, and one connection is kept between calls."""
 
 import asyncio
 import gc
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import (
     QueryError,
     SqlRepository,
+    StorageBackend,
     StorageConnectionError,
     TraceRow,
     create_engine,
@@ -81,9 +82,11 @@ async def test_a_server_that_answers_again_is_healthy_at_once(url: str) -> None:
         assert await storage.is_healthy()
         proxy.flows.clear()
         assert not await storage.is_healthy()
+        assert await _reasons(storage) == ["unreachable"]
         proxy.cut()
         proxy.flows.set()
         assert await storage.is_healthy()
+        assert await _reasons(storage) == []
 
 
 async def test_the_kept_connection_is_closed_with_a_hosts_engine(url: str) -> None:
@@ -120,10 +123,42 @@ async def test_a_restarted_server_is_healthy_again(kind: str) -> None:
             process.popen.send_signal(signal.SIGKILL)
             await asyncio.to_thread(process.popen.wait)
             assert not await storage.is_healthy()
+            assert await _reasons(storage) == ["unreachable"]
             await asyncio.to_thread(process.restart)
             async with asyncio.timeout(60):
                 while not await storage.is_healthy():  # noqa: ASYNC110  # it is starting
                     await asyncio.sleep(0.05)
+
+
+async def _reasons(storage: StorageBackend) -> list[str]:
+    """Return the names of the reasons why a storage is not healthy."""
+    health = await asyncio.wait_for(storage.health(), 30)
+    assert health.healthy == health.ready == (not health.reasons)
+    return [reason.name.value for reason in health.reasons]
+
+
+async def test_a_cancelled_health_does_not_keep_a_storage_from_closing(url: str) -> None:
+    async with asyncio.timeout(60), storage_through_proxy(url) as (proxy, storage):
+        await storage.load_traces(1)
+        proxy.flows.clear()
+        question = asyncio.create_task(storage.health())
+        await asyncio.sleep(0.2)
+        question.cancel()
+        await asyncio.wait({question})
+        assert question.cancelled()
+
+
+async def test_a_pool_that_cannot_open_another_connection_is_exhausted(url: str) -> None:
+    through = storage_through_proxy(url, pool_size=1, max_overflow=1)
+    async with through as (proxy, storage), storage.transaction() as transaction:
+        await transaction.load_traces(1)
+        assert await storage.is_healthy()  # the connection of the checks stays open
+        proxy.refusing = True
+        health = await storage.health()
+        assert (health.healthy, health.ready) == (True, False)
+        assert [reason.name.value for reason in health.reasons] == ["pool_exhausted"]
+        proxy.refusing = False
+        assert await _reasons(storage) == []
 
 
 async def _execute(url: str, statement: str) -> None:
@@ -147,6 +182,7 @@ async def test_a_standby_of_postgresql_is_not_healthy_until_it_is_promoted() -> 
                 while not await _answers(storage.backend):  # noqa: ASYNC110  # it is starting
                     await asyncio.sleep(0.05)
             assert not await storage.is_healthy()
+            assert await _reasons(storage) == ["read_only"]
             with pytest.raises(StorageConnectionError, match="read-only transaction"):
                 await storage.save_trace(sample(TraceRow))
             await _execute(url, "SELECT pg_promote()")
@@ -173,6 +209,7 @@ async def test_a_read_only_mysql_or_mariadb_is_not_healthy(kind: str, setting: s
             assert await storage.is_healthy()
             await _execute(url, f"SET GLOBAL {setting} = 1")
             assert not await storage.is_healthy()
+            assert await _reasons(storage) == ["read_only"]
             await _execute(url, "SET GLOBAL read_only = 0")
             assert await storage.is_healthy()
 
@@ -183,6 +220,7 @@ async def test_a_postgresql_database_of_read_only_transactions_is_not_healthy() 
         await _execute(url, "ALTER DATABASE postgres SET default_transaction_read_only = on")
         async with open_storage(url) as storage:
             assert not await storage.is_healthy()
+            assert await _reasons(storage) == ["read_only"]
 
 
 @contextmanager
@@ -216,6 +254,7 @@ async def test_a_sqlite_file_that_cannot_be_written_is_not_healthy(anybodys_file
             file.chmod(mode)
             with nobody():
                 assert await storage.is_healthy() == healthy
+                assert await _reasons(storage) == ([] if healthy else ["read_only"])
 
 
 async def test_a_sqlite_file_opened_read_only_is_not_healthy(tmp_path: Path) -> None:
@@ -224,6 +263,7 @@ async def test_a_sqlite_file_opened_read_only_is_not_healthy(tmp_path: Path) -> 
         async with open_storage(f"sqlite:///file:{tmp_path}/agents.db?mode=ro&uri=true") as reader:
             assert await reader.load_traces(9) == [sample(TraceRow)]
             assert not await reader.is_healthy()
+            assert await _reasons(reader) == ["read_only"]
             with pytest.raises(QueryError, match="readonly database"):
                 await reader.save_trace(sample(TraceRow))
 

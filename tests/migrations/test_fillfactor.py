@@ -64,7 +64,7 @@ async def test_a_server_of_the_previous_revision_works_while_the_fillfactor_is_s
     await storage.save_trace(sample(TraceRow, trace_id=1))
     files = (
         "SELECT relname || pg_relation_filenode(oid) FROM pg_class "
-        "WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE '%axon_storage_pruning'"
+        "WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE '%axon_storage_%'"
     )
     before = await _scalars(engine, f"{files} ORDER BY 1")
     async with storage.transaction() as transaction:  # an open writer does not block the upgrade

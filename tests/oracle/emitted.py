@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, null
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import EventRow, InvalidArgumentError, SqlRepository, StorageBackend, TraceRow, new_id, schema
+from axon_storage import (
+    AuditRow,
+    EventRow,
+    InvalidArgumentError,
+    SqlRepository,
+    StorageBackend,
+    TraceRow,
+    new_id,
+    schema,
+)
+from axon_storage.audit import seal, verify
 from axon_storage.dialects import execute
 from axon_storage.model.requests import DeleteTableRows, ReadTablePage, WriteTablePage
 from axon_storage.model.rows import ROW_TYPES
@@ -107,7 +117,9 @@ async def call_every_method(engine: AsyncEngine) -> set[str]:
     await storage.tenant_ids()
     await storage.stats()
     await storage.is_healthy()
+    await storage.health()
     await _transfer(SqlRepository(engine))
+    await _seal(engine)
     for row_type in KEYED:
         await delete(storage, sample(row_type))
     await _prune_and_erase(storage, engine)
@@ -137,6 +149,17 @@ async def _prune_and_erase(storage: Any, engine: AsyncEngine) -> None:
         await storage.append_event(sample(EventRow), id=id_at(NOW - DAY))
     view.prune_rows = 1
     await view.erase_tenant()
+
+
+async def _seal(engine: AsyncEngine) -> None:
+    """Seal and verify the audit log, also after a prune run."""
+    repository = SqlRepository(engine)
+    for number in range(3):
+        await repository.append_audit(sample(AuditRow), id=id_at(NOW - DAY, number))
+    await seal(repository)
+    await repository.prune_audit(NOW)
+    await seal(repository)
+    await verify(repository)
 
 
 async def _transfer(repository: SqlRepository) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 
-COMMIT = "55211c2"
-"""The last commit before revision 0004. A new revision sets it to the tag of the last release, or to its own parent."""
+COMMIT = "490ac72"
+"""The last commit before revision 0005. A new revision sets it to the tag of the last release, or to its own parent."""
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest revision of the previous release."""
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from axon_storage import QueryError, Recorded, Row, StorageBackend, StorageStats, TableStats, TraceRow, new_id
 from axon_storage.backend import outside_transaction
 from axon_storage.errors import ClosedError
-from axon_storage.model import maintenance, requests
+from axon_storage.model import maintenance, requests, seals
 from axon_storage.model.ids import EPOCH, first_id, timestamp_of
 from axon_storage.model.requests import Request
 from axon_storage.model.rows import ROW_TYPES, CheckedRow
@@ -191,8 +191,8 @@ class Calls:
                 return sorted({key[0] for table in self._tables.values() for key in table})
             case maintenance.TakeLease() | maintenance.ReleaseLease():
                 return None  # a run never waits, so there is only one at a time
-            case maintenance.CountPruned() | maintenance.ForgetPruned():
-                return 0  # nothing is recorded
+            case maintenance.CountPruned() | maintenance.ForgetPruned() | seals.CountSeals() | seals.ForgetSeals():
+                return 0  # nothing is recorded, and there are no seals
         raise NotImplementedError(type(request).__name__)
 
     def _put(self, checked: CheckedRow, row_id: UUID | None, *, keep: bool = False) -> tuple[Stored, bool]:

@@ -1,35 +1,20 @@
 """The memory of a transfer is bounded by its pages."""
 
-import gc
-import tracemalloc
-from collections.abc import Awaitable
 from pathlib import Path
 
 from axon_storage import SessionRow, SqlRepository
 from axon_storage.testing.samples import sample
 from axon_storage.transfer import copy, export, import_, verify
-
-MEBIBYTE = 2**20
-
-
-async def _peak(step: Awaitable[object]) -> float:
-    """Return the most memory that Python's objects took during a step, in MiB."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        await step
-        return tracemalloc.get_traced_memory()[1] / MEBIBYTE
-    finally:
-        tracemalloc.stop()
+from tests.peak import peak
 
 
 async def _peaks(source: SqlRepository, target: SqlRepository, folder: Path) -> list[float]:
     file = folder / "rows.jsonl"
     return [
-        await _peak(copy(source, target)),
-        await _peak(verify(source, target)),
-        await _peak(export(source, file)),
-        await _peak(import_(target, file)),
+        await peak(copy(source, target)),
+        await peak(verify(source, target)),
+        await peak(export(source, file)),
+        await peak(import_(target, file)),
     ]
 
 

@@ -138,7 +138,7 @@ def test_a_failed_command_prints_one_line_without_the_password() -> None:
 def test_unknown_revisions_and_schemes_are_refused(url: str) -> None:
     see_history = "see `axon-storage migrate history` for the revisions\n"
     for command, revision, what in (
-        ("upgrade", "+5", "upgrade: there is no revision +5 from base"),
+        ("upgrade", "+9", "upgrade: there is no revision +9 from base"),
         ("upgrade", "9999", "upgrade: there is no revision '9999'"),
         ("stamp", "nope", "stamp: there is no revision 'nope'"),
         ("downgrade", "nope", "there is no revision 'nope'"),

@@ -13,14 +13,18 @@ from pathlib import Path
 import pytest
 
 import axon_storage
-from axon_storage import Retry, SqlRepository, StorageBackend, create_engine
+from axon_storage import Health, HealthReason, HealthReasonName, Retry, SqlRepository, StorageBackend, create_engine
+from axon_storage.audit.comparison import MOST
+from axon_storage.audit.sealing import SEALABLE
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.capacity import Capacity
+from axon_storage.engine.health import HealthCheck
 from axon_storage.model.checks import MAX_ROW_BYTES
 from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
 from axon_storage.model.values import Boolean, Identifier, Integer, Json, Kind, Nullable, Real, Text
 from axon_storage.sql.pruning import LEASE, REPEATABLE
+from axon_storage.transfer.pages import PAGE_ROWS
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -148,6 +152,13 @@ def test_the_methods_are_those_of_a_storage() -> None:
     }
 
 
+def test_the_reasons_are_those_of_a_health() -> None:
+    each_alone = {name: Health((HealthReason(name, ""),), 0.0) for name in HealthReasonName}
+    assert [row[:3] for row in cells(section("Reasons"))] == [
+        [f"`{name}`", f"`{health.healthy}`", f"`{health.ready}`"] for name, health in each_alone.items()
+    ]
+
+
 def _plain(signature: inspect.Signature) -> str:
     """Format the parameters of a method with their defaults, without self and types."""
     _self, *parameters = (each.replace(annotation=each.empty) for each in signature.parameters.values())
@@ -191,8 +202,12 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "queued bytes": f"{Capacity().max_bytes / 2**20:g} MiB",
         "text and JSON of one row": f"{MAX_ROW_BYTES / 2**20:g} MiB",
         "maximum nesting depth of JSON": f"{MAX_JSON_DEPTH}",
+        "seconds after which a pool without a free connection is exhausted": f"{HealthCheck.pool_seconds:g}",
         "`page_size` of an iterator": f"{iterator['page_size'].default}",
         "rows that one transaction of a prune or erase run deletes": f"{StorageBackend.prune_rows:,}",
         "duration of the lease of a prune run": f"{LEASE.total_seconds():g} s",
         "age from which ids are compared with what was pruned": f"{REPEATABLE.total_seconds() / 60:g} min",
+        "age from which audit entries are sealed": f"{SEALABLE.total_seconds() / 60:g} min",
+        "audit entries of one seal": f"{PAGE_ROWS:,}",
+        "differences of a tenant that `verify` of `axon_storage.audit` names": f"{MOST:,}",
     }

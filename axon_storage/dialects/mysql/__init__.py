@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import mysql as codes
+from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.mysql.diagnosis import MySQLDiagnosis
 from axon_storage.dialects.mysql.grants import MySQLGrants
 from axon_storage.dialects.mysql.inspection import MySQLInspection
@@ -67,6 +68,8 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, Dialec
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"
+    system_name = "mysql"
+    default_port = 3306
     backup_tool = "mysqldump --single-transaction DATABASE, on MariaDB mariadb-dump --single-transaction DATABASE"
     unerased = ("binary logs until they are purged",)
     schemes = {
@@ -191,6 +194,10 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, Dialec
             arguments["ssl"] = tls.context
         return url, arguments
 
+    def server(self, url: URL) -> Server:
+        socket = parameter(url, "unix_socket")
+        return super().server(url) if socket is None else Server(socket, None)
+
     def tls_options(self, driver: Any) -> dict[str, Any]:
         return {"async_creator_fn": _insisting_on_tls(driver.aiomysql)} if hasattr(driver, "aiomysql") else {}
 
@@ -248,6 +255,7 @@ class MariaDB(MariaDBMigration, MySQL):
     """MariaDB: another name for the collation, and a time limit for every statement."""
 
     title = "MariaDB"
+    system_name = "mariadb"
     tested_servers = ("10.11",)
     collation = "utf8mb4_nopad_bin"
     brief_lock_waits = ("SET SESSION innodb_lock_wait_timeout = 0",)  # no wait at all, which MySQL does not offer

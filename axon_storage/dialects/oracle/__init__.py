@@ -28,6 +28,7 @@ from sqlalchemy.types import CHAR, TypeEngine
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import oracle as codes
 from axon_storage.dialects.errors import ErrorClass
+from axon_storage.dialects.identity import parameter
 from axon_storage.dialects.oracle.diagnosis import OracleDiagnosis
 from axon_storage.dialects.oracle.grants import CURRENT_SCHEMA, OracleGrants, quoted
 from axon_storage.dialects.oracle.inspection import OracleInspection
@@ -53,6 +54,8 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, D
     """Oracle, without its JSON and BOOLEAN types, so that the schema is the same on every version of the server."""
 
     title = "Oracle"
+    system_name = "oracle.db"
+    default_port = 1521
     backup_tool = "expdp schemas=USER"
     unerased = ("undo and archived redo logs",)
     schemes = {
@@ -175,6 +178,14 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, D
             return ()
         schema = quoted(str(url.query[CURRENT_SCHEMA]), url.get_dialect()().identifier_preparer)
         return (f"ALTER SESSION SET CURRENT_SCHEMA = {schema}",)
+
+    def namespace(self, url: URL) -> str | None:
+        del url  # it is the parameter DB_UNIQUE_NAME, which only a query tells
+        return None
+
+    def identifying_attributes(self, url: URL) -> Mapping[str, str]:
+        service = parameter(url, "service_name")
+        return {} if service is None else {"oracle.db.service": service}
 
     def on_connect(self, connection: DBAPIConnection) -> None:
         # compare by code point, whatever a logon trigger or the instance's parameters have set

@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeEngine
 from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
+from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
@@ -77,6 +78,8 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
+    system_name = "postgresql"
+    default_port = 5432
     backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
     copies = COPIES
     unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
@@ -165,6 +168,14 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
             # asyncpg and SQLAlchemy each have a cache, and take its size as a number
             arguments[name] = int(str(url.query[name]))
         return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
+
+    def server(self, url: URL) -> Server:
+        if url.host is not None or (host := parameter(url, "host")) is None:
+            return super().server(url)
+        if host.startswith("/"):  # the folder of a socket
+            return Server(host, None)
+        address, _, port = host.rpartition(":")  # of several hosts the first
+        return Server(address or host, int(port) if address and port.isdigit() and port != "5432" else None)
 
     def allows_autocommit(self, arguments: Mapping[str, Any]) -> bool:
         # Without a transaction, a pooler may prepare a statement in one session and run it in another.

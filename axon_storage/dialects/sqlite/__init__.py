@@ -38,6 +38,7 @@ class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, S
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"
+    system_name = "sqlite"
     schemes = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
     driver_modules = frozenset({"sqlite3", "aiosqlite"})
     insert = Insert

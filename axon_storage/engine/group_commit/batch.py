@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.group_commit.row_order import NO_WRITES, OrderedWrite
 from axon_storage.engine.translation import LockTimeoutError
-from axon_storage.errors import QueryError, StorageConnectionError, StorageError
+from axon_storage.errors import QueryError, StorageError, TimedOutError
 from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.writes import STATEMENT_BYTES, PreparedWrite
 
 if TYPE_CHECKING:
     from axon_storage.engine.group_commit.capacity import Capacity
+    from axon_storage.engine.observer import Call
 
 
 class QueuedWrite(OrderedWrite):
@@ -33,11 +34,12 @@ class QueuedWrite(OrderedWrite):
     the result, set when the write is queued. ``wakeup``: a future that the caller awaits before the write is queued.
     ``capacity``: the capacity in which the queued write is counted. ``batch``: the batch that sends it. ``expiring``:
     the set of writes that expire at about the same time. ``expired``: the deadline passed while the write was being
-    sent.
+    sent. ``call``: the call of the write, if there is an observer.
     """
 
     __slots__ = (
         "batch",
+        "call",
         "capacity",
         "deadline",
         "ended",
@@ -59,6 +61,7 @@ class QueuedWrite(OrderedWrite):
         self.batch: Batch | None = None
         self.expiring: set[QueuedWrite] | None = None
         self.expired = self.ended = False
+        self.call: Call | None = None
 
     @property
     def abandoned(self) -> bool:
@@ -76,7 +79,7 @@ class QueuedWrite(OrderedWrite):
             return
         if isinstance(error, StorageError):
             kind = QueryError if isinstance(error, LockTimeoutError) else type(error)
-            copy = kind(error.message, operation=self.write.operation, transient=error.transient)
+            copy = kind(error.message, operation=self.write.operation, transient=error.transient, code=error.code)
             copy.__cause__ = error.__cause__
             self.future.set_exception(copy)
         elif isinstance(error, Exception):
@@ -87,7 +90,7 @@ class QueuedWrite(OrderedWrite):
     def time_out(self, waiting_for: str) -> None:
         """Fail the call with a timeout error."""
         message = f"not done within {self.seconds:g} s, waiting for {waiting_for}"
-        self.set_error(StorageConnectionError(message, transient=True))
+        self.set_error(TimedOutError(message, transient=True))
 
 
 @dataclass(slots=True, eq=False)

@@ -25,6 +25,7 @@ from axon_storage.engine.group_commit.batch import QueuedWrite
 from axon_storage.engine.group_commit.scheduler import EARLIER_WRITE, Scheduler
 from axon_storage.engine.group_commit.sending import Sender
 from axon_storage.engine.lifecycle import CLOSED
+from axon_storage.engine.observer import current_call
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.unit_of_work import UnitOfWork
@@ -63,6 +64,8 @@ class GroupCommit:
         if write.event_time < inf:  # a statement without a COMMIT must not wait for a lock beyond the horizon
             seconds = min(seconds, self._executor.append_horizon)
         queued = QueuedWrite(write, seconds, loop.time() + seconds)
+        if self._executor.monitor.observers:
+            queued.call = current_call()
         alone = not self._calls
         self._calls += 1
         if write.row_keys or write.key_range is not None:
@@ -78,6 +81,8 @@ class GroupCommit:
                 if capacity.is_full:
                     queued.wakeup = loop.create_future()
                     await self._executor.with_timeout(write.operation, capacity.wait(queued.wakeup), waiting_for=_ROOM)
+                if queued.call is not None:
+                    queued.call.queue()
                 result = await self.scheduler.enqueue(queued, loop)
         except asyncio.CancelledError:
             await self._end_batch_of(queued)

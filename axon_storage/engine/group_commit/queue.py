@@ -40,6 +40,11 @@ class Queue:
         """Whether there are locked writes."""
         return bool(self._locked)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further writes wait for room, except those that wait for an earlier write of their rows."""
+        return self.ready_capacity.is_full
+
     def first(self, count: int) -> list[QueuedWrite]:
         """Return the first ready writes, at most ``count``."""
         return list(islice(self._ready, count))

@@ -39,7 +39,7 @@ class Scheduler:
     """Moves writes from the queue into batches, starts the batches, and ends or requeues their writes.
 
     ``queue``: the queued writes. ``in_flight``: the batches being sent, by their tasks. ``batches_started``: the number
-    of batches started, including single ones.
+    of batches started, including single ones. ``max_batches``: how many may be in flight, without single ones.
     """
 
     min_second_batch: int = 16
@@ -53,7 +53,7 @@ class Scheduler:
 
     def __init__(self, sender: Sender, *, serial_writes: bool) -> None:
         self.queue, self.in_flight, self.batches_started = Queue(), dict[asyncio.Task[None], Batch](), 0
-        self._sender, self._max_batches = sender, 1 if serial_writes else 2
+        self._sender, self.max_batches = sender, 1 if serial_writes else 2
         self._order: RowOrder[QueuedWrite] = RowOrder()
         self._deadlines = Deadlines(self._expire)
         self._dispatch_scheduled = False
@@ -132,7 +132,7 @@ class Scheduler:
         """Start batches of ready writes, up to the maximum number in flight."""
         self._dispatch_scheduled = False
         in_flight = sum([not batch.single for batch in self.in_flight.values()])
-        while in_flight < self._max_batches and self.queue.ready_count:
+        while in_flight < self.max_batches and self.queue.ready_count:
             if in_flight and self.queue.ready_count < self.min_second_batch:
                 return
             self._start(next_batch(self.queue, self._batch_limit()))
@@ -140,7 +140,7 @@ class Scheduler:
 
     def _batch_limit(self) -> int:
         """Return half of the number of writes, so that one batch is built while the server commits the other."""
-        if self._max_batches == 1:
+        if self.max_batches == 1:
             return STATEMENT_ROWS
         in_flight = sum([len(batch.writes) for batch in self.in_flight.values()])
         return max(self.min_second_batch, (self.queue.ready_count + in_flight) // 2)

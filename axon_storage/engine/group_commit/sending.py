@@ -29,9 +29,15 @@ class Sender:
 
     async def send(self, batch: Batch, writes: Sequence[QueuedWrite]) -> list[Any]:
         """Commit some or all writes of a batch in one transaction, and return their results."""
-        seconds = max([queued.deadline for queued in writes]) - asyncio.get_running_loop().time()
-        batch.deadline = self._executor.deadline(seconds + self._executor.grace_seconds, own_task=True)
-        contended = self.open_transactions > 0 or batch.met_lock
-        lock_first = not batch.single and self._executor.dialect.locks_rows_first(contended=contended)
-        unit = self._compiler.batch([queued.write for queued in writes], lock_first=lock_first)
-        return await self._executor.run(_OPERATION, unit, deadline=batch.deadline, group=not batch.single)
+        monitor = self._executor.monitor
+        with monitor.group_commit([queued.call for queued in writes] if monitor.observers else ()):
+            seconds = max([queued.deadline for queued in writes]) - asyncio.get_running_loop().time()
+            batch.deadline = self._executor.deadline(seconds + self._executor.grace_seconds, own_task=True)
+            contended = self.open_transactions > 0 or batch.met_lock
+            lock_first = not batch.single and self._executor.dialect.locks_rows_first(contended=contended)
+            unit = self._compiler.batch([queued.write for queued in writes], lock_first=lock_first)
+            results = await self._executor.run(_OPERATION, unit, deadline=batch.deadline, group=not batch.single)
+        monitor.group_commits += 1
+        monitor.grouped_writes += len(writes)
+        monitor.grouped_rows += sum([queued.write.row_count for queued in writes])
+        return results

@@ -23,6 +23,7 @@ try:
         erasing,
         follow,
         given_keys,
+        health,
         iterators,
         many,
         order,
@@ -45,9 +46,9 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(message, name=missing.name) from None
 
 MODULES = (
-    *(beside_transactions, cache, concurrency, creates, delete_ranges, erasing, follow, given_keys, iterators, many),
-    *(order, order_of_writes, pruned_ids, pruning, ranges, recorded, refusals, reverse_iterators, round_trip, saves),
-    *(scans, stats, summaries, tenants),
+    *(beside_transactions, cache, concurrency, creates, delete_ranges, erasing, follow, given_keys, health, iterators),
+    *(many, order, order_of_writes, pruned_ids, pruning, ranges, recorded, refusals, reverse_iterators, round_trip),
+    *(saves, scans, stats, summaries, tenants),
 )
 """The modules of the suite, one for each subject."""
 

@@ -16,7 +16,8 @@ from axon_storage.testing.samples import sample
 from axon_storage.testing.verbs import everything
 
 RECORDS = "axon_storage_pruning"
-NOTHING = {row_type.TABLE: 0 for row_type in ROW_TYPES} | {RECORDS: 0}
+SEALS = "axon_storage_audit_seals"
+NOTHING = {row_type.TABLE: 0 for row_type in ROW_TYPES} | {RECORDS: 0, SEALS: 0}
 
 
 async def fill(storage: StorageBackend, count: int) -> None:
@@ -32,7 +33,7 @@ async def test_a_dry_run_counts_and_deletes_nothing(storage: StorageBackend) -> 
     assert await view.erase_tenant(dry_run=True) == NOTHING
     await fill(storage, 4)
     await storage.prune_events(NOW - timedelta(days=1))
-    found = dict.fromkeys(NOTHING, 4) | {RECORDS: 1}
+    found = dict.fromkeys(NOTHING, 4) | {RECORDS: 1, SEALS: 0}
     assert await view.erase_tenant(dry_run=True) == found
     assert await view.erase_tenant(dry_run=True) == found
     assert await view.erase_tenant() == found
@@ -72,7 +73,9 @@ async def test_two_runs_at_once_delete_each_row_once(storage: StorageBackend) ->
     view = storage.for_tenant(tenant)
     view.prune_rows = 3
     counts = await asyncio.gather(view.erase_tenant(), view.erase_tenant())
-    assert {name: sum(count[name] for count in counts) for name in NOTHING} == dict.fromkeys(NOTHING, 20) | {RECORDS: 0}
+    assert {name: sum(count[name] for count in counts) for name in NOTHING} == (
+        dict.fromkeys(NOTHING, 20) | {RECORDS: 0, SEALS: 0}
+    )
     assert await everything(storage) == []
 
 

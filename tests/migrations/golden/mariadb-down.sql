@@ -4,6 +4,12 @@ SET SESSION innodb_lock_wait_timeout = 2;
 
 SET SESSION max_statement_time = 3600.0;
 
+-- Running downgrade 0005 -> 0004
+
+DROP TABLE axon_storage_audit_seals;
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0005';
+
 -- Running downgrade 0004 -> 0003
 
 DROP TABLE axon_storage_pruning;

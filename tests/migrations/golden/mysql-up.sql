@@ -197,3 +197,23 @@ CREATE TABLE axon_storage_pruning (
 
 UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE axon_storage_audit_seals (
+    tenant_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL, 
+    seal_number BIGINT NOT NULL, 
+    first_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, 
+    end_id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, 
+    entries BIGINT NOT NULL, 
+    pruned_before DATETIME(6), 
+    sealed_at DATETIME(6) NOT NULL, 
+    previous_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL, 
+    digests_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL, 
+    seal_hash VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL, 
+    has_digests BOOL NOT NULL, 
+    digests LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL, 
+    CONSTRAINT pk_axon_storage_audit_seals PRIMARY KEY (tenant_id, seal_number)
+)CHARSET=utf8mb4 ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
+
+UPDATE axon_storage_version SET version_num='0005' WHERE axon_storage_version.version_num = '0004';
+

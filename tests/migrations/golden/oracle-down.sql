@@ -5,6 +5,16 @@ ALTER SESSION SET ddl_lock_timeout = 2
 
 /
 
+-- Running downgrade 0005 -> 0004
+
+DROP TABLE axon_storage_audit_seals
+
+/
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0005'
+
+/
+
 -- Running downgrade 0004 -> 0003
 
 DROP TABLE axon_storage_pruning

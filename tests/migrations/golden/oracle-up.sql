@@ -258,6 +258,30 @@ UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.ve
 
 /
 
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE axon_storage_audit_seals (
+    tenant_id VARCHAR2(65 CHAR) NOT NULL, 
+    seal_number NUMBER(19, 0) NOT NULL, 
+    first_id CHAR(32) NOT NULL, 
+    end_id CHAR(32) NOT NULL, 
+    entries NUMBER(19, 0) NOT NULL, 
+    pruned_before TIMESTAMP, 
+    sealed_at TIMESTAMP NOT NULL, 
+    previous_hash VARCHAR2(65 CHAR) NOT NULL, 
+    digests_hash VARCHAR2(65 CHAR) NOT NULL, 
+    seal_hash VARCHAR2(65 CHAR) NOT NULL, 
+    has_digests NUMBER(1, 0) NOT NULL, 
+    digests CLOB NOT NULL, 
+    CONSTRAINT pk_axon_storage_audit_seals PRIMARY KEY (tenant_id, seal_number)
+)
+
+/
+
+UPDATE axon_storage_version SET version_num='0005' WHERE axon_storage_version.version_num = '0004'
+
+/
+
 COMMIT
 
 /

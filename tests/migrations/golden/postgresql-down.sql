@@ -8,6 +8,12 @@ SET statement_timeout = 3600000;
 
 BEGIN;
 
+-- Running downgrade 0005 -> 0004
+
+DROP TABLE axon_storage_audit_seals;
+
+UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0005';
+
 -- Running downgrade 0004 -> 0003
 
 DROP TABLE axon_storage_pruning;

@@ -199,5 +199,25 @@ CREATE TABLE axon_storage_pruning (
 
 UPDATE axon_storage_version SET version_num='0004' WHERE axon_storage_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE axon_storage_audit_seals (
+    tenant_id VARCHAR(64) NOT NULL, 
+    seal_number BIGINT NOT NULL, 
+    first_id CHAR(32) NOT NULL, 
+    end_id CHAR(32) NOT NULL, 
+    entries BIGINT NOT NULL, 
+    pruned_before DATETIME, 
+    sealed_at DATETIME NOT NULL, 
+    previous_hash VARCHAR(64) NOT NULL, 
+    digests_hash VARCHAR(64) NOT NULL, 
+    seal_hash VARCHAR(64) NOT NULL, 
+    has_digests BOOLEAN NOT NULL, 
+    digests TEXT NOT NULL, 
+    CONSTRAINT pk_axon_storage_audit_seals PRIMARY KEY (tenant_id, seal_number)
+);
+
+UPDATE axon_storage_version SET version_num='0005' WHERE axon_storage_version.version_num = '0004';
+
 COMMIT;
 
