@@ -7,6 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from axon_storage import AuditRow, QueryError, SessionRow, create_engine, open_storage, schema
+from axon_storage.diagnosis import diagnose
+from axon_storage.model.findings import Status
 from axon_storage.testing.samples import sample
 from tests.databases import Databases
 
@@ -62,6 +64,17 @@ async def test_the_application_cannot_change_the_schema_or_what_it_has_appended(
     async with open_storage(url) as storage:
         with pytest.raises(QueryError):
             await storage.prune_audit(LONG_AGO)
+
+
+@DOUBLE
+async def test_doctor_accepts_the_account_of_an_application_and_refuses_that_of_a_reader(
+    databases: Databases, target: str
+) -> None:
+    found = {each.name: each async for each in diagnose((await databases.ready(target, "app"))[0])}
+    assert [each for each in found.values() if each.status is Status.FAIL] == []
+    assert "cannot prune or erase" in found["rights"].found
+    found = {each.name: each async for each in diagnose((await databases.ready(target, "reader"))[0])}
+    assert [name for name, each in found.items() if each.status is Status.FAIL] == ["rights", "durable write"]
 
 
 @DOUBLE
