@@ -45,7 +45,7 @@ class GroupCommit:
 
     def __init__(self, executor: Executor, compiler: Compiler, *, enabled: bool) -> None:
         self._executor, self._compiler, self._enabled = executor, compiler, enabled
-        self._sender = Sender(executor, compiler)
+        self._sender, self._monitor = Sender(executor, compiler), executor.monitor
         self.scheduler = Scheduler(self._sender, serial_writes=executor.dialect.serial_writes)
         self._calls = 0
         self._closed = False
@@ -64,7 +64,7 @@ class GroupCommit:
         if write.event_time < inf:  # a statement without a COMMIT must not wait for a lock beyond the horizon
             seconds = min(seconds, self._executor.append_horizon)
         queued = QueuedWrite(write, seconds, loop.time() + seconds)
-        if self._executor.monitor.observers:
+        if self._monitor.observers:
             queued.call = current_call()
         alone = not self._calls
         self._calls += 1
