@@ -101,7 +101,7 @@ def test_grants_prints_the_statements_and_refuses_sqlite() -> None:
     printed = _migrate("grants", "--url", url, "--app", "a", "--reader", "r", "--maintenance", "m")
     assert printed.stdout == schema.grants(url, app="a", reader="r", maintenance="m")
     refused = _migrate("grants", "--url", "sqlite:///agents.db", "--app", "a")
-    assert refused.returncode == 2
+    assert refused.exit_code == 2
     assert "permissions of the file" in refused.stderr
 
 
