@@ -159,7 +159,7 @@ async def test_a_dry_run_of_an_erasure_counts(axon: Axon, repository: SqlReposit
     counted = await axon("tenants", "erase", "a", "--dry-run")
     assert (counted.exit_code, counted.stderr) == (0, "")
     assert counted.stdout.startswith(f"tenant 'a' would be erased from {url}\nstart ")
-    assert "\ntotal                 1\n" in counted.stdout
+    assert re.search(r"^total +1$", counted.stdout, re.MULTILINE)
     assert await repository.tenant_ids() == ["a"]
 
 
