@@ -101,15 +101,21 @@ async def databases(known_databases: Databases) -> AsyncIterator[Databases]:
 
 
 @pytest.fixture
-async def url(databases: Databases, target: str) -> str:
-    """The URL of the target's database, with the schema and empty tables."""
-    return (await databases.ready(target))[0]
+def role() -> str:
+    """The account that uses the target's database, as in :meth:`Databases.ready`."""
+    return "owner"
 
 
 @pytest.fixture
-async def engine(databases: Databases, target: str) -> AsyncEngine:
+async def url(databases: Databases, target: str, role: str) -> str:
+    """The URL of the target's database, with the schema and empty tables."""
+    return (await databases.ready(target, role))[0]
+
+
+@pytest.fixture
+async def engine(databases: Databases, target: str, role: str) -> AsyncEngine:
     """An engine on the database of ``url``."""
-    return (await databases.ready(target))[1]
+    return (await databases.ready(target, role))[1]
 
 
 @pytest.fixture

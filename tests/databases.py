@@ -1,6 +1,7 @@
 """Databases for the tests: new empty ones, and one of each kind that is kept for the whole run."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from axon_storage import create_engine, schema
 from axon_storage.sql.tables import metadata
 from axon_storage.testing.ephemeral import FILLED_TABLES
+from tests.accounts import SECRET, Account, run
 from tests.servers import NOT_EXERCISED, ORACLES, Servers, UnavailableError
 
 TARGETS = {
@@ -31,8 +33,6 @@ SERVERS = [target for target, (_, driver) in TARGETS.items() if not driver]
 REQUIRED = {name for name in os.environ.get("AXON_TEST_REQUIRE", "").replace(" ", "").split(",") if name}
 """Servers without which the run fails instead of skipping tests."""
 
-SECRET = "throwaway1"
-
 
 def skip_without(name: str, reason: str) -> NoReturn:
     """Skip the test because something is missing, and report it at the end of the run; fail if it is required."""
@@ -47,7 +47,7 @@ class Databases:
 
     def __init__(self, servers: Servers, directory: Path) -> None:
         self._servers, self._directory = servers, directory
-        self._ready: dict[str, tuple[str, AsyncEngine]] = {}
+        self._ready: dict[tuple[str, str], tuple[str, AsyncEngine]] = {}
         self._kept: list[AsyncEngine] = []
         self._made: list[tuple[str, str]] = []
         self._for_run: list[tuple[str, str]] = []
@@ -74,22 +74,41 @@ class Databases:
             made = url.set(database=name)
             statements, drop = [f"CREATE DATABASE {name}"], f"DROP DATABASE {name}"
         administrator = url.render_as_string(hide_password=False)
-        for statement in statements:
-            await self._administer(administrator, statement)
+        await run(administrator, statements)
         (self._for_run if for_run else self._made).append((administrator, drop))
         return made.render_as_string(hide_password=False)
 
-    async def ready(self, target: str) -> tuple[str, AsyncEngine]:
-        """Return the URL and an engine of the target's database, with the newest schema and empty tables."""
-        if target not in self._ready:
+    async def ready(self, target: str, role: str = "owner") -> tuple[str, AsyncEngine]:
+        """Return the URL and an engine of the target's database, with the newest schema and empty tables.
+
+        ``role``: for which account: ``owner``, or one with the rights of the roles that are joined by ``+``.
+        """
+        if (target, "owner") not in self._ready:
             url = await self.empty(target, for_run=True)
             await schema.upgrade(url)
-            self._ready[target] = url, self.keep(create_engine(url, pool_size=8, max_overflow=40))
-        url, engine = self._ready[target]
+            self._keep_ready(target, "owner", url)
+        owner, engine = self._ready[target, "owner"]
+        role = "owner" if target == "sqlite" else role
+        if (target, role) not in self._ready:
+            account = await self.account(target, owner, role.split("+"), for_run=True)
+            self._keep_ready(target, role, account)
         async with engine.begin() as connection:
             for name in (await connection.execute(FILLED_TABLES)).scalars().all():
                 await connection.execute(metadata.tables[name].delete())
-        return url, engine
+        return self._ready[target, role]
+
+    async def account(self, target: str, owner: str, roles: Sequence[str], *, for_run: bool = False) -> str:
+        """Create an account with the rights of some roles on the database of ``owner``, and return its URL.
+
+        It is dropped after the database.
+        """
+        account = Account(owner, self._server_url(TARGETS[target][0]))
+        (self._for_run if for_run else self._made).insert(0, account.drop)
+        await account.create(roles)
+        return account.url
+
+    def _keep_ready(self, target: str, role: str, url: str) -> None:
+        self._ready[target, role] = url, self.keep(create_engine(url, pool_size=8, max_overflow=40))
 
     async def end_sessions(self, target: str, user: str) -> None:
         """End every session of a user of an Oracle database."""
@@ -110,7 +129,8 @@ class Databases:
     async def drop(self) -> None:
         """Drop the databases of one test; an Oracle double with many of them becomes slow."""
         while self._made:
-            await self._administer(*self._made.pop())
+            url, statement = self._made.pop()
+            await run(url, [statement])
 
     async def close(self) -> None:
         """Close the connections and drop all databases, because the server may have been given by the user."""
@@ -124,12 +144,3 @@ class Databases:
             return self._servers.url(server)
         except UnavailableError as error:
             skip_without(server, str(error))
-
-    @staticmethod
-    async def _administer(url: str, statement: str) -> None:
-        engine = create_engine(url)
-        try:
-            async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-                await connection.execute(text(statement))
-        finally:
-            await engine.dispose()

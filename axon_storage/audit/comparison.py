@@ -38,7 +38,7 @@ class Differences:
 
 @dataclass
 class Comparison:
-    """The entries of one seal. ``expected``: the sealed digests by id, of which those that were found are removed."""
+    """The entries of one seal. ``expected``: the sealed digests by id. A digest that was found is removed from it."""
 
     expected: dict[bytes, bytes]
     differences: Differences

@@ -25,6 +25,12 @@ Lock = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before tables and columns are dropped.")]
 Statement = Annotated[float, typer.Option("--statement-timeout", help="Seconds that a statement may take.")]
 
+App = Annotated[str, typer.Option("--app", metavar="ROLE", help="The account of the application.")]
+Reader = Annotated[str | None, typer.Option("--reader", metavar="ROLE", help="An account that only reads.")]
+Maintenance = Annotated[
+    str | None, typer.Option("--maintenance", metavar="ROLE", help="An account that prunes and erases.")
+]
+
 _DEFAULTS = MigrationTimeouts()
 
 
@@ -107,6 +113,19 @@ def sql(
     """Print a migration as SQL, for a DBA to read and run. Does not connect to the database."""
     try:
         typer.echo(schema.script(url, revisions, down=down), nl=False)
+    except StorageError as error:  # no connection is made, so an argument is wrong
+        fail(str(error), USAGE)
+
+
+@app.command()
+def grants(url: Url, application: App, reader: Reader = None, maintenance: Maintenance = None) -> None:
+    """Print the SQL that gives accounts the rights they need, for a DBA. Does not connect to the database.
+
+    The application may read, save, delete and append rows. It can change neither the schema nor what it has appended.
+    The accounts must exist. On MySQL and MariaDB, an account is a name or name@host.
+    """
+    try:
+        typer.echo(schema.grants(url, app=application, reader=reader, maintenance=maintenance), nl=False)
     except StorageError as error:  # no connection is made, so an argument is wrong
         fail(str(error), USAGE)
 

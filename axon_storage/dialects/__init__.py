@@ -8,9 +8,10 @@ from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.sqlite import SQLite
-from axon_storage.dialects.statements import FILLFACTOR, WRITTEN_ONCE, execute
+from axon_storage.dialects.statements import APPEND_ONLY, FILLFACTOR, WRITTEN_ONCE, execute
 
 __all__ = [
+    "APPEND_ONLY",
     "DIALECTS",
     "FILLFACTOR",
     "WRITTEN_ONCE",

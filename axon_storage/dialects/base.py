@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
+from axon_storage.dialects.grants import GrantSupport
 from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
@@ -51,12 +52,15 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
     """A server, a URL or a connection with which this package cannot keep its guarantees."""
 
 
-class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport, DatabaseIdentity):
+class Dialect(
+    QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport, GrantSupport, DatabaseIdentity
+):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, :class:`BackupSupport` for backups, and :class:`DatabaseIdentity` for telemetry.
+    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts, and
+    :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.
@@ -145,19 +149,19 @@ class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis,
         raise NotImplementedError
 
     def insert_once(self, table: Table) -> Executable:
-        """Return a statement that inserts a row unless its key exists. Any other conflict remains an error."""
-        raise NotImplementedError
-
-    def create(self, table: Table) -> Executable:
-        """Return a statement that inserts a row unless its key exists, and says whether it did.
+        """Return a statement that inserts a row unless its key exists. Any other conflict remains an error.
 
         If the key exists, the statement changes 0 rows or raises an error for which :meth:`is_existing_key` is true,
         and the transaction can continue.
         """
+        raise NotImplementedError
+
+    def create(self, table: Table) -> Executable:
+        """Return a statement as :meth:`insert_once` does, but one that says in either way whether the key exists."""
         return self.insert_once(table)
 
     def is_existing_key(self, error: BaseException) -> bool:
-        """Return whether a driver's error says that the key of a :meth:`create` exists."""
+        """Return whether a driver's error says that the key of a :meth:`create` or :meth:`insert_once` exists."""
         del error
         return False
 
@@ -230,6 +234,11 @@ class Dialect(QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis,
         """Return further arguments for a connection that must have TLS. ``driver`` is SQLAlchemy's DBAPI adapter."""
         del driver
         return {}
+
+    def first_statements(self, url: URL) -> Sequence[str]:
+        """Return the statements that a new session runs before SQLAlchemy's own first statements."""
+        del url
+        return ()
 
     def on_connect(self, connection: DBAPIConnection) -> None:
         """Configure a new connection; raise :class:`UnsupportedServer` if the server cannot be used."""

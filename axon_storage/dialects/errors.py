@@ -11,6 +11,7 @@ _MESSAGE_LENGTH = 200  # long enough for two names of 64 characters each
 _VALUE = re.compile(r"""(?<![A-Za-z])'|["`(\[{:]|(?<![A-Za-z])-?\d""")  # not an apostrophe inside a word
 
 _TLS_REFUSED = "the TLS that the URL asks for is not available"
+_DENIED = "the account lacks a right; the owner of the tables migrates, `axon-storage migrate grants` helps the others"
 _ANSWERED_IN_PLAIN_TEXT = "WRONG_VERSION_NUMBER"
 
 
@@ -47,6 +48,9 @@ class DriverErrors:
     codes_without_values: ClassVar[Mapping[str, str]] = {}
     """Codes of other errors whose messages never contain a value, with their names."""
 
+    denied_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of errors for a right that the account lacks, with their names."""
+
     def code(self, error: BaseException) -> str:
         """Return the code of a driver's error, or an empty string."""
         raise NotImplementedError
@@ -56,7 +60,9 @@ class DriverErrors:
         code = self.code(error)
         transient = invalidated or code in self.transient_codes
         connection = invalidated or code in self.connection_codes
-        return ErrorClass(code, self.message_without_values(error), connection, transient)
+        message = self.message_without_values(error)
+        message = f"{message}: {_DENIED}" if code in self.denied_codes else message
+        return ErrorClass(code, message, connection, transient)
 
     def driver_error(self, error: BaseException) -> BaseException:
         """Return the driver's own error, without the wrappers of SQLAlchemy and of its asyncio adapter."""

@@ -14,6 +14,9 @@ _APPLICATION_NAME = "axon_storage"
 FILLFACTOR = "axon_storage_fillfactor"
 """The key in the ``info`` of a table whose pages keep room for updates: how full new pages become, in percent."""
 
+APPEND_ONLY = "axon_storage_append_only"
+"""The key in the ``info`` of a table whose rows are inserted and never updated."""
+
 WRITTEN_ONCE = "axon_storage_written_once"
 """The mark in the ``info`` of a column that keeps the value of the first save."""
 

@@ -1,13 +1,16 @@
 """Creates SQLAlchemy engines."""
 
+from collections.abc import Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from axon_storage.dialects import UnsupportedServer, of_scheme
+from axon_storage.dialects import UnsupportedServer, execute, of_scheme
 from axon_storage.engine.events import attach_events, reset
 from axon_storage.engine.tls import connector, split_tls
 from axon_storage.engine.url import parse_url
@@ -40,14 +43,15 @@ def create_engine(
     The URL's parameters ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``
     (``ssl_cert``) and ``sslkey`` (``ssl_key``) have the same meaning for every driver. So does
     ``application_name``, the name under which a server shows the connections; its default is ``axon_storage``. On
-    PostgreSQL ``search_path`` sets the schema that contains the tables. A URL that cannot be used raises a
-    :class:`StorageConnectionError`.
+    PostgreSQL ``search_path`` sets the schema that contains the tables, and on Oracle ``current_schema``. A URL that
+    cannot be used raises a :class:`StorageConnectionError`.
     """
     parsed = parse_url(url)
     try:
         dialect = of_scheme(parsed.drivername)
         dialect.check_url(parsed)
         parsed, tls = split_tls(parsed.set(drivername=dialect.schemes[parsed.drivername]))
+        first = dialect.first_statements(parsed)
         parsed, arguments = dialect.connect_arguments(parsed, connect_timeout, tls)
         engine = create_async_engine(
             parsed,
@@ -67,12 +71,19 @@ def create_engine(
         extra = dialect.extras[parsed.drivername.partition("+")[2]]
         hint = f'pip install "axon-storage[{extra}]"'
         raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
+    if first:
+        event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
     _max_connections[engine.sync_engine] = pool_size + max_overflow
     event.listen(engine.sync_engine, "reset", reset)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", connector(dialect, required=tls.required))
     return engine
+
+
+def _run_first(statements: Sequence[str], connection: DBAPIConnection, _record: object) -> None:
+    for statement in statements:
+        execute(connection, statement)
 
 
 def max_connections(engine: Engine) -> int | None:

@@ -18,7 +18,7 @@ class Seal:
     ``number``: counts from 1. ``first_id`` is the ``end_id`` of the seal before. ``pruned_before``: up to when the
     audit log had been pruned. ``digests``: for each entry its id (16 bytes) and its digest (32 bytes), in base64; empty
     and ``has_digests`` False after all these entries were pruned. ``digests_hash``: the hash of these bytes.
-    ``seal_hash``: the hash of the fields above it, of which ``previous_hash`` is that of the seal before. Hashes are
+    ``previous_hash``: the ``seal_hash`` of the seal before. ``seal_hash``: the hash of the fields above it. Hashes are
     SHA-256 in hexadecimal.
     """
 

@@ -25,6 +25,7 @@ from axon_storage.schema.alembic_setup import (
     translate_alembic_errors,
     wait_for_alembic,
 )
+from axon_storage.schema.grants import grants
 from axon_storage.schema.lock import MigrationTimeouts, run_with_schema_lock
 from axon_storage.schema.revisions import (
     Revision,
@@ -49,6 +50,7 @@ __all__ = [
     "current",
     "differences",
     "downgrade",
+    "grants",
     "head",
     "history",
     "is_behind",

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Connection, Executable, Table, select
+from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
 from axon_storage.model.rows import ROW_TYPES, Row
@@ -15,6 +16,8 @@ from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import STATEMENT_BYTES, PreparedWrite, RowKey, RowValues
 
 T = TypeVar("T")
+
+_ATTEMPTS = 10
 
 
 def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
@@ -48,7 +51,7 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
         for statement, parameters in range_locks:
             connection.execute(statement, parameters).all()
         for statement, parameters in saves:
-            execute_save(dialect, connection, statement, parameters)
+            _execute_save(dialect, connection, statement, parameters)
         for number, plan in plans:
             results[number] = plan.run(connection)
         return results
@@ -59,6 +62,37 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
     event_time = min([write.event_time for write in writes])
     return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement, event_time=event_time)
+
+
+def _execute_save(dialect: Dialect, connection: Connection, statement: Any, parameters: Any) -> None:
+    """Execute a save. If it fails because some of its keys exist, store the rows whose keys do not."""
+    for _ in range(_ATTEMPTS):
+        try:
+            execute_save(dialect, connection, statement, parameters)
+        except DBAPIError as error:
+            if not dialect.is_existing_key(dialect.driver_error(error)):
+                raise
+            # another session may insert one of the others before the next attempt
+            rows = parameters if isinstance(parameters, list) else [parameters]
+            parameters = _without_existing(dialect, connection, statement.table, rows)
+            if not parameters:
+                return
+        else:
+            return
+    execute_save(dialect, connection, statement, parameters)
+
+
+def _without_existing(
+    dialect: Dialect, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows whose keys do not exist."""
+    names = [column.name for column in table.primary_key]
+    keys = {tuple([row[name] for name in names]): row for row in rows}
+    existing = select(*table.primary_key).where(dialect.in_keys(list(table.primary_key)))
+    for parameters in dialect.key_parameters(names, list(keys)):
+        for key in connection.execute(existing, parameters):
+            del keys[tuple(key)]
+    return list(keys.values())
 
 
 def _save_statements(dialect: Dialect, saves: Iterable[RowValues]) -> Iterator[tuple[Executable, Any]]:

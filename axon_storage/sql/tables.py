@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
-from axon_storage.dialects import DIALECTS, FILLFACTOR, WRITTEN_ONCE
+from axon_storage.dialects import APPEND_ONLY, DIALECTS, FILLFACTOR, WRITTEN_ONCE
 from axon_storage.model import rows
 from axon_storage.sql.types import (
     Flag,
@@ -67,7 +67,8 @@ def _updated_at() -> Column[object]:
 
 def _log(name: str, *items: Column[object] | Index) -> Table:
     """Create an append-only table. Its primary key is the tenant and a UUIDv7, by which rows are ordered."""
-    return _table(name, _key("id", RowId()), *items, _required("timestamp_utc", UtcTimestamp()))
+    recorded = _required("timestamp_utc", UtcTimestamp())
+    return _table(name, _key("id", RowId()), *items, recorded, info={APPEND_ONLY: True})
 
 
 traces = _updated(

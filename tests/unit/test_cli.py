@@ -96,6 +96,15 @@ def test_history_lists_every_revision() -> None:
     assert all(revision.number in output for revision in schema.history())
 
 
+def test_grants_prints_the_statements_and_refuses_sqlite() -> None:
+    url = "postgresql://host/name"
+    printed = _migrate("grants", "--url", url, "--app", "a", "--reader", "r", "--maintenance", "m")
+    assert printed.stdout == schema.grants(url, app="a", reader="r", maintenance="m")
+    refused = _migrate("grants", "--url", "sqlite:///agents.db", "--app", "a")
+    assert refused.exit_code == 2
+    assert "permissions of the file" in refused.stderr
+
+
 def test_sql_prints_the_script() -> None:
     assert _migrate("sql", "--url", "oracle://host/name").stdout == schema.script("oracle://host/name")
     down = _migrate("sql", "--url", "mysql://host/name", f"{HEAD}:base", "--down").stdout

@@ -82,3 +82,6 @@ WITHOUT_VALUES = {
     "ORA-02292": "integrity constraint violated: child record found",
     "ORA-12899": "value too large for column",
 }
+
+DENIED = {"ORA-01031": "insufficient privileges"}
+"""The account lacks a right."""

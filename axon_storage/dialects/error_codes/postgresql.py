@@ -56,3 +56,6 @@ CLASSES_WITHOUT_VALUES = {
     "58": "system error",
 }
 """The first two characters of codes of errors that contain values only in their detail, not in their message."""
+
+DENIED = {"42501": "insufficient_privilege"}
+"""The account lacks a right."""

@@ -30,9 +30,10 @@ from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import mysql as codes
 from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.mysql.diagnosis import MySQLDiagnosis
+from axon_storage.dialects.mysql.grants import MySQLGrants
 from axon_storage.dialects.mysql.inspection import MySQLInspection
 from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
-from axon_storage.dialects.statements import any_key, execute, replaced, take_application_name
+from axon_storage.dialects.statements import APPEND_ONLY, any_key, execute, replaced, take_application_name
 
 _CHARSET = "utf8mb4"
 _SMALLEST_PACKET = 16 * 2**20
@@ -63,7 +64,7 @@ _QUOTED_VALUE = re.compile(
 _PRIMARY_KEY = re.compile(r" for key '(?:[^']*\.)?PRIMARY'$")
 
 
-class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
+class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"
@@ -91,6 +92,7 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     missing_index_codes = codes.MISSING_INDEXES
     lock_timeout_codes = codes.LOCK_TIMEOUTS
+    denied_codes = codes.DENIED
     codes_without_values = codes.WITHOUT_VALUES
 
     distinct_values, distinct_is_exact = 200, False
@@ -119,6 +121,8 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, Dialect):
         return statement.on_duplicate_key_update({name: statement.inserted[name] for name in replaced(table)})
 
     def insert_once(self, table: Table) -> Executable:
+        if APPEND_ONLY in table.info:
+            return insert(table)  # ON DUPLICATE KEY UPDATE needs the right to update the rows
         # not INSERT IGNORE, which also truncates and clamps values
         name = list(table.primary_key)[-1].name
         return insert(table).on_duplicate_key_update({name: table.c[name]})

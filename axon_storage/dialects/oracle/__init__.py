@@ -30,6 +30,7 @@ from axon_storage.dialects.error_codes import oracle as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.identity import parameter
 from axon_storage.dialects.oracle.diagnosis import OracleDiagnosis
+from axon_storage.dialects.oracle.grants import CURRENT_SCHEMA, OracleGrants, quoted
 from axon_storage.dialects.oracle.inspection import OracleInspection
 from axon_storage.dialects.oracle.migration import OracleMigration
 from axon_storage.dialects.statements import (
@@ -49,7 +50,7 @@ _CANNOT_CONNECT = "DPY-6005"  # its cause says why
 _VARCHAR_CHARACTERS = 1000
 
 
-class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, Dialect):
+class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, Dialect):
     """Oracle, without its JSON and BOOLEAN types, so that the schema is the same on every version of the server."""
 
     title = "Oracle"
@@ -74,6 +75,7 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, Dialect):
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     lock_timeout_codes = codes.LOCK_TIMEOUTS
+    denied_codes = codes.DENIED
     # another session inserted the row between the search and the insert of a MERGE; the transaction is intact
     lost_race_codes = codes.UNIQUE_VIOLATIONS
     codes_without_values = codes.WITHOUT_VALUES
@@ -168,7 +170,14 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, Dialect):
                 )
             names = tls.context.check_hostname  # the driver turns off the context's own check
             arguments |= {"protocol": "tcps", "ssl_context": tls.context, "ssl_server_dn_match": names}
-        return url, arguments
+        return url.difference_update_query([CURRENT_SCHEMA]), arguments
+
+    def first_statements(self, url: URL) -> Sequence[str]:
+        # before SQLAlchemy asks for the schema in which it looks for tables
+        if CURRENT_SCHEMA not in url.query:
+            return ()
+        schema = quoted(str(url.query[CURRENT_SCHEMA]), url.get_dialect()().identifier_preparer)
+        return (f"ALTER SESSION SET CURRENT_SCHEMA = {schema}",)
 
     def namespace(self, url: URL) -> str | None:
         del url  # it is the parameter DB_UNIQUE_NAME, which only a query tells

@@ -12,7 +12,8 @@ _READ_ONLY_ROLES = frozenset({"PHYSICAL STANDBY", "LOGICAL STANDBY"})
 
 _UNKNOWN_NAMES = frozenset({"ORA-00904", "ORA-00942"})
 
-_ROWS = "SELECT LOWER(table_name), num_rows FROM user_tables"
+_ROWS = "SELECT LOWER(table_name), num_rows FROM all_tables WHERE owner = SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA')"
+# Nothing for tables of another account: DBA_SEGMENTS needs a grant.
 _BYTES = """
 SELECT LOWER(o.table_name), SUM(s.bytes) FROM user_segments s JOIN (
 SELECT table_name, table_name AS segment_name FROM user_tables
@@ -28,6 +29,11 @@ class OracleInspection(ServerInspection):
     def table_sizes(self, connection: Connection, names: Sequence[str]) -> Mapping[str, TableSize]:
         rows, sizes = _numbers(connection, _ROWS), _numbers(connection, _BYTES)
         return {name: TableSize(rows.get(name), sizes.get(name)) for name in names}
+
+    def identity(self, connection: Connection) -> tuple[object, ...]:
+        # the current schema is not in the engine's URL
+        query = "SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA') FROM dual"
+        return *super().identity(connection), connection.exec_driver_sql(query).scalar_one()
 
     def is_read_only(self, connection: Connection) -> bool:
         # Not open_mode of v$database, which needs a grant.

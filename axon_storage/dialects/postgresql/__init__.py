@@ -36,6 +36,7 @@ from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
+from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
 from axon_storage.dialects.statements import take_application_name
@@ -73,7 +74,7 @@ class _Json(JSON):
         del dialect, coltype
 
 
-class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, OnConflict):
+class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, PostgreSQLGrants, OnConflict):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
@@ -101,6 +102,7 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     lock_timeout_codes = codes.LOCK_TIMEOUTS
+    denied_codes = codes.DENIED
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
     brief_lock_waits = ("SET lock_timeout = '1ms'",)

@@ -16,6 +16,7 @@ from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.sqlite.backup import SQLiteBackup
 from axon_storage.dialects.sqlite.diagnosis import SQLiteDiagnosis
+from axon_storage.dialects.sqlite.grants import SQLiteGrants
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
 from axon_storage.dialects.statements import ID_TIME_DIGITS, execute, from_hexadecimal, take_application_name
@@ -33,7 +34,7 @@ _WRITABLE = "the folder must exist, and this account must be able to write to it
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
 
-class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, OnConflict):
+class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, SQLiteGrants, OnConflict):
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"
