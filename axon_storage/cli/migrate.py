@@ -121,8 +121,8 @@ def sql(
 def grants(url: Url, application: App, reader: Reader = None, maintenance: Maintenance = None) -> None:
     """Print the SQL that gives accounts the rights they need, for a DBA. Does not connect to the database.
 
-    The application may read, save, delete and append rows. It can change neither the schema nor what it has appended.
-    The accounts must exist. On MySQL and MariaDB, an account is a name or name@host.
+    The application may read, save, delete and append rows. It may not change the schema or the rows that it has
+    appended. The accounts must exist. On MySQL and MariaDB, an account is a name or name@host.
     """
     try:
         typer.echo(schema.grants(url, app=application, reader=reader, maintenance=maintenance), nl=False)

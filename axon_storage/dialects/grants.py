@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
-from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
@@ -56,11 +55,6 @@ class GrantSupport:
             column = "" if each.column is None else f" ({preparer.quote(each.column)})"
             verbs = ", ".join(verb + column if verb == "UPDATE" else verb for verb in each.verbs)
             yield f"GRANT {verbs} ON {name} TO {account}"
-
-    def schema_rights(self, connection: Connection, tables: Sequence[str]) -> list[str] | None:
-        """Return what lets the account change the schema, such as owned tables; None if the database cannot tell."""
-        del connection, tables
-        return None
 
 
 def check_name(name: str, longest: int, unit: str = "characters") -> None:

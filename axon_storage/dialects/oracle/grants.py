@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
@@ -13,11 +12,6 @@ CURRENT_SCHEMA = "current_schema"
 """The parameter of a URL that names the schema that contains the tables, if it is not that of the account."""
 
 _LONGEST_NAME = 128
-_OWNER = "SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA'), SYS_CONTEXT('USERENV', 'SESSION_USER') FROM dual"
-_SYSTEM_PRIVILEGES = """
-SELECT privilege FROM session_privs WHERE privilege IN
-('CREATE TABLE', 'CREATE ANY TABLE', 'ALTER ANY TABLE', 'DROP ANY TABLE') ORDER BY privilege
-"""
 
 
 class OracleGrants(GrantSupport):
@@ -45,12 +39,6 @@ class OracleGrants(GrantSupport):
         only_reads = all(each.verbs == ("SELECT",) for each in rights)
         read = [each._replace(verbs=("READ",)) for each in rights] if only_reads else rights
         yield from super().grants(account, read, url, preparer)
-
-    def schema_rights(self, connection: Connection, tables: Sequence[str]) -> list[str] | None:
-        del tables
-        owner, user = connection.exec_driver_sql(_OWNER).one()
-        found = ["ownership of the tables"] if owner == user else []
-        return found + list(connection.exec_driver_sql(_SYSTEM_PRIVILEGES).scalars())
 
 
 def quoted(name: str, preparer: IdentifierPreparer) -> str:

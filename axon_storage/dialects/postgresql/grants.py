@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
@@ -12,12 +11,6 @@ from axon_storage.dialects.grants import GrantSupport, check_name
 _LONGEST_NAME = 63  # PostgreSQL truncates a longer one, which might be the name of another role
 _NOT_ROLES = frozenset({"public", "none"})
 _SEARCH_PATH = re.compile(r'"((?:[^"]|"")+)"|([^\s",]+)')
-_SCHEMA_RIGHTS = """
-SELECT format('CREATE on the schema %I', current_schema()) WHERE has_schema_privilege(current_schema(), 'CREATE')
-UNION ALL SELECT format('ownership of %s tables, such as %I', count(*), min(relname)) FROM pg_class
-WHERE oid = ANY(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name) AND pg_has_role(relowner, 'USAGE')
-HAVING count(*) > 0
-"""
 
 
 class PostgreSQLGrants(GrantSupport):
@@ -44,9 +37,6 @@ class PostgreSQLGrants(GrantSupport):
         if url.database:
             yield f"GRANT CONNECT ON DATABASE {preparer.quote(url.database)} TO {account}"
         yield f"GRANT USAGE ON SCHEMA {schema} TO {account}"
-
-    def schema_rights(self, connection: Connection, tables: Sequence[str]) -> list[str] | None:
-        return list(connection.execute(text(_SCHEMA_RIGHTS), {"names": list(tables)}).scalars())
 
 
 def _schema(url: URL, preparer: IdentifierPreparer) -> str:
