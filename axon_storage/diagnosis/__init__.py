@@ -74,6 +74,7 @@ def _checks(connections: int) -> list[tuple[str, Check]]:
         ("tables", checks.tables),
         ("dead space", checks.dead_space),
         ("account", checks.account),
+        ("row-level security", checks.row_security),
     ]
 
 

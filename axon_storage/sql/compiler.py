@@ -28,7 +28,7 @@ from axon_storage.model.requests import (
     TableRequest,
     WriteRequest,
 )
-from axon_storage.model.seals import SealRequest
+from axon_storage.model.seals import ListSealedTenants, SealRequest
 from axon_storage.sql import batches, distinct, transfer
 from axon_storage.sql.pruning import Pruning
 from axon_storage.sql.reads import Reads
@@ -38,6 +38,9 @@ from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
 
 T = TypeVar("T")
+
+OF_EVERY_TENANT = (ListTenants, ListSealedTenants)
+"""The requests that read the rows of every tenant."""
 
 
 class Compiler:
@@ -70,6 +73,7 @@ class Compiler:
                 unit = self._reads.evict_expired(request)
             case _:
                 unit = self._compile_read(request)
+        unit.tenants = None if isinstance(request, OF_EVERY_TENANT) else (request.tenant,)
         return cast("UnitOfWork[T]", unit)  # match does not narrow T
 
     def _compile_read(self, request: Request[Any]) -> UnitOfWork[Any]:  # noqa: PLR0911  # one for each kind of read
@@ -116,7 +120,10 @@ class Compiler:
 
     def check_ids(self, request: WriteRequest[Any]) -> UnitOfWork[str | None] | None:
         """Return the read that a write with old ids needs first, as :meth:`Pruning.check_ids` does."""
-        return self._pruning.check_ids(request)
+        check = self._pruning.check_ids(request)
+        if check is not None:
+            check.tenants = (request.tenant,)
+        return check
 
     def single(self, write: PreparedWrite[T]) -> UnitOfWork[T]:
         """Convert one prepared write into a unit of work."""
