@@ -29,9 +29,15 @@ async def secured(secured_for_run: Secured, target: str) -> Secured:
 
 
 @pytest.fixture
-async def repository(secured: Secured) -> AsyncIterator[SqlRepository]:
-    """A repository as an account that may also prune and erase, and is bound to the tenants that it names."""
-    repository = SqlRepository(create_engine(secured.whole, pool_size=8, max_overflow=40))
+def url(secured: Secured) -> str:
+    """The URL of an account that may also prune and erase, and is bound to the tenants that it names."""
+    return secured.whole
+
+
+@pytest.fixture
+async def repository(url: str) -> AsyncIterator[SqlRepository]:
+    """A repository as the account of ``url``."""
+    repository = SqlRepository(create_engine(url, pool_size=8, max_overflow=40))
     yield repository
     await repository.close()
 

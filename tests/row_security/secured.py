@@ -19,8 +19,9 @@ TARGET = "postgresql"
 class Secured(NamedTuple):
     """The URLs of a secured database: for a superuser, and for each account, and an engine for the superuser.
 
-    ``owner``: the owner of the tables. ``app``: an application. ``whole``: an application that may also prune and
-    erase, and is bound all the same. ``maintenance``: sees the rows of every tenant.
+    ``owner``: the owner of the tables. ``app``: an application. ``whole``: an application with every right
+    on the rows, so that it may also prune and erase, and is bound all the same. ``maintenance``: sees
+    the rows of every tenant.
     """
 
     superuser: str
@@ -56,6 +57,8 @@ async def secured_database(databases: Databases, *, for_run: bool = False) -> Se
         await databases.account(TARGET, owner, roles, for_run=for_run)
         for roles in (["app"], ["app", "maintenance"], ["app", "maintenance"])
     ]
+    rights = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {make_url(whole).username}"
+    await run(owner, [rights])
     await schema.secure(owner, maintenance=str(make_url(maintenance).username))
     engine = databases.keep(create_engine(superuser, pool_size=2))
     return Secured(superuser, owner, app, whole, maintenance, engine)
