@@ -11,16 +11,12 @@ from axon_storage.audit.encoding import digests_of, hash_of
 from axon_storage.audit.entries import Entries, entry_pages
 from axon_storage.audit.results import AuditVerifyResult, KeptSeal, TenantVerifyResult
 from axon_storage.audit.signing import is_signed, public_key
+from axon_storage.audit.storages import given_tenants, pruned_before, seal_pages, sealed_tenants
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.ids import EPOCH, first_id, timestamp_of
 from axon_storage.model.rows import AuditRow
-from axon_storage.model.seals import (
-    CountSeals,
-    ReadSealState,
-    Seal,
-    SealState,
-)
+from axon_storage.model.seals import CountSeals, ReadSealState, Seal, SealState
 from axon_storage.model.validation import validate_time
 from axon_storage.repository import SqlRepository
 from axon_storage.transfer.results import ProgressCallback, Tally
