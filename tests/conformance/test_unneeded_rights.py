@@ -62,3 +62,10 @@ async def test_doctor_names_what_an_application_does_not_need(databases: Databas
         await run(owner, [each.format(**names) for each in AFTERWARDS.get(target, [])])
     assert (found.status, "migrate grants" in found.remedy) == (Status.WARN, True)
     assert found.found == f"more than an application needs: {expected.format(**names)}"
+
+
+@pytest.mark.not_on("sqlite", "a file has no accounts")
+@pytest.mark.not_on("oracle-double", "it knows no privileges")
+async def test_this_suite_runs_with_the_rights_of_an_application(url: str) -> None:
+    [found] = [each async for each in diagnose(url) if each.name == "account"]
+    assert found.found == "no more than an application needs"
