@@ -140,15 +140,6 @@ def dead_space(connection: Connection) -> Iterator[Finding]:
     yield from _dialect(connection).dead_space(connection, list(metadata.tables))
 
 
-def account(connection: Connection) -> Iterator[Finding]:
-    """Warn about an account that is an administrator."""
-    privilege = _dialect(connection).administrator(connection)
-    if privilege is None:
-        return
-    found = f"it has the privilege {privilege}" if privilege else "not an administrator"
-    yield ok_unless("account", found, warn="use an account with rights on these tables only" if privilege else "")
-
-
 def row_security(connection: Connection) -> Iterator[Finding]:
     """Tell whether the database keeps the tenants apart itself, and whether it does so for this account."""
     dialect = _dialect(connection)
