@@ -3,7 +3,7 @@
 import os
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from axon_storage.encryption.columns import check_columns
 from axon_storage.encryption.envelope import Label, is_key_id
@@ -81,13 +81,11 @@ class Keyring:
         tenant_secrets: TenantSecrets | None = None,
         unwrapper: KeyUnwrapper | None = None,
     ) -> None:
-        given = dict(keys)
+        kinds = {key_id: type(key) for key_id, key in keys.items()}
+        self._keys = {key_id: key for key_id, key in keys.items() if isinstance(key, Secret)}
         del keys  # a wrong caller may have passed bytes
-        kinds = {key_id: type(key) for key_id, key in given.items()}
-        self._keys = {key_id: key for key_id, key in given.items() if isinstance(key, Secret)}
-        del given
+        self._active = active or next(iter(kinds), "")
         _check_keys(kinds, active, has_unwrapper=unwrapper is not None)
-        self._active = active if active is not None else next(iter(kinds))
         self._columns, self._tenant_secrets = check_columns(columns), tenant_secrets
         self._unwrapper = unwrapper
         self._unlocked = {key_id: key for key_id, key in self._keys.items() if isinstance(key, MasterKey)}
@@ -143,6 +141,9 @@ class Keyring:
         if (key := self._unlocked.get(key_id)) is None:
             raise EncryptionError(f"key {key_id!r} is not in the keyring: add it", code="key_missing")
         return key
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Keyring cannot be pickled or copied")
 
     def __repr__(self) -> str:
         return f"Keyring({', '.join(self._keys)}; active {self._active})"
