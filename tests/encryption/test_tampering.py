@@ -127,9 +127,7 @@ async def test_a_wrong_key_is_named_in_a_transaction_too_and_ends_it(
         async with wrong.for_tenant(TENANT).transaction() as transaction:
             await transaction.save_session(sample(SessionRow, TENANT, value="lost", scope="0"))
             await load(transaction, SessionRow)
-    assert [row.value for row in await load(storage.for_tenant(TENANT), SessionRow)] == [
-        "kept"
-    ]
+    assert [row.value for row in await load(storage.for_tenant(TENANT), SessionRow)] == ["kept"]
 
 
 async def test_the_largest_row_fits_and_a_larger_one_is_refused(storage: SqlRepository) -> None:
