@@ -22,6 +22,10 @@ _EVERY_TENANT = (
 _by_engine: "WeakKeyDictionary[Engine, RowSecurity]" = WeakKeyDictionary()
 
 
+class EveryTenantError(QueryError):
+    """A call needs the rows of every tenant, and the account sees only those that it names. A QueryError to callers."""
+
+
 class RowSecurity:
     """Begins and ends the transactions of an account that is bound to the tenants that it names.
 
@@ -42,7 +46,7 @@ class RowSecurity:
         if not self._binds:
             return False
         if tenants is None:
-            raise QueryError(_EVERY_TENANT)
+            raise EveryTenantError(_EVERY_TENANT)
         return len(tenants) > 0
 
     def prepare(self, connection: Connection) -> None:
