@@ -48,6 +48,7 @@ class OpenTransaction:
         self._failure: BaseException | None = None
         self._over = False
         self._event_time = inf
+        self._named = False
 
     @property
     def monitor(self) -> Monitor:
@@ -150,11 +151,11 @@ class OpenTransaction:
 
     def _begin_on(self, connection: Connection) -> None:
         """Begin. If the database binds the account to tenants, the first call begins, because it names them."""
-        named = self._connections.row_security.names_tenants(connection, _ANY)
-        self._connections.begin(connection, writes=True, tenants=() if named else None)
+        self._named = self._connections.row_security.names_tenants(connection, _ANY)
+        self._connections.begin(connection, writes=True, tenants=() if self._named else None)
 
     def _run_unit(self, unit: UnitOfWork[T], connection: Connection) -> T:
-        if self._connections.row_security.names_tenants(connection, unit.tenants):
+        if self._connections.row_security.names_tenants(connection, unit.tenants) or self._named:
             self._connections.row_security.use(connection, unit.tenants or ())
         return unit.run(connection)
 

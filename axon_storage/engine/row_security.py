@@ -39,7 +39,7 @@ class RowSecurity:
     def names_tenants(self, connection: Connection, tenants: Collection[str] | None) -> bool:
         """Return whether a transaction that uses the rows of these tenants must name them.
 
-        Raise a QueryError if it uses those of every tenant (None), and must not.
+        Raise an EveryTenantError if it uses those of every tenant (None), and must not.
         """
         if self._binds is None:
             self._binds = self._read(connection)
