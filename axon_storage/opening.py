@@ -9,6 +9,7 @@ from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
+from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout
 from axon_storage.memory import InMemoryBackend
@@ -37,7 +38,17 @@ class PoolOptions(TypedDict, total=False):
     """Seconds that connecting may take. Default: 10."""
 
 
-class OpenOptions(PoolOptions, ObservabilityOptions, total=False):
+class QueueOptions(TypedDict, total=False):
+    """Options of the queue of group commit."""
+
+    tenant_queue_rows: int
+    """Rows that one tenant may have in the queue. When it has as many, its further writes wait. Default: 5,000."""
+
+    tenant_queue_bytes: int
+    """Bytes that one tenant may have in the queue. Default: 8 MiB."""
+
+
+class OpenOptions(PoolOptions, QueueOptions, ObservabilityOptions, total=False):
     """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
 
     migrate: bool | None
@@ -90,6 +101,8 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
     observability = _subset(options, ObservabilityOptions)
     Observability(**observability)
+    queue = _subset(options, QueueOptions)
+    Queue(**queue)
     require_tenant = options.get("require_tenant", False)
     url = url or os.environ.get("DATABASE_URL")
     if not url:
@@ -112,6 +125,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         retry=retry,
         operation_timeout=timeout,
         group_commit=options.get("group_commit", True),
+        **queue,
         **observability,
     )
     _log.info("opened %s", storage.database, extra={"storage_event": "opened", "database": storage.database})

@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.backend import StorageBackend
 from axon_storage.engine.executor import Executor
+from axon_storage.engine.group_commit.capacity import TENANT_BYTES, TENANT_ROWS
 from axon_storage.engine.group_commit.commit import GroupCommit
+from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
 from axon_storage.engine.lease import wait_for_lease
@@ -59,13 +61,16 @@ class SqlRepository(StorageBackend):
         retry: Retry | None = None,
         operation_timeout: float = DEFAULT_TIMEOUT,
         group_commit: bool = True,
+        tenant_queue_rows: int = TENANT_ROWS,
+        tenant_queue_bytes: int = TENANT_BYTES,
         **observability: Unpack[ObservabilityOptions],
     ) -> None:
         super().__init__(require_tenant=require_tenant)
         self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
         self._monitor = self._executor.monitor
         self._compiler = Compiler(self._executor.dialect, clock)
-        self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
+        queue = Queue(tenant_queue_rows, tenant_queue_bytes)
+        self._writes = GroupCommit(self._executor, self._compiler, queue, enabled=group_commit)
         self._database = _without_secrets(engine.url)
         self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
         self._stats = read_stats(self._executor.dialect, current_revision)

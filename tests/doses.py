@@ -29,6 +29,7 @@ OF_VARIANTS = (
 TARGETS_OF = {
     "tests/audit/test_kept_seals.py": ("sqlite", "postgresql"),
     "tests/audit/test_sealing.py": ("sqlite", "postgresql"),
+    "tests/conformance/test_fairness.py": ("sqlite", "postgresql"),
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
     "tests/faults/test_maintenance.py": ("postgresql",),
