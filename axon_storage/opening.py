@@ -9,9 +9,10 @@ from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
+from axon_storage.engine.deadline import GRACE_SECONDS
 from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.retry import Retry
-from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, check_timeout
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
 from axon_storage.observability import Observability, ObservabilityOptions
@@ -48,7 +49,17 @@ class QueueOptions(TypedDict, total=False):
     """Bytes that one tenant may have in the queue. Default: 8 MiB."""
 
 
-class OpenOptions(PoolOptions, QueueOptions, ObservabilityOptions, total=False):
+class SessionOptions(TypedDict, total=False):
+    """Limits that the server keeps, so that a client that hangs or has vanished does not keep its locks."""
+
+    statement_timeout: float | None
+    """Seconds after which the server ends a statement. Default: ``operation_timeout`` and 15 more. None: no limit."""
+
+    idle_transaction_timeout: float | None
+    """Seconds after which the server ends a transaction whose client sends nothing. Default: 300. None: no limit."""
+
+
+class OpenOptions(PoolOptions, SessionOptions, QueueOptions, ObservabilityOptions, total=False):
     """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
 
     migrate: bool | None
@@ -103,13 +114,17 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     Observability(**observability)
     queue = _subset(options, QueueOptions)
     Queue(**queue)
+    sessions = SessionOptions(
+        statement_timeout=options.get("statement_timeout", timeout + 3 * GRACE_SECONDS),
+        idle_transaction_timeout=options.get("idle_transaction_timeout", IDLE_TRANSACTION_TIMEOUT),
+    )
     require_tenant = options.get("require_tenant", False)
     url = url or os.environ.get("DATABASE_URL")
     if not url:
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
     if not url or url.startswith("memory://"):
         return InMemoryBackend(require_tenant=require_tenant)
-    engine = create_engine(url, **_subset(options, PoolOptions))
+    engine = create_engine(url, **_subset(options, PoolOptions), **sessions)
     try:
         migrate = options.get("migrate")
         if dialect_of(engine.dialect).embedded if migrate is None else migrate:

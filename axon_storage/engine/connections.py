@@ -2,7 +2,7 @@
 
 import asyncio
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -14,7 +14,11 @@ from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import attach_events, mark_clean
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group
 from axon_storage.engine.monitor import Monitor
+from axon_storage.engine.session_limits import allow, allow_in_transaction
 from axon_storage.errors import StorageConnectionError
+from axon_storage.sql.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
 
 
 class Connections:
@@ -73,6 +77,11 @@ class Connections:
         if began:
             monitor.connected(pool, perf_counter() - began)
         deadline.waiting_for, self._has_connected = DATABASE, True
+        try:
+            allow(connection, self.dialect, deadline.longest)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def begin(self, connection: Connection, *, writes: bool, group: bool = False) -> None:
@@ -83,6 +92,11 @@ class Connections:
         connection.begin()
         if group:
             begin_for_group(connection, self.dialect)
+
+    def run(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline) -> T:
+        """Run a unit of work in an open transaction."""
+        allow_in_transaction(connection, self.dialect, deadline.longest)
+        return unit.run(connection)
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
         """Roll back; discard the connection if the error makes it unusable, as when its server became read-only."""

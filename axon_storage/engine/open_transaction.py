@@ -72,7 +72,7 @@ class OpenTransaction:
                 self._event_time = min(self._event_time, unit.event_time)
                 try:
                     if self._has_run_a_call:
-                        return await greenlet_spawn(unit.run, self._connection)
+                        return await greenlet_spawn(self._connections.run, unit, self._connection, deadline)
                     return await self._run_first_call(operation, unit, deadline)
                 except BaseException as failure:
                     self._failure = failure
@@ -93,7 +93,7 @@ class OpenTransaction:
             with self._executor.translate_errors(operation):
                 connection = self._connection or await self._begin(deadline)
                 try:
-                    return await greenlet_spawn(unit.run, connection)
+                    return await greenlet_spawn(self._connections.run, unit, connection, deadline)
                 except BaseException as error:
                     await self._discard_connection(error)
                     raise

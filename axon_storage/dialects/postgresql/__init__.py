@@ -39,6 +39,7 @@ from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
+from axon_storage.dialects.postgresql.session_limits import PostgreSQLLimits
 from axon_storage.dialects.statements import take_application_name
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
@@ -74,7 +75,9 @@ class _Json(JSON):
         del dialect, coltype
 
 
-class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, PostgreSQLGrants, OnConflict):
+class PostgreSQL(
+    PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, PostgreSQLGrants, PostgreSQLLimits, OnConflict
+):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
