@@ -33,6 +33,8 @@ TARGETS_OF = {
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
     "tests/faults/test_maintenance.py": ("postgresql",),
+    "tests/faults/test_session_limits.py::test_the_locks_of_a_process_that_hangs_in_a_wait": ("postgresql",),
+    "tests/faults/test_session_limits.py::test_a_call": ("postgresql", "mysql"),
     "tests/integrations/test_adk": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_blocking": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_concurrency": ("sqlite", "postgresql", "mysql"),

@@ -85,7 +85,7 @@ def settings(target: str) -> UnitOfWork[list[float]]:
 
 def sleeps(target: str) -> UnitOfWork[Any]:
     """Return a statement that takes longer than a second, and that a limit ends with an error or another result."""
-    query = text("SELECT 0 FROM pg_sleep(1.5)" if target == "postgresql" else "SELECT SLEEP(1.5)")
+    query = text("SELECT 0 FROM pg_sleep(1.2)" if target == "postgresql" else "SELECT SLEEP(1.2)")
     return UnitOfWork(lambda connection: connection.execute(query).scalar_one(), writes=False)
 
 
