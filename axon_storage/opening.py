@@ -9,10 +9,9 @@ from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
-from axon_storage.engine.deadline import GRACE_SECONDS
 from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.retry import Retry
-from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, check_timeout
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, STATEMENT_MARGIN, check_timeout
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
 from axon_storage.observability import Observability, ObservabilityOptions
@@ -115,7 +114,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     queue = _subset(options, QueueOptions)
     Queue(**queue)
     sessions = SessionOptions(
-        statement_timeout=options.get("statement_timeout", timeout + 3 * GRACE_SECONDS),
+        statement_timeout=options.get("statement_timeout", timeout + STATEMENT_MARGIN),
         idle_transaction_timeout=options.get("idle_transaction_timeout", IDLE_TRANSACTION_TIMEOUT),
     )
     require_tenant = options.get("require_tenant", False)

@@ -84,6 +84,7 @@ async def test_a_tenant_at_its_limit_waits_for_room_and_others_do_not(
         await append(flooding)
     assert late.value.transient
     assert (capacity.rows_of("flooding"), capacity.rows_of("lone")) == (10, 1)
+    assert (await repository.health()).ready  # others are served
     repository.group_commit.max_batches = batches
     calls += start(append(lone))
     await asyncio.gather(*calls)

@@ -23,6 +23,10 @@ QUEUE_ROWS, QUEUE_BYTES = 10_000, 2**24
 TENANT_ROWS, TENANT_BYTES = 5_000, 2**23
 """The default limits of the queued writes of one tenant."""
 
+_EXAMINED = 8
+"""How many waiting tenants one change examines, so that its time does not grow with their number. While none of them
+may enter, there are writes here, whose removal examines the next ones."""
+
 
 class _Usage:
     """The queued writes of one tenant."""
@@ -112,13 +116,14 @@ class Capacity:
         """Wake the next caller that may enter."""
         if self._woken is not None:
             return
-        tenant = next(filter(self._may_enter, self._waiters), None)
-        if tenant is not None:
+        for _ in range(min(len(self._waiters), _EXAMINED)):
+            tenant, waiters = next(iter(self._waiters.items()))
             self._waiters.move_to_end(tenant)
-            waiter = next((waiter for waiter in self._waiters[tenant] if not waiter.done()), None)
-            if waiter is not None:
+            waiter = next((waiter for waiter in waiters if not waiter.done()), None)
+            if waiter is not None and self._may_enter(tenant):
                 self._woken = waiter
                 waiter.set_result(None)
+                return
 
     def _may_enter(self, tenant: str) -> bool:
         usage = self._usage.get(tenant)
