@@ -168,7 +168,7 @@ async def test_tenants_that_wait_for_room_take_turns() -> None:
     capacity, entered = Capacity(max_rows=1), list[str]()
 
     async def enter(tenant: str) -> None:
-        await capacity.wait(tenant, asyncio.get_running_loop().create_future())
+        await capacity.wait(write(tenant), asyncio.get_running_loop().create_future())
         capacity.add(write(tenant))
         entered.append(tenant)
 
@@ -190,7 +190,7 @@ async def test_room_that_a_woken_caller_does_not_use_goes_to_the_next() -> None:
     capacity, entered = Capacity(max_rows=1), list[int]()
 
     async def enter(number: int) -> None:
-        await capacity.wait("a", asyncio.get_running_loop().create_future())
+        await capacity.wait(write("a"), asyncio.get_running_loop().create_future())
         entered.append(number)  # it is counted elsewhere
 
     capacity.add(write("a"))
@@ -200,3 +200,28 @@ async def test_room_that_a_woken_caller_does_not_use_goes_to_the_next() -> None:
     async with asyncio.timeout(30):
         await asyncio.wait(calls)
     assert entered == [0, 1, 2]
+
+
+async def test_all_callers_for_whom_there_is_room_are_woken_at_once() -> None:
+    capacity, entered = Capacity(tenant_rows=5), list[int]()
+
+    async def enter(number: int) -> None:
+        await capacity.wait(write("a"), asyncio.get_running_loop().create_future())
+        assert not capacity.has_room("a")  # a new caller does not overtake those that are still waiting
+        capacity.add(write("a"))
+        entered.append(number)
+
+    large = write("a", rows=5)
+    capacity.add(large)
+    calls = [asyncio.create_task(enter(number)) for number in range(9)]
+    await asyncio.sleep(0)
+    capacity.remove(large)
+    await asyncio.sleep(0)
+    assert entered == [0, 1, 2, 3, 4]
+    assert capacity.rows == 5
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    for _ in range(5):
+        capacity.remove(write("a"))
+    assert (capacity.rows, capacity.bytes, capacity.has_room("a")) == (0, 0, True)

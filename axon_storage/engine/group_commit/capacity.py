@@ -6,12 +6,12 @@ Rules:
 2. A write waits for room if its tenant has reached its own limits, or if the total limits are reached. A tenant that
    has no write here does not wait for room that others use.
 3. The callers of a tenant are admitted in order of arrival. The tenants take turns.
-4. One caller is woken at a time. It leaves the waiting list and is counted in the same step of the event loop. Only
-   then is the next caller woken.
+4. A woken caller is counted until it runs. In the same step of the event loop it then adds its write, here or in
+   another capacity.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict
 from typing import Any
 
 from axon_storage.errors import InvalidArgumentError
@@ -57,8 +57,9 @@ class Capacity:
         self.tenant_rows, self.tenant_bytes = tenant_rows, tenant_bytes
         self.rows = self.bytes = 0
         self._usage: dict[str, _Usage] = {}
-        self._waiters: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._woken: asyncio.Future[None] | None = None
+        self._waiters: OrderedDict[str, OrderedDict[asyncio.Future[None], PreparedWrite[Any]]] = OrderedDict()
+        self._woken: set[asyncio.Future[None]] = set()
+        self._entering: Counter[str] = Counter()
 
     @property
     def is_full(self) -> bool:
@@ -67,74 +68,78 @@ class Capacity:
 
     def has_room(self, tenant: str) -> bool:
         """Return whether a write of a tenant is admitted now."""
-        return tenant not in self._waiters and self._may_enter(tenant)
+        return tenant not in self._waiters and tenant not in self._entering and self._may_enter(tenant)
 
     def rows_of(self, tenant: str) -> int:
         """Return the number of queued rows of a tenant."""
         return self._usage[tenant].rows if tenant in self._usage else 0
 
-    async def wait(self, tenant: str, waiter: "asyncio.Future[None]") -> None:
-        """Wait until ``waiter`` is resolved, by this object when there is room, or by other code."""
-        self._waiters.setdefault(tenant, deque()).append(waiter)
+    async def wait(self, write: PreparedWrite[Any], waiter: "asyncio.Future[None]") -> None:
+        """Wait until ``waiter`` is resolved, by this object when there is room for the write, or by other code."""
+        self._waiters.setdefault(write.tenant, OrderedDict())[waiter] = write
         try:
             await waiter
-        except BaseException:
-            self._forget(tenant, waiter)
-            self._wake()
-            raise
-        self._forget(tenant, waiter)
-        # If other code has woken it too, it may be counted in another capacity.
-        asyncio.get_running_loop().call_soon(self._wake)
+        finally:
+            self._leave(write, waiter)
+            if self._waiters:
+                asyncio.get_running_loop().call_soon(self._wake)
 
     def add(self, write: PreparedWrite[Any]) -> None:
         """Add a write to the totals."""
-        usage = self._usage.get(write.tenant)
-        if usage is None:
-            usage = self._usage[write.tenant] = _Usage()
-        usage.writes += 1
-        usage.rows += write.row_count
-        usage.bytes += write.size
-        self.rows += write.row_count
-        self.bytes += write.size
-        if self._waiters:
-            self._wake()
+        self._count(write, 1)
 
     def remove(self, write: PreparedWrite[Any]) -> None:
         """Subtract a write from the totals."""
-        usage = self._usage[write.tenant]
-        usage.writes -= 1
-        usage.rows -= write.row_count
-        usage.bytes -= write.size
-        self.rows -= write.row_count
-        self.bytes -= write.size
-        if not usage.writes:
-            del self._usage[write.tenant]
+        self._count(write, -1)
         if self._waiters:
             self._wake()
 
+    def _count(self, write: PreparedWrite[Any], sign: int) -> None:
+        usage = self._usage.get(write.tenant)
+        if usage is None:
+            usage = self._usage[write.tenant] = _Usage()
+        rows, size = sign * write.row_count, sign * write.size
+        usage.writes += sign
+        usage.rows += rows
+        usage.bytes += size
+        self.rows += rows
+        self.bytes += size
+        if not usage.writes:
+            del self._usage[write.tenant]
+
     def _wake(self) -> None:
-        """Wake the next caller that may enter."""
-        if self._woken is not None:
-            return
-        for _ in range(min(len(self._waiters), _EXAMINED)):
+        """Wake the callers that may enter."""
+        examined = 0
+        while self._waiters and examined < _EXAMINED:
             tenant, waiters = next(iter(self._waiters.items()))
             self._waiters.move_to_end(tenant)
-            waiter = next((waiter for waiter in waiters if not waiter.done()), None)
-            if waiter is not None and self._may_enter(tenant):
-                self._woken = waiter
+            if not self._may_enter(tenant):
+                examined += 1
+                continue
+            waiter, write = waiters.popitem(last=False)
+            if not waiters:
+                del self._waiters[tenant]
+            if not waiter.done():
                 waiter.set_result(None)
-                return
+                self._woken.add(waiter)
+                self._entering[tenant] += 1
+                self._count(write, 1)
+
+    def _leave(self, write: PreparedWrite[Any], waiter: "asyncio.Future[None]") -> None:
+        tenant = write.tenant
+        if waiter in self._woken:
+            self._woken.remove(waiter)
+            self._count(write, -1)
+            self._entering[tenant] -= 1
+            if not self._entering[tenant]:
+                del self._entering[tenant]
+        elif (waiters := self._waiters.get(tenant)) is not None and waiter in waiters:
+            del waiters[waiter]
+            if not waiters:
+                del self._waiters[tenant]
 
     def _may_enter(self, tenant: str) -> bool:
         usage = self._usage.get(tenant)
         if usage is None:
             return True
         return usage.rows < self.tenant_rows and usage.bytes < self.tenant_bytes and not self.is_full
-
-    def _forget(self, tenant: str, waiter: "asyncio.Future[None]") -> None:
-        waiters = self._waiters[tenant]
-        waiters.remove(waiter)
-        if not waiters:
-            del self._waiters[tenant]
-        if self._woken is waiter:
-            self._woken = None

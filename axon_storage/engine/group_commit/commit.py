@@ -81,7 +81,7 @@ class GroupCommit:
                 capacity = self.scheduler.queue.capacity_for(queued)
                 if not capacity.has_room(write.tenant):
                     queued.wakeup = loop.create_future()
-                    room = capacity.wait(write.tenant, queued.wakeup)
+                    room = capacity.wait(write, queued.wakeup)
                     await self._executor.with_timeout(write.operation, room, waiting_for=_ROOM)
                 if queued.call is not None:
                     queued.call.queue()
