@@ -66,13 +66,23 @@ def test_a_lone_write_is_sent_before_large_writes_that_wait(rows: int, size: int
     assert [waiting.next_batch() for _ in range(8)] == [["f"]] * 8
 
 
-def test_a_large_write_is_not_overtaken_twice() -> None:
+def test_a_lone_write_is_sent_before_the_large_writes_of_many_tenants() -> None:
+    waiting = Waiting()
+    for tenant in "abcde":
+        waiting.add(tenant, 4, rows=STATEMENT_ROWS)
+    assert [waiting.next_batch() for _ in range(5)] == [["a"], ["b"], ["c"], ["d"], ["e"]]
+    for lone, large in zip("lmn", "abc", strict=True):
+        waiting.add(lone)
+        assert [waiting.next_batch() for _ in range(2)] == [[lone], [large]]
+
+
+def test_a_large_write_is_overtaken_twice_at_most() -> None:
     waiting, sent = Waiting(), list[list[str]]()
     waiting.add("L", 3, rows=STATEMENT_ROWS)
     for tenant in "abcde":
         waiting.add(tenant)
         sent.append(waiting.next_batch())
-    assert sent == [["L"], ["a", "b"], ["L"], ["c", "d"], ["L"]]
+    assert sent == [["L"], ["a", "b"], ["c"], ["L"], ["d", "e"]]
 
 
 def test_tenants_with_many_writes_have_equal_shares_of_a_batch() -> None:

@@ -7,8 +7,8 @@ Rules:
 3. New tenants come before those that had a turn. A tenant whose last write was taken is new again when it is reached
    without a write. So a tenant with a single call does not wait for the turns of tenants that have many, and cannot
    come before the same tenant twice in a row.
-4. If the next write of a tenant does not fit, the others continue. If the tenant had no turn in this batch, it has the
-   first one of the next batch.
+4. If the next write of a tenant does not fit, the others continue, and the tenant keeps its place. If it had no turn in
+   two batches for that reason, it has the first one of the next batch, so that large writes do not wait for ever.
 """
 
 from collections import OrderedDict
@@ -28,6 +28,7 @@ class TenantQueue:
         # Each tenant of ``_writes`` is in one of these. They may have tenants without writes, see rule 3.
         self._new: OrderedDict[str, None] = OrderedDict()
         self._had_a_turn: OrderedDict[str, None] = OrderedDict()
+        self._overtaken: str | None = None
         self._count = 0
 
     def __len__(self) -> int:
@@ -64,7 +65,7 @@ class TenantQueue:
 
     def take(self, limit: int, fits: Callable[[QueuedWrite], bool], use: Callable[[QueuedWrite], None]) -> None:
         """Remove up to ``limit`` writes that fit, and pass each of them to ``use``."""
-        served, left_out = set[str](), list[str]()
+        served, left_out = set[str](), list[tuple[str, OrderedDict[str, None]]]()
         while self._count and limit > 0 and (turns := self._new or self._had_a_turn):
             tenant, _ = turns.popitem(last=False)
             if not (writes := self._writes[tenant]):
@@ -74,11 +75,20 @@ class TenantQueue:
                 served.add(tenant)
                 self._had_a_turn[tenant] = None
             else:
-                left_out.append(tenant)
-        for tenant in reversed(left_out):
-            _put_first(self._had_a_turn if tenant in served else self._new, tenant)
+                left_out.append((tenant, turns))
+        for tenant, turns in reversed(left_out):
+            _put_first(turns, tenant)
+        self._note_overtaken(next((tenant for tenant, _ in left_out if tenant not in served), None))
         if not self._count:
             self._clear()
+
+    def _note_overtaken(self, tenant: str | None) -> None:
+        """Note the first tenant that had no turn in a batch; after the second batch it is the first one of all."""
+        if tenant is not None and tenant == self._overtaken:
+            self._had_a_turn.pop(tenant, None)
+            _put_first(self._new, tenant)
+            tenant = None
+        self._overtaken = tenant
 
     def _turn(
         self,
