@@ -68,7 +68,9 @@ class Capacity:
 
     def has_room(self, tenant: str) -> bool:
         """Return whether a write of a tenant is admitted now."""
-        return tenant not in self._waiters and tenant not in self._entering and self._may_enter(tenant)
+        if tenant in self._waiters or tenant in self._entering:
+            return False
+        return self._may_enter(tenant)
 
     def rows_of(self, tenant: str) -> int:
         """Return the number of queued rows of a tenant."""
@@ -86,24 +88,29 @@ class Capacity:
 
     def add(self, write: PreparedWrite[Any]) -> None:
         """Add a write to the totals."""
-        self._count(write, 1)
-
-    def remove(self, write: PreparedWrite[Any]) -> None:
-        """Subtract a write from the totals."""
-        self._count(write, -1)
-        if self._waiters:
-            self._wake()
-
-    def _count(self, write: PreparedWrite[Any], sign: int) -> None:
         usage = self._usage.get(write.tenant)
         if usage is None:
             usage = self._usage[write.tenant] = _Usage()
-        rows, size = sign * write.row_count, sign * write.size
-        usage.writes += sign
+        rows, size = write.row_count, write.size
+        usage.writes += 1
         usage.rows += rows
         usage.bytes += size
         self.rows += rows
         self.bytes += size
+
+    def remove(self, write: PreparedWrite[Any]) -> None:
+        """Subtract a write from the totals."""
+        self._subtract(write)
+        if self._waiters:
+            self._wake()
+
+    def _subtract(self, write: PreparedWrite[Any]) -> None:
+        usage, rows, size = self._usage[write.tenant], write.row_count, write.size
+        usage.writes -= 1
+        usage.rows -= rows
+        usage.bytes -= size
+        self.rows -= rows
+        self.bytes -= size
         if not usage.writes:
             del self._usage[write.tenant]
 
@@ -123,13 +130,13 @@ class Capacity:
                 waiter.set_result(None)
                 self._woken.add(waiter)
                 self._entering[tenant] += 1
-                self._count(write, 1)
+                self.add(write)
 
     def _leave(self, write: PreparedWrite[Any], waiter: "asyncio.Future[None]") -> None:
         tenant = write.tenant
         if waiter in self._woken:
             self._woken.remove(waiter)
-            self._count(write, -1)
+            self._subtract(write)
             self._entering[tenant] -= 1
             if not self._entering[tenant]:
                 del self._entering[tenant]
@@ -142,4 +149,6 @@ class Capacity:
         usage = self._usage.get(tenant)
         if usage is None:
             return True
-        return usage.rows < self.tenant_rows and usage.bytes < self.tenant_bytes and not self.is_full
+        if usage.rows >= self.tenant_rows or usage.bytes >= self.tenant_bytes:
+            return False
+        return self.rows < self.max_rows and self.bytes < self.max_bytes

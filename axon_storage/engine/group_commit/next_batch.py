@@ -15,7 +15,7 @@ from axon_storage.engine.group_commit.queue import Queue
 def next_batch(queue: Queue, limit: int) -> Batch:
     """Move writes from the queue, which must have a ready one, into a new batch."""
     batch = Batch()
-    queue.take(limit, lambda queued: batch.has_room(queued.write), batch.add)
+    queue.take(limit, batch)
     for queued in batch.writes:  # the list grows during the iteration
         for later in queued.after.values():
             if later.capacity is not None and batch.has_room(later.write) and _can_join(later, batch):

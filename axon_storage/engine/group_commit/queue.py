@@ -11,9 +11,7 @@ Rules:
    other writes.
 """
 
-from collections.abc import Callable
-
-from axon_storage.engine.group_commit.batch import QueuedWrite
+from axon_storage.engine.group_commit.batch import Batch, QueuedWrite
 from axon_storage.engine.group_commit.capacity import TENANT_BYTES, TENANT_ROWS, Capacity
 from axon_storage.engine.group_commit.tenant_queue import TenantQueue
 
@@ -48,14 +46,11 @@ class Queue:
         """Whether the ready writes of all tenants together have reached their limits."""
         return self.ready_capacity.is_full
 
-    def take(self, limit: int, fits: Callable[[QueuedWrite], bool], use: Callable[[QueuedWrite], None]) -> None:
-        """Remove up to ``limit`` ready writes that fit, and pass each of them to ``use``."""
-
-        def uncounted(queued: QueuedWrite) -> None:
+    def take(self, limit: int, batch: Batch) -> None:
+        """Move up to ``limit`` ready writes that fit into a new batch."""
+        self._ready.take(limit, batch.has_room, batch.add)
+        for queued in batch.writes:
             self._uncount(queued)
-            use(queued)
-
-        self._ready.take(limit, fits, uncounted)
 
     def capacity_for(self, queued: QueuedWrite) -> Capacity:
         """Return the capacity in which a write would be counted now."""

@@ -13,8 +13,12 @@ Rules:
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from axon_storage.engine.group_commit.batch import QueuedWrite
+from axon_storage.sql.writes import PreparedWrite
+
+T = TypeVar("T")
 
 
 class TenantQueue:
@@ -63,7 +67,7 @@ class TenantQueue:
             if not self._count:
                 self._clear()
 
-    def take(self, limit: int, fits: Callable[[QueuedWrite], bool], use: Callable[[QueuedWrite], None]) -> None:
+    def take(self, limit: int, fits: Callable[[PreparedWrite[Any]], bool], use: Callable[[QueuedWrite], None]) -> None:
         """Remove up to ``limit`` writes that fit, and pass each of them to ``use``."""
         served, left_out = set[str](), list[tuple[str, OrderedDict[str, None]]]()
         while self._count and limit > 0 and (turns := self._new or self._had_a_turn):
@@ -94,17 +98,20 @@ class TenantQueue:
         self,
         writes: OrderedDict[QueuedWrite, None],
         limit: int,
-        fits: Callable[[QueuedWrite], bool],
+        fits: Callable[[PreparedWrite[Any]], bool],
         use: Callable[[QueuedWrite], None],
     ) -> int:
         """Take the writes of a tenant's turn, and return their number."""
         taken = rows = size = 0
         while writes and taken < limit and rows < self.turn_rows and size < self.turn_bytes:
-            queued = next(iter(writes))
-            if not fits(queued):
+            queued, _ = writes.popitem(last=False)
+            write = queued.write
+            if not fits(write):
+                _put_first(writes, queued)
                 break
-            del writes[queued]
-            taken, rows, size = taken + 1, rows + queued.write.row_count, size + queued.write.size
+            taken += 1
+            rows += write.row_count
+            size += write.size
             use(queued)
         self._count -= taken
         return taken
@@ -116,6 +123,6 @@ class TenantQueue:
         self._had_a_turn.clear()
 
 
-def _put_first(turns: OrderedDict[str, None], tenant: str) -> None:
-    turns[tenant] = None
-    turns.move_to_end(tenant, last=False)
+def _put_first(order: OrderedDict[T, None], item: T) -> None:
+    order[item] = None
+    order.move_to_end(item, last=False)
