@@ -15,7 +15,9 @@ from axon_storage.encryption import Keyring
 from axon_storage.encryption.check import Sample, check_keys
 from axon_storage.encryption.cipher import DocumentCipher
 from axon_storage.engine.executor import Executor
+from axon_storage.engine.group_commit.capacity import TENANT_BYTES, TENANT_ROWS
 from axon_storage.engine.group_commit.commit import GroupCommit
+from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
 from axon_storage.engine.lease import wait_for_lease
@@ -70,6 +72,8 @@ class SqlRepository(StorageBackend):
         operation_timeout: float = DEFAULT_TIMEOUT,
         group_commit: bool = True,
         encryption: Keyring | None = None,
+        tenant_queue_rows: int = TENANT_ROWS,
+        tenant_queue_bytes: int = TENANT_BYTES,
         **observability: Unpack[ObservabilityOptions],
     ) -> None:
         super().__init__(require_tenant=require_tenant)
@@ -77,7 +81,8 @@ class SqlRepository(StorageBackend):
         self._monitor = self._executor.monitor
         self._cipher = None if encryption is None else DocumentCipher(encryption)
         self._compiler = Compiler(self._executor.dialect, clock, self._cipher)
-        self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
+        queue = Queue(tenant_queue_rows, tenant_queue_bytes)
+        self._writes = GroupCommit(self._executor, self._compiler, queue, enabled=group_commit)
         self._database = _without_secrets(engine.url)
         self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
         self._stats = read_stats(self._executor.dialect, current_revision)
