@@ -40,6 +40,7 @@ from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
 from axon_storage.dialects.row_security import RowSecuritySupport
+from axon_storage.dialects.session_limits import SessionLimits
 
 
 class Tls(NamedTuple):
@@ -61,6 +62,7 @@ class Dialect(
     BackupSupport,
     GrantSupport,
     RowSecuritySupport,
+    SessionLimits,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
@@ -68,7 +70,7 @@ class Dialect(
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
     server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`RowSecuritySupport` for row-level security, and
+    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions, and
     :class:`DatabaseIdentity` for telemetry.
     """
 

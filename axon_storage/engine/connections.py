@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -16,7 +16,11 @@ from axon_storage.engine.events import attach_events, mark_clean
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.row_security import row_security_of
+from axon_storage.engine.session_limits import allow, allow_in_transaction
 from axon_storage.errors import StorageConnectionError
+from axon_storage.sql.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
 
 
 class Connections:
@@ -76,6 +80,11 @@ class Connections:
         if began:
             monitor.connected(pool, perf_counter() - began)
         deadline.waiting_for, self._has_connected = DATABASE, True
+        try:
+            allow(connection, self.dialect, deadline.longest)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def begin(
@@ -93,6 +102,13 @@ class Connections:
                 self.row_security.use(connection, tenants)
         if group:
             begin_for_group(connection, self.dialect)
+
+    def run(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline) -> T:
+        """Run a unit of work in an open transaction. Name its tenants, if the database asks for them."""
+        if self.row_security.names_tenants(connection, unit.tenants):
+            self.row_security.use(connection, unit.tenants or ())
+        allow_in_transaction(connection, self.dialect, deadline.longest)
+        return unit.run(connection)
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
         """Roll back; discard the connection if the error makes it unusable, as when its server became read-only."""

@@ -48,7 +48,6 @@ class OpenTransaction:
         self._failure: BaseException | None = None
         self._over = False
         self._event_time = inf
-        self._named = False
 
     @property
     def monitor(self) -> Monitor:
@@ -75,7 +74,7 @@ class OpenTransaction:
                 self._event_time = min(self._event_time, unit.event_time)
                 try:
                     if self._has_run_a_call:
-                        return await greenlet_spawn(self._run_unit, unit, self._connection)
+                        return await greenlet_spawn(self._connections.run, unit, self._connection, deadline)
                     return await self._run_first_call(operation, unit, deadline)
                 except BaseException as failure:
                     self._failure = failure
@@ -96,7 +95,7 @@ class OpenTransaction:
             with self._executor.translate_errors(operation):
                 connection = self._connection or await self._begin(deadline)
                 try:
-                    return await greenlet_spawn(self._run_unit, unit, connection)
+                    return await greenlet_spawn(self._connections.run, unit, connection, deadline)
                 except BaseException as error:
                     await self._discard_connection(error)
                     raise
@@ -151,13 +150,8 @@ class OpenTransaction:
 
     def _begin_on(self, connection: Connection) -> None:
         """Begin. If the database binds the account to tenants, the first call begins, because it names them."""
-        self._named = self._connections.row_security.names_tenants(connection, _ANY)
-        self._connections.begin(connection, writes=True, tenants=() if self._named else None)
-
-    def _run_unit(self, unit: UnitOfWork[T], connection: Connection) -> T:
-        if self._connections.row_security.names_tenants(connection, unit.tenants) or self._named:
-            self._connections.row_security.use(connection, unit.tenants or ())
-        return unit.run(connection)
+        named = self._connections.row_security.names_tenants(connection, _ANY)
+        self._connections.begin(connection, writes=True, tenants=() if named else None)
 
     async def _discard_connection(self, error: BaseException) -> None:
         """Roll back because of an error, and return the connection to its pool."""

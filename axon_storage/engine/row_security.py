@@ -36,6 +36,11 @@ class RowSecurity:
         self._dialect = dialect
         self._binds: bool | None = None if dialect.has_row_security else False
 
+    @property
+    def binds(self) -> bool:
+        """Whether the account sees only the rows of the tenants that it names. Known after the first connection."""
+        return bool(self._binds)
+
     def names_tenants(self, connection: Connection, tenants: Collection[str] | None) -> bool:
         """Return whether a transaction that uses the rows of these tenants must name them.
 

@@ -137,7 +137,7 @@ async def test_callers_get_room_in_the_order_of_their_arrival() -> None:
     capacity.add(write)
 
     async def enter(number: int) -> None:
-        await capacity.wait(asyncio.get_running_loop().create_future())
+        await capacity.wait(write, asyncio.get_running_loop().create_future())
         capacity.add(write)
         entered.append(number)
 

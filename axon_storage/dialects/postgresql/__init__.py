@@ -40,6 +40,7 @@ from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
 from axon_storage.dialects.postgresql.row_security import LACKS_TENANTS, PostgreSQLRowSecurity
+from axon_storage.dialects.postgresql.session_limits import PostgreSQLLimits
 from axon_storage.dialects.statements import take_application_name
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
@@ -76,7 +77,13 @@ class _Json(JSON):
 
 
 class PostgreSQL(
-    PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, PostgreSQLGrants, PostgreSQLRowSecurity, OnConflict
+    PostgreSQLMigration,
+    PostgreSQLInspection,
+    PostgreSQLDiagnosis,
+    PostgreSQLGrants,
+    PostgreSQLRowSecurity,
+    PostgreSQLLimits,
+    OnConflict,
 ):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
