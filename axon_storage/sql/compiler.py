@@ -61,8 +61,6 @@ class Compiler:
         """Compile one request."""
         unit: UnitOfWork[Any]
         match request:
-            case EncryptionRequest():
-                unit = rotation.compile_encryption_request(self._dialect, request, self._cipher)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
             case TableRequest():
@@ -73,6 +71,8 @@ class Compiler:
                 unit = self._pruning.compile(request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
+            case EncryptionRequest():
+                unit = rotation.compile_encryption_request(self._dialect, request, self._cipher)
             case _:
                 unit = self._compile_read(request)
         return cast("UnitOfWork[T]", unit)  # match does not narrow T
