@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.diagnosis import checks
 from axon_storage.diagnosis.checks import Check
-from axon_storage.diagnosis.probes import probe_durable_write, probe_rights
+from axon_storage.diagnosis.probes import probe_durable_write
+from axon_storage.diagnosis.rights import probe_rights
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
@@ -56,7 +57,8 @@ async def _diagnose(engine: AsyncEngine, connections: int) -> AsyncIterator[Find
     for name, check in _checks(connections):
         for finding in await _run(executor, name, check):
             yield finding
-    yield await probe_rights(executor)
+    for finding in await probe_rights(executor):
+        yield finding
     yield await probe_durable_write(executor)
 
 
@@ -73,7 +75,6 @@ def _checks(connections: int) -> list[tuple[str, Check]]:
         ("schema", checks.schema_revision),
         ("tables", checks.tables),
         ("dead space", checks.dead_space),
-        ("account", checks.account),
     ]
 
 

@@ -140,15 +140,6 @@ def dead_space(connection: Connection) -> Iterator[Finding]:
     yield from _dialect(connection).dead_space(connection, list(metadata.tables))
 
 
-def account(connection: Connection) -> Iterator[Finding]:
-    """Warn about an account that is an administrator."""
-    privilege = _dialect(connection).administrator(connection)
-    if privilege is None:
-        return
-    found = f"it has the privilege {privilege}" if privilege else "not an administrator"
-    yield ok_unless("account", found, warn="use an account with rights on these tables only" if privilege else "")
-
-
 def _not_told(name: str, connection: Connection) -> Finding:
     return Finding(name, Status.UNKNOWN, f"{_dialect(connection).title} does not tell it to this account")
 

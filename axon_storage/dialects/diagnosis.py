@@ -55,10 +55,10 @@ class ServerDiagnosis:
         del connection
         return None
 
-    def administrator(self, connection: Connection) -> str | None:
-        """Return the privilege that makes the account an administrator, or an empty string; None without accounts."""
-        del connection
-        return None
+    def unneeded_privileges(self, connection: Connection, tables: Sequence[str]) -> Iterator[str]:
+        """Yield what the account may do besides reading and changing rows of tables, such as changing the schema."""
+        del connection, tables
+        yield from ()
 
     def has_pooler(self, connection: Connection) -> bool | None:
         """Return whether a pooler is between this process and the server; None if that cannot be found out."""

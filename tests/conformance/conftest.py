@@ -1,6 +1,11 @@
-"""The storage under test: every test runs on each target; those with ``storage`` run as two tenants."""
+"""The storage under test: every test runs on each target; those with ``storage`` run as two tenants.
+
+On a server the storage has the account of an application, with the rights that ``migrate grants`` writes.
+"""
 
 from collections.abc import AsyncIterator
+from inspect import signature
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,12 +18,34 @@ from axon_storage.testing.verbs import everything
 from tests.databases import TARGETS
 from tests.pruning import clock_at
 
+HERE = Path(__file__).parent
 OTHER_TENANT = "another tenant"
 
 
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def role(request: pytest.FixtureRequest) -> str:
+    """The account of the application; the mark ``needs_role`` of a test that needs more names another."""
+    marks = [_needed(*mark.args, **mark.kwargs) for mark in request.node.iter_markers("needs_role")]
+    return marks[0] if marks else "app"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that makes databases, which it uses as their owner, without a mark that says why."""
+    for item in items:
+        if item.path.parent != HERE or not isinstance(item, pytest.Function) or item.get_closest_marker("needs_role"):
+            continue
+        if "databases" in signature(item.function).parameters:
+            raise pytest.UsageError(f"{item.nodeid}: it needs the mark needs_role, because it makes databases")
+
+
+def _needed(role: str, *, reason: str) -> str:
+    assert reason, f"say why the test needs the role {role}"
+    return role
 
 
 @pytest.fixture(params=["default", "acme ☕'"])

@@ -66,6 +66,7 @@ async def test_a_server_that_does_not_listen_is_a_transient_connection_error(url
     assert refused.value.transient
 
 
+@pytest.mark.needs_role("owner", reason="it needs a database without a schema")
 async def test_a_statement_that_the_database_refuses_is_a_query_error(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     await schema.upgrade(url)

@@ -63,6 +63,7 @@ async def test_writes_of_a_row_and_their_results_are_in_the_order_of_the_calls(
     assert {entry.key: entry.value for entry in await storage.load_sessions("s")} == model
 
 
+@pytest.mark.needs_role("owner", reason="it creates an index")
 async def test_another_unique_key_is_an_error(storage: StorageBackend, engine: AsyncEngine, tenant: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("CREATE UNIQUE INDEX ux_flow ON daemons (tenant_id, flow_name)"))

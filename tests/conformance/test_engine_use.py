@@ -52,6 +52,7 @@ END_SESSIONS = {
 }
 
 
+@pytest.mark.needs_role("owner", reason="it ends the sessions of others")
 @pytest.mark.not_on("sqlite", "a file has no server")
 @pytest.mark.not_on("oracle", "its sessions cannot be ended this way")
 async def test_a_transaction_begins_though_the_server_has_closed_the_idle_connections(url: str) -> None:

@@ -32,6 +32,8 @@ from axon_storage.testing.suite.erasing import NOTHING, RECORDS, SEALS, fill
 from axon_storage.testing.verbs import everything
 from tests.conformance.conftest import OTHER_TENANT
 
+pytestmark = pytest.mark.needs_role("app+maintenance", reason="it erases")
+
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -60,6 +61,7 @@ async def test_a_batch_may_contain_rows_of_several_tenants(
         assert [entry.value for entry in await repository.for_tenant(name).load_sessions("name")] == [name]
 
 
+@pytest.mark.needs_role("owner", reason="it adds a constraint")
 async def test_a_write_that_the_database_refuses_fails_alone(
     repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:

@@ -40,6 +40,7 @@ async def checked(storage: StorageBackend, *, healthy: bool) -> Health:
     return health
 
 
+@pytest.mark.needs_role("owner", reason="it migrates")
 async def test_each_state_of_the_schema_has_a_reason(databases: Databases, target: str) -> None:
     url = await databases.empty(target)
     engine = create_engine(url)
@@ -81,6 +82,7 @@ async def test_a_wrong_password_is_a_reason_that_does_not_show_it(url: str) -> N
     assert "not-the-secret" not in repr(health)
 
 
+@pytest.mark.needs_role("owner", reason="it needs a database without a schema")
 async def test_a_refused_query_is_a_reason(databases: Databases, target: str) -> None:
     engine = create_engine(await databases.empty(target))
     async with engine.begin() as connection:
@@ -185,6 +187,7 @@ async def test_a_host_applications_engine_has_the_same_reasons(engine: AsyncEngi
     assert names(await storage.health()) == []
 
 
+@pytest.mark.needs_role("owner", reason="it migrates")
 async def test_a_storage_that_cannot_be_opened_for_this_event_loop_is_not_healthy(
     databases: Databases, target: str
 ) -> None:
@@ -198,6 +201,7 @@ async def test_a_storage_that_cannot_be_opened_for_this_event_loop_is_not_health
     await storage.close()
 
 
+@pytest.mark.needs_role("owner", reason="it needs a database without a schema")
 async def test_a_dispatcher_has_the_health_of_its_backend(databases: Databases, target: str) -> None:
     async with SqlRepository(create_engine(await databases.empty(target))) as behind:
         storage = StorageDispatcher(behind)

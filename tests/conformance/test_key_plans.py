@@ -32,7 +32,10 @@ from axon_storage.testing.samples import sample
 from tests.conformance.filled import PAGE, SPARE, cost_of, filled_database
 from tests.databases import Databases
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.needs_role("owner", reason="it fills tables of its own and analyzes them"),
+]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])

@@ -12,7 +12,10 @@ from axon_storage.model.findings import Status
 from axon_storage.testing.samples import sample
 from tests.databases import Databases
 
-pytestmark = pytest.mark.not_on("sqlite", "a file has no accounts")
+pytestmark = [
+    pytest.mark.not_on("sqlite", "a file has no accounts"),
+    pytest.mark.needs_role("owner", reason="each test names the accounts that it compares"),
+]
 
 DOUBLE = pytest.mark.not_on("oracle-double", "it knows no privileges: every user is one role of its PostgreSQL")
 
@@ -42,6 +45,7 @@ async def test_the_application_opens_saves_deletes_and_appends_twice(databases: 
     url = (await databases.ready(target, "app"))[0]
     async with open_storage(url) as storage:
         assert await storage.is_healthy()
+        assert (await storage.health()).reasons == ()
         await storage.save_session(sample(SessionRow))
         await storage.save_session(sample(SessionRow, value="again"))
         assert await storage.delete_session("name", "name")
@@ -73,6 +77,7 @@ async def test_doctor_accepts_the_account_of_an_application_and_refuses_that_of_
     found = {each.name: each async for each in diagnose((await databases.ready(target, "app"))[0])}
     assert [each for each in found.values() if each.status is Status.FAIL] == []
     assert "cannot prune or erase" in found["rights"].found
+    assert (found["account"].status, found["account"].found) == (Status.OK, "no more than an application needs")
     found = {each.name: each async for each in diagnose((await databases.ready(target, "reader"))[0])}
     assert [name for name, each in found.items() if each.status is Status.FAIL] == ["rights", "durable write"]
 
@@ -89,6 +94,7 @@ async def test_a_reader_only_reads(databases: Databases, target: str) -> None:
     url = (await databases.ready(target, "reader"))[0]
     async with open_storage(url) as storage:
         assert await storage.is_healthy()
+        assert (await storage.health()).reasons == ()
         assert (await storage.stats()).revision
         assert await storage.query_audit(9) == []
         with pytest.raises(QueryError):

@@ -18,6 +18,7 @@ from axon_storage.testing.samples import sample
 from tests.databases import Databases
 
 
+@pytest.mark.needs_role("owner", reason="it needs a database without a schema")
 async def test_is_healthy_is_false_without_a_schema_or_a_server(databases: Databases, target: str) -> None:
     storage = SqlRepository(create_engine(await databases.empty(target)))
     assert not await storage.is_healthy()

@@ -140,6 +140,7 @@ def test_every_method_is_called_here() -> None:
     assert {name for name, _ in members if not name.startswith("_")} == {*METHODS, *WITHOUT}
 
 
+@pytest.mark.needs_role("app+maintenance", reason="it prunes and erases")
 async def test_the_span_of_each_method(observed: SqlRepository, engine: AsyncEngine, telemetry: Telemetry) -> None:
     common = database_attributes(dialect_of(engine.dialect), engine.url)
     target = common.get("db.namespace", f"{engine.url.host}:{engine.url.port}")

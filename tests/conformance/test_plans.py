@@ -28,7 +28,10 @@ from axon_storage.sql.tables import CREATED_ID, TABLES
 from tests.conformance.filled import PAGE, SPARE, cost_of, filled_database
 from tests.databases import Databases
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.needs_role("owner", reason="it fills tables of its own and analyzes them"),
+]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])

@@ -29,6 +29,8 @@ from axon_storage.testing.suite.pruned_ids import *  # noqa: F403
 from axon_storage.testing.verbs import load
 from tests.pruning import clock_at
 
+pytestmark = pytest.mark.needs_role("app+maintenance", reason="it prunes")
+
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:

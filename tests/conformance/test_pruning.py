@@ -26,6 +26,8 @@ from axon_storage.testing.suite.pruning import *  # noqa: F403
 from axon_storage.testing.verbs import load, store
 from tests.pruning import clock_at, set_age
 
+pytestmark = pytest.mark.needs_role("app+maintenance", reason="it prunes")
+
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:

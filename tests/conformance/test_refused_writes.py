@@ -30,6 +30,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "bad SQL": ("SELECT :doc FRO refusing", {"doc": VALUE}),
 }
 
+pytestmark = pytest.mark.needs_role("owner", reason="it creates tables and triggers")
+
 
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> str:

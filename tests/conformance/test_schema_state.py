@@ -10,6 +10,8 @@ from axon_storage.sql.tables import VERSION_TABLE
 from axon_storage.testing.samples import sample
 from tests.databases import Databases
 
+pytestmark = pytest.mark.needs_role("owner", reason="it migrates")
+
 
 async def _execute(url: str, statement: str) -> None:
     engine = create_engine(url)

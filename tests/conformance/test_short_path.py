@@ -171,7 +171,15 @@ async def test_a_write_is_stored_after_a_host_has_set_an_isolation_level(single_
     assert len(await repository.query_events(None, 9)) == 2
 
 
-@pytest.mark.parametrize("before", [_succeeds, _fails, _is_cancelled, _has_set_an_isolation_level])
+@pytest.mark.parametrize(
+    "before",
+    [
+        _succeeds,
+        pytest.param(_fails, marks=pytest.mark.needs_role("owner", reason="it renames a table")),
+        _is_cancelled,
+        _has_set_an_isolation_level,
+    ],
+)
 async def test_the_next_user_of_the_connection_has_its_transaction(
     single_connection: AsyncEngine, before: Call
 ) -> None:

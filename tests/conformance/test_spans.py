@@ -45,6 +45,7 @@ def observed(engine: AsyncEngine, telemetry: Telemetry) -> SqlRepository:
     return SqlRepository(engine, **telemetry.options)
 
 
+@pytest.mark.needs_role("app+maintenance", reason="it erases")
 async def test_each_step_of_an_erasure_has_a_span(observed: SqlRepository, telemetry: Telemetry) -> None:
     acme = observed.for_tenant("acme")
     await acme.save_session(sample(SessionRow, "acme"))
@@ -148,6 +149,7 @@ async def _result(work: Awaitable[Any]) -> Any:
     return await work
 
 
+@pytest.mark.needs_role("owner", reason="it adds a constraint")
 async def test_a_refused_row_is_an_error_of_its_call_and_of_each_group_commit_with_it(
     observed: SqlRepository, engine: AsyncEngine, telemetry: Telemetry, target: str
 ) -> None:
@@ -250,6 +252,7 @@ async def test_a_cancelled_and_a_late_call_are_errors(apart: SqlRepository, tele
     assert sum(waited) >= 0.09
 
 
+@pytest.mark.needs_role("owner", reason="it adds a constraint")
 async def test_spans_contain_no_value_and_no_password(engine: AsyncEngine, telemetry: Telemetry, target: str) -> None:
     storage = SqlRepository(engine, **telemetry.options)
     secret = "the secret"

@@ -95,6 +95,12 @@ def test_every_named_test_exists() -> None:
     assert missing_tests(CONTRACT) == []
 
 
+def test_every_test_that_the_page_about_security_names_exists() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    assert missing_tests(page) == []
+    assert loose_footnotes(page) == set()
+
+
 NOTE = "[^a]: `tests/unit/test_contract.py::test_every_named_test_exists`\n"
 
 

@@ -1,5 +1,6 @@
 """What ``axon-storage doctor`` asks MySQL and MariaDB."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -15,7 +16,10 @@ SHOW VARIABLES WHERE variable_name IN ('sql_mode', 'transaction_isolation', 'tx_
 'max_allowed_packet', 'wait_timeout', 'innodb_lock_wait_timeout', 'max_execution_time', 'max_statement_time',
 'max_connections', 'max_user_connections', 'innodb_flush_log_at_trx_commit')
 """
-_ALL_PRIVILEGES = "SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = :grantee"
+_GRANT = re.compile(r"GRANT (?P<privileges>.+?) ON (?P<on>.+?) TO .*?(?P<options>(?: WITH .*)?)$", re.DOTALL)
+_COLUMNS = re.compile(r" \([^)]*\)")
+_OF_ROWS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+_SHOWN = 6
 _FREE_SPACE = """
 SELECT table_name, data_length + index_length, data_free FROM information_schema.tables
 WHERE table_schema = DATABASE()
@@ -67,16 +71,35 @@ class MySQLDiagnosis(ServerDiagnosis):
         own = sum([process["User"] == _account(connection)[0] for process in processes])
         return min(server, ConnectionCount(own, limit, "this account's"), key=attrgetter("free"))
 
-    def administrator(self, connection: Connection) -> str:
-        user, host = _account(connection)
-        privileges = connection.execute(text(_ALL_PRIVILEGES), {"grantee": f"'{user}'@'{host}'"})
-        return "SUPER" if "SUPER" in privileges.scalars().all() else ""
+    def unneeded_privileges(self, connection: Connection, tables: Sequence[str]) -> Iterator[str]:
+        del tables
+        for grant in connection.exec_driver_sql("SHOW GRANTS").scalars():  # with those of the roles of the account
+            found = _GRANT.match(grant)
+            unneeded = _unneeded(found) if found else []
+            if found and unneeded and _is_here(connection, found["on"]):
+                others = f" and {len(unneeded) - _SHOWN} others" if len(unneeded) > _SHOWN else ""
+                yield f"{', '.join(unneeded[:_SHOWN])}{others} on {found['on']}"
 
 
 def _account(connection: Connection) -> tuple[str, str]:
     """Return the user and the host of the account."""
     user, _, host = str(connection.execute(text("SELECT CURRENT_USER()")).scalar_one()).rpartition("@")
     return user, host
+
+
+def _unneeded(grant: re.Match[str]) -> list[str]:
+    """Return the privileges of a grant that do more than read and change rows of a table or a database."""
+    of_server = grant["on"] == "*.*"
+    names = [name.strip() for name in _COLUMNS.sub("", grant["privileges"]).split(",")]
+    unneeded = [name for name in names if name != "USAGE" and (of_server or name not in _OF_ROWS)]
+    return [*unneeded, *(["GRANT OPTION"] if "GRANT OPTION" in grant["options"] else [])]
+
+
+def _is_here(connection: Connection, target: str) -> bool:
+    """Return whether a grant is for the whole server, for this database or for something in it."""
+    pattern = target.partition("`.")[0].removeprefix("`").replace("``", "`")
+    here = connection.execute(text("SELECT DATABASE() LIKE :pattern"), {"pattern": pattern}).scalar_one()
+    return bool(here) or not target.startswith("`")
 
 
 def _variables(connection: Connection) -> dict[str, str]:

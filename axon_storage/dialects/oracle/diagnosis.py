@@ -1,6 +1,6 @@
 """What ``axon-storage doctor`` asks Oracle. Most of it needs no grant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
@@ -8,6 +8,8 @@ from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.model.findings import Finding, ok_unless
 
 _CHARSET = "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'"
+_ROLES = "SELECT role FROM session_roles"
+_OWNER = "SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA'), SYS_CONTEXT('USERENV', 'SESSION_USER') FROM dual"
 
 
 class OracleDiagnosis(ServerDiagnosis):
@@ -21,6 +23,10 @@ class OracleDiagnosis(ServerDiagnosis):
     def settings(self, connection: Connection) -> Iterator[Finding]:
         yield ok_unless("character set", str(connection.exec_driver_sql(_CHARSET).scalar_one()))
 
-    def administrator(self, connection: Connection) -> str:
-        roles = connection.exec_driver_sql("SELECT role FROM session_roles").scalars().all()
-        return "DBA" if "DBA" in roles else ""
+    def unneeded_privileges(self, connection: Connection, tables: Sequence[str]) -> Iterator[str]:
+        del tables
+        if "DBA" in connection.exec_driver_sql(_ROLES).scalars().all():
+            yield "the role DBA"
+        owner, user = connection.exec_driver_sql(_OWNER).one()
+        if owner == user:
+            yield "ownership of the tables"

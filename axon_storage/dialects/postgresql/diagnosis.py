@@ -26,6 +26,25 @@ _DEAD_ROWS = """
 SELECT relname, n_live_tup, n_dead_tup, coalesce(greatest(last_autovacuum, last_vacuum)::text, 'never')
 FROM pg_stat_user_tables WHERE relid = ANY(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)
 """
+_ATTRIBUTES = """
+SELECT name FROM pg_roles, LATERAL (VALUES ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls),
+('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb), ('REPLICATION', rolreplication)) AS attributes (name, is_set)
+WHERE rolname = current_user AND is_set
+"""
+# An owner has every privilege on its tables, and a member of a role can become that role.
+_UNNEEDED = """
+WITH found AS (SELECT oid, relname, pg_has_role(relowner, 'MEMBER') AS is_owned FROM pg_class
+WHERE oid = ANY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:names AS text[])) AS name))
+SELECT format('ownership of %s', string_agg(format('%I', relname), ', ' ORDER BY relname)) FROM found WHERE is_owned
+HAVING count(*) > 0
+UNION ALL SELECT format('%s on %s', verb, string_agg(format('%I', relname), ', ' ORDER BY relname))
+FROM found, unnest(ARRAY['TRUNCATE', 'REFERENCES', 'TRIGGER']) AS verb
+WHERE NOT is_owned AND has_table_privilege(oid, verb) GROUP BY verb
+UNION ALL SELECT format('CREATE on the schema %I', current_schema())
+WHERE has_schema_privilege(current_schema(), 'CREATE')
+UNION ALL SELECT format('CREATE on the database %I', current_database())
+WHERE has_database_privilege(current_database(), 'CREATE')
+"""
 _TIMEOUTS = {
     "statement_timeout": "it ends long calls; it should exceed operation_timeout",
     "transaction_timeout": "it ends long calls and transactions; it should exceed operation_timeout",
@@ -69,9 +88,11 @@ class PostgreSQLDiagnosis(ServerDiagnosis):
     def connection_count(self, connection: Connection) -> ConnectionCount | None:
         return ConnectionCount(*connection.execute(text(_CONNECTIONS)).one())
 
-    def administrator(self, connection: Connection) -> str:
-        query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
-        return "SUPERUSER" if connection.execute(text(query)).scalar_one() else ""
+    def unneeded_privileges(self, connection: Connection, tables: Sequence[str]) -> Iterator[str]:
+        attributes = list(connection.execute(text(_ATTRIBUTES)).scalars())
+        yield from attributes
+        if "SUPERUSER" not in attributes:  # to whom everything is allowed
+            yield from connection.execute(text(_UNNEEDED), {"names": list(tables)}).scalars()
 
     def has_pooler(self, connection: Connection) -> bool | None:
         driver: Any = connection.connection.driver_connection
