@@ -48,6 +48,8 @@ _log = logging.getLogger(__name__)
 _SAMPLES = 3
 """The rows of a table that are decrypted when a storage is opened, so that one damaged row does not prevent it."""
 
+_KEYS_NOT_CHECKED = "%s: the keys of documents were not checked, because row-level security binds the account"
+
 _SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
 """The URL parameters that ``repr`` shows, because they identify the database. Others may contain secrets."""
 
@@ -140,8 +142,14 @@ class SqlRepository(StorageBackend):
         await self._executor.with_timeout(request.operation, work, waiting_for="the keys of documents")
 
     async def check_keys(self) -> None:
-        """Raise an EncryptionError if the keyring decrypts none of a few documents: its keys are wrong."""
+        """Raise an EncryptionError if the keyring decrypts none of a few documents: its keys are wrong.
+
+        An account that row-level security binds to its tenants cannot read them; a warning says so.
+        """
         if (cipher := self._cipher) is None:
+            return
+        if self._executor.connections.row_security.binds:
+            _log.warning(_KEYS_NOT_CHECKED, self._database, extra={"storage_event": "keys_not_checked"})
             return
         async with aclosing(self._samples(cipher)) as samples:
             with self._executor.translate_errors("open"):

@@ -39,6 +39,7 @@ from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
+from axon_storage.dialects.row_security import RowSecuritySupport
 from axon_storage.dialects.session_limits import SessionLimits
 
 
@@ -60,6 +61,7 @@ class Dialect(
     ServerDiagnosis,
     BackupSupport,
     GrantSupport,
+    RowSecuritySupport,
     SessionLimits,
     DatabaseIdentity,
 ):
@@ -68,7 +70,8 @@ class Dialect(
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
     server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`SessionLimits` for the limits of sessions, and :class:`DatabaseIdentity` for telemetry.
+    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions, and
+    :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.
