@@ -85,11 +85,11 @@ class RowValues(NamedTuple):
 class PreparedWrite(Generic[T]):
     """The rows that one call writes, and the call's result.
 
-    ``row_keys``: the keys of the rows that other writes may also write. ``row_count``, ``size``: the number of its rows
-    and their size in bytes. ``result``: the return value of a save or an append. ``plan``: what a delete or a create
-    does after the saves of its transaction; its result is the return value. ``key_range``: the rows that it deletes, if
-    it deletes a range; ``lock``: a statement with parameters that locks them. ``event_time``: that of
-    :class:`UnitOfWork`.
+    ``tenant``: that of its rows. ``row_keys``: the keys of the rows that other writes may also write. ``row_count``,
+    ``size``: the number of its rows and their size in bytes. ``result``: the return value of a save or an append.
+    ``plan``: what a delete or a create does after the saves of its transaction; its result is the return value.
+    ``key_range``: the rows that it deletes, if it deletes a range; ``lock``: a statement with parameters that locks
+    them. ``event_time``: that of :class:`UnitOfWork`.
     """
 
     operation: str
