@@ -17,7 +17,7 @@ _SAVES: tuple[tuple[str, str, Callable[[int], Row]], ...] = (
     ("append_event", "event_history", rows.event),
     ("save_session", "sessions", rows.session),
 )
-_OWN = {"id", "created_id", "timestamp_utc"}  # these depend on the time of the write
+_OWN = {"id", "created_id", "timestamp_utc", "updated_at"}  # these depend on the time of the write
 _DOCUMENTS = {"events", "annotations", "payload"}
 
 

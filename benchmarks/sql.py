@@ -81,7 +81,7 @@ class Syntax:
 
     def session(self, row: SessionRow) -> Values:
         """Return the values of a session entry, in the order of the table."""
-        return (row.tenant_id, row.scope, row.key, row.value, row.source_step)
+        return (row.tenant_id, row.scope, row.key, row.value, row.source_step, self.timestamp(datetime.now(UTC)))
 
 
 def read_columns(row_type: type[Row]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage import EventRow, Row, SessionRow, TraceRow, new_id
 from axon_storage.dialects import WRITTEN_ONCE
-from axon_storage.sql.tables import TABLES
+from axon_storage.sql.tables import TABLES, UPDATED_AT
 from benchmarks.contenders.base import CONNECTIONS, Contender
 from benchmarks.sql import read_columns
 
@@ -139,4 +139,5 @@ def _upsert(dialect: str, table: Table) -> Any:
 
 
 def _values(row: Row) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in read_columns(type(row))}
+    values = {name: getattr(row, name) for name in read_columns(type(row))}
+    return values | {UPDATED_AT: datetime.now(UTC)} if UPDATED_AT in TABLES[type(row)].c else values
