@@ -8,6 +8,7 @@ from axon_storage.engine.create import create_engine
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.errors import (
+    EncryptionError,
     InvalidArgumentError,
     NotFoundError,
     QueryError,
@@ -52,6 +53,7 @@ __all__ = [
     "CostSummary",
     "DaemonRow",
     "DataspaceRow",
+    "EncryptionError",
     "EventRow",
     "EventSummary",
     "Health",

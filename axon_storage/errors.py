@@ -7,6 +7,7 @@
     ├── QueryError               query error: the database refused a statement, or the call is not allowed
     ├── SerializationError       serialization error: a value that not every database can store exactly
     ├── NotFoundError            not found: not raised by this package; for application code
+    ├── EncryptionError          encryption error: a document cannot be decrypted, or a key cannot be used
     ├── TenantMismatchError      tenant mismatch: a row of another tenant, or a missing tenant
     └── InvalidArgumentError     invalid argument: an argument is invalid; also a ValueError
 """
@@ -63,6 +64,17 @@ class SerializationError(StorageError):
     """A value that not every database can store exactly. Nothing was sent."""
 
     prefix = "serialization error"
+
+
+class EncryptionError(StorageError):
+    """A stored document cannot be decrypted, or a key cannot be used. Nothing was written.
+
+    ``code`` is one of these: ``"value_not_encrypted"``, ``"value_not_authentic"`` (it was changed or moved, or the key
+    is wrong), ``"value_encrypted"`` (it is encrypted where it must not be), ``"key_missing"``, ``"key_unavailable"``
+    and ``"key_in_use"`` (of a master key), ``"tenant_secret_missing"`` and ``"tenant_secret_unavailable"``.
+    """
+
+    prefix = "encryption error"
 
 
 class NotFoundError(StorageError):

@@ -8,6 +8,8 @@ from typing import TypedDict, TypeVar, Unpack
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
 from axon_storage.dialects import dialect_of
+from axon_storage.encryption import Keyring
+from axon_storage.encryption.check import check_is_keyring
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout
@@ -64,6 +66,12 @@ class OpenOptions(PoolOptions, ObservabilityOptions, total=False):
     group_commit: bool
     """Commit writes that are waiting at the same time in one transaction. Default: True."""
 
+    encryption: Keyring | None
+    """Encrypt documents with the keys of a :class:`axon_storage.encryption.Keyring`. Default: None.
+
+    It has no effect if nothing is stored.
+    """
+
     clock: Clock | None
     """Function that returns nanoseconds since 1970, for ids and expiry times. Default: ``time.time_ns``."""
 
@@ -91,6 +99,10 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     observability = _subset(options, ObservabilityOptions)
     Observability(**observability)
     require_tenant = options.get("require_tenant", False)
+    encryption = options.get("encryption")
+    if encryption is not None:
+        check_is_keyring(encryption)
+        await encryption.unlock()
     url = url or os.environ.get("DATABASE_URL")
     if not url:
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
@@ -112,8 +124,14 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         retry=retry,
         operation_timeout=timeout,
         group_commit=options.get("group_commit", True),
+        encryption=encryption,
         **observability,
     )
+    try:
+        await storage.check_keys()
+    except BaseException:
+        await storage.close()
+        raise
     _log.info("opened %s", storage.database, extra={"storage_event": "opened", "database": storage.database})
     return storage
 

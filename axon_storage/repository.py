@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, Unpack, cast
 
@@ -11,6 +11,9 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.backend import StorageBackend
+from axon_storage.encryption import Keyring
+from axon_storage.encryption.check import Sample, check_keys
+from axon_storage.encryption.cipher import DocumentCipher
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.commit import GroupCommit
 from axon_storage.engine.group_commit.scheduler import Scheduler
@@ -22,10 +25,12 @@ from axon_storage.engine.pool_stats import pool_stats
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT
 from axon_storage.errors import QueryError, StorageError
+from axon_storage.model.encrypted import ReadSamples, ReencryptRows
 from axon_storage.model.health import Health
 from axon_storage.model.ids import Clock
 from axon_storage.model.maintenance import TakeLease
-from axon_storage.model.requests import Request, WriteRequest
+from axon_storage.model.requests import Request, WriteRequest, WriteTablePage
+from axon_storage.model.rows import ROW_TYPES
 from axon_storage.model.stats import StorageStats
 from axon_storage.observability import Observability, ObservabilityOptions, observers_of
 from axon_storage.observability.source import Source
@@ -37,6 +42,9 @@ from axon_storage.transaction import Transaction
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+_SAMPLES = 3
+"""The rows of a table that are decrypted when a storage is opened, so that one damaged row does not prevent it."""
 
 _SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
 """The URL parameters that ``repr`` shows, because they identify the database. Others may contain secrets."""
@@ -59,12 +67,14 @@ class SqlRepository(StorageBackend):
         retry: Retry | None = None,
         operation_timeout: float = DEFAULT_TIMEOUT,
         group_commit: bool = True,
+        encryption: Keyring | None = None,
         **observability: Unpack[ObservabilityOptions],
     ) -> None:
         super().__init__(require_tenant=require_tenant)
         self._executor = Executor(engine, retry=retry, timeout=operation_timeout)
         self._monitor = self._executor.monitor
-        self._compiler = Compiler(self._executor.dialect, clock)
+        self._cipher = None if encryption is None else DocumentCipher(encryption)
+        self._compiler = Compiler(self._executor.dialect, clock, self._cipher)
         self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
         self._database = _without_secrets(engine.url)
         self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
@@ -82,6 +92,11 @@ class SqlRepository(StorageBackend):
     def database(self) -> str:
         """The URL of the database, without the password."""
         return self._database
+
+    @property
+    def encryption(self) -> Keyring | None:
+        """The keyring with which documents are encrypted, or None."""
+        return None if self._cipher is None else self._cipher.keyring
 
     @property
     def group_commit(self) -> Scheduler:
@@ -105,9 +120,34 @@ class SqlRepository(StorageBackend):
                         database=self._database,
                         tenant=self._tenant,
                         fallback=self._fallback,
+                        load_keys=None if self._cipher is None else self.load_keys,
                     )
                 finally:
                     self._tasks_in_transaction.discard(task)
+
+    async def load_keys(self, request: Request[Any]) -> None:
+        """Load the keys for the documents of a request, if they are encrypted."""
+        if (cipher := self._cipher) is None or cipher.is_loaded(request.tenant):
+            return
+        stores = isinstance(request, WriteTablePage | ReencryptRows)
+        stores = stores or (isinstance(request, WriteRequest) and request.stored_rows > 0)
+        work = cipher.load(request.tenant, create=stores)
+        await self._executor.with_timeout(request.operation, work, waiting_for="the keys of documents")
+
+    async def check_keys(self) -> None:
+        """Raise an EncryptionError if the keyring decrypts none of a few documents: its keys are wrong."""
+        if (cipher := self._cipher) is None:
+            return
+        async with aclosing(self._samples(cipher)) as samples:
+            with self._executor.translate_errors("open"):
+                await check_keys(cipher, samples)
+
+    async def _samples(self, cipher: DocumentCipher) -> AsyncGenerator[Sample, None]:
+        for row_type in ROW_TYPES:
+            if cipher.columns(row_type):
+                request = ReadSamples(operation="open", tenant="", row_type=row_type, limit=_SAMPLES)
+                for row in await self.execute(request):
+                    yield row_type, row
 
     async def stats(self) -> StorageStats:
         self._monitor.calls += 1
@@ -131,6 +171,8 @@ class SqlRepository(StorageBackend):
     async def _execute(self, request: Request[T]) -> T:
         self._monitor.calls += 1
         try:
+            if self._cipher is not None:
+                await self.load_keys(request)
             match request:
                 case WriteRequest():
                     self._refuse_outer_write(request.operation)
@@ -146,6 +188,7 @@ class SqlRepository(StorageBackend):
                         self._refuse_outer_write(request.operation)
                     return await self._executor.run(request.operation, unit)
         except StorageError as error:
+            error.operation = error.operation or request.operation
             self._monitor.failed(error, request)
             raise
 

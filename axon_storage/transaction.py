@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Transaction(StorageBackend):
     """The object that ``transaction()`` of a :class:`SqlRepository` returns. Its methods run in one transaction.
 
-    ``stats``: reads the size of the database. ``database``: the database URL that ``repr`` shows.
+    ``stats``: reads the size of the database. ``database``: the database URL that ``repr`` shows. ``load_keys``: is
+    called before each request, if documents are encrypted.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class Transaction(StorageBackend):
         database: str,
         tenant: str | None,
         fallback: TenantFallback,
+        load_keys: Callable[[Request[Any]], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(tenant=tenant, fallback=fallback)
         self._opened, self._compiler, self._is_healthy, self._database = opened, compiler, is_healthy, database
         self._health, self._stats, self._monitor = health, stats, opened.monitor
+        self._load_keys = load_keys
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
         raise QueryError("transactions cannot be nested", operation="transaction")
@@ -61,6 +64,8 @@ class Transaction(StorageBackend):
     async def _execute(self, request: Request[T]) -> T:
         self._monitor.calls += 1
         try:
+            if self._load_keys is not None:
+                await self._load_keys(request)
             match request:
                 case MaintenanceRequest():
                     raise outside_transaction(request)
@@ -72,6 +77,7 @@ class Transaction(StorageBackend):
                     return cast("T", result)
             return await self._opened.run(request.operation, self._compiler.compile(request))
         except StorageError as error:
+            error.operation = error.operation or request.operation
             self._monitor.failed(error, request)
             raise
 

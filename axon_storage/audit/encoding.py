@@ -20,6 +20,8 @@ _RECORD = _ID + 32
 _NAMES = TABLES[AuditRow].c.keys()
 ID = _NAMES.index("id")
 """The position of the id in a row of the table."""
+DETAIL = _NAMES.index("detail")
+"""The position of the document."""
 
 # by name, so that a later column does not change the digests of old entries
 _HASHED = [_NAMES.index(name) for name in ("tenant_id", "action", "actor", "target", "detail", "timestamp_utc")]

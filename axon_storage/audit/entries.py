@@ -5,8 +5,9 @@ from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
-from axon_storage.audit.encoding import ID
-from axon_storage.errors import QueryError, StorageError
+from axon_storage.audit.encoding import DETAIL, ID
+from axon_storage.encryption.envelope import looks_encrypted
+from axon_storage.errors import EncryptionError, QueryError, StorageError
 from axon_storage.model.requests import TablePage
 from axon_storage.model.rows import AuditRow
 from axon_storage.repository import SqlRepository
@@ -18,7 +19,10 @@ Rows = Sequence[tuple[Any, ...]]
 async def entry_pages(
     operation: str, repository: SqlRepository, tenant: str, after: tuple[Any, ...] = ()
 ) -> AsyncGenerator[TablePage, None]:
-    """Yield pages of entries as :func:`pages` does. A value that cannot be decoded raises a QueryError without it."""
+    """Yield pages of entries as :func:`pages` does. A value that cannot be decoded raises a QueryError without it.
+
+    What is hashed is not encrypted, so that seals stay valid when keys are rotated.
+    """
     last = "the start"
     async with aclosing(pages(operation, repository, tenant, AuditRow, after)) as found:
         while True:
@@ -31,6 +35,9 @@ async def entry_pages(
                 raise QueryError(message, operation=operation) from None
             if page is None:
                 return
+            if repository.encryption is None and any(looks_encrypted(row[DETAIL]) for row in page.rows):
+                message = "audit_log.detail is encrypted: open the storage with its keyring, or give --keyring"
+                raise EncryptionError(message, operation=operation, code="value_encrypted")
             last = str(page.rows[-1][ID])
             yield page
 

@@ -12,6 +12,7 @@ from axon_storage.cli import (
     costs,
     doctor,
     files,
+    keys,
     migrate,
     prune,
     report,
@@ -38,6 +39,7 @@ app.command()(transfer.verify)
 app.command()(files.export)
 app.command("import")(files.import_file)
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 app.command("report")(report.write_report)
 app.command("backup")(backup.backup_database)
 app.command()(bench.bench)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.cli.formats import document, moment
-from axon_storage.cli.options import Json, Url, opened, require_database, require_writable
+from axon_storage.cli.options import Json, KeyringFile, Url, opened, require_database, require_writable
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import (
     NOTHING,
@@ -48,7 +48,7 @@ _SHOWN = 100
 
 
 @app.command("seal")
-def seal_entries(url: Url, *, tenant: Tenants = None, key: Key = None) -> None:
+def seal_entries(url: Url, *, tenant: Tenants = None, key: Key = None, keyring: KeyringFile = None) -> None:
     """Seal the audit entries that are older than 15 minutes. All tenants, unless --tenant is given.
 
     Prints the last seal of each tenant as a line of JSON: append it to a file that nobody who can write to the database
@@ -56,7 +56,7 @@ def seal_entries(url: Url, *, tenant: Tenants = None, key: Key = None) -> None:
     """
     require_writable(url)
     with bar() as progress:
-        work = _seal(url, tenant_names(tenant), key, progress)
+        work = _seal(url, keyring, tenant_names(tenant), key, progress)
         results = run(work, effect="the seals that were stored stay; the next run continues")
     if not results:
         nothing("there are no audit entries older than 15 minutes: nothing was sealed")
@@ -73,6 +73,7 @@ def verify_entries(
     tenant: Tenants = None,
     retained_since: RetainedSince = None,
     public_key: PublicKey = None,
+    keyring: KeyringFile = None,
     as_json: Json = False,
 ) -> None:
     """Compare the audit log with its seals. Names each entry that was changed, removed, inserted or reordered.
@@ -88,7 +89,7 @@ def verify_entries(
         "verification_key": public_key,
     }
     with bar() as progress:
-        result = run(_verify(url, file, progress, options))
+        result = run(_verify(url, keyring, file, progress, options))
     if as_json:
         show_json({"intact": result.is_intact, "tenants": [document(each) for each in result.tenants]})
     elif result.tenants:
@@ -135,14 +136,14 @@ def _end(result: Any) -> None:
     fail("the audit log differs from its seals", NOTHING)
 
 
-async def _seal(url: str, names: list[str] | None, key: Path | None, progress: Bar) -> Any:
-    async with opened(url) as storage:
+async def _seal(url: str, keyring: Path | None, names: list[str] | None, key: Path | None, progress: Bar) -> Any:
+    async with opened(url, keyring) as storage:
         return await _module().seal(storage, tenants=names, signing_key=key, progress=reporting(progress))
 
 
-async def _verify(url: str, file: Path | None, progress: Bar, options: dict[str, Any]) -> Any:
+async def _verify(url: str, keyring: Path | None, file: Path | None, progress: Bar, options: dict[str, Any]) -> Any:
     kept = [] if file is None else _kept(file)
-    async with opened(url) as storage:
+    async with opened(url, keyring) as storage:
         return await _module().verify(storage, seals=kept, progress=reporting(progress), **options)
 
 

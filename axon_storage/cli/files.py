@@ -1,12 +1,13 @@
 """``axon-storage export`` and ``import``: write all rows to files, and read them back."""
 
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
 
-from axon_storage.cli.options import Json, Url, Yes, opened
+from axon_storage.cli.options import Json, KeyringFile, Url, Yes, opened
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import confirm, fail, note, nothing, printable, run, show_json
 from axon_storage.cli.transferred import (
@@ -21,6 +22,7 @@ from axon_storage.cli.transferred import (
     total,
     transfer_module,
 )
+from axon_storage.dispatcher import StorageDispatcher
 
 OutFile = Annotated[
     Path,
@@ -36,6 +38,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exi
 
 _STREAM = Path("-")
 
+Opening = AbstractAsyncContextManager[StorageDispatcher]
+
 
 def export(
     file: OutFile,
@@ -44,6 +48,7 @@ def export(
     tenant: Tenants = None,
     parquet: Parquet = False,
     force: Force = False,
+    keyring: KeyringFile = None,
     as_json: Json = False,
 ) -> None:
     """Write every row to a file of JSON lines. All tenants, unless --tenant is given. Status 3 if there is no row.
@@ -56,7 +61,7 @@ def export(
     require_rows(url, names, "exported")
     with bar(total(url, names)) as progress:
         output = sys.stdout.buffer if is_stream else file
-        work = _export(url, output, names, progress, "export_parquet" if parquet else "export")
+        work = _export(opened(url, keyring), output, names, progress, "export_parquet" if parquet else "export")
         result = run(work, effect="the rows are not complete" if is_stream else "no file was written")
     if is_stream:
         note(summary(result))
@@ -73,7 +78,9 @@ def _check_output(file: Path, *, is_stream: bool, parquet: bool, force: bool, as
         fail(f"{printable(str(file))} exists: choose another name" + ("" if parquet else ", or use --force"))
 
 
-def import_file(file: InFile, url: Url, *, yes: Yes = False, as_json: Json = False) -> None:
+def import_file(
+    file: InFile, url: Url, *, yes: Yes = False, keyring: KeyringFile = None, as_json: Json = False
+) -> None:
     """Store every row of a file that export has written. Rows with the same keys are replaced, after a question.
 
     With - the file is the standard input, without compression.
@@ -84,7 +91,7 @@ def import_file(file: InFile, url: Url, *, yes: Yes = False, as_json: Json = Fal
     if not yes and (existing := run(tenants_of(url))):
         confirm(f"The database has rows of {len(existing)} tenants. Rows with the same keys are replaced. Continue?")
     with bar() as progress:
-        work = _import(url, sys.stdin.buffer if is_stream else file, progress)
+        work = _import(opened(url, keyring), sys.stdin.buffer if is_stream else file, progress)
         result = run(work, effect="the rows that were stored stay; run the command again to complete it")
     _finish(result, as_json=as_json, action="imported")
 
@@ -98,12 +105,12 @@ def _finish(result: Any, *, as_json: bool, action: str) -> None:
         show_counts(result)
 
 
-async def _export(url: str, file: Path | IO[bytes], names: list[str] | None, progress: Bar, name: str) -> Any:
+async def _export(opening: Opening, file: Path | IO[bytes], names: list[str] | None, progress: Bar, name: str) -> Any:
     export_rows = getattr(transfer_module(), name)
-    async with opened(url) as storage:
+    async with opening as storage:
         return await export_rows(storage, file, tenants=names, progress=reporting(progress))
 
 
-async def _import(url: str, file: Path | IO[bytes], progress: Bar) -> Any:
-    async with opened(url) as storage:
+async def _import(opening: Opening, file: Path | IO[bytes], progress: Bar) -> Any:
+    async with opening as storage:
         return await transfer_module().import_(storage, file, progress=reporting(progress))

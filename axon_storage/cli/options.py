@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from axon_storage.cli.terminal import USAGE, fail, printable, quoted
 from axon_storage.dialects import Dialect, UnsupportedServer, of_scheme
 from axon_storage.dispatcher import StorageDispatcher, open_storage
+from axon_storage.encryption import Keyring
+from axon_storage.encryption.files import read_keyring
 from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageError
 from axon_storage.model.rows import ROW_TYPES, Row
@@ -25,6 +28,13 @@ Flow = Annotated[str | None, typer.Option("--flow", help="Only the rows of this 
 Topic = Annotated[str | None, typer.Option("--topic", help="Only the events of this topic.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+
+KeyringFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--keyring", envvar="AXON_STORAGE_KEYRING", show_default=False, help="The file with the keys of the documents."
+    ),
+]
 
 _FORM = "The form of a database URL is scheme://user:password@host/name or sqlite:///file"
 _SHORT_NAMES = {
@@ -85,10 +95,20 @@ def shown_url(url: str) -> str:
     return parse_url(url).set(query={}).render_as_string(hide_password=True)
 
 
+def keyring_of(file: Path | None) -> Keyring | None:
+    """Return the keyring of a file, or None without a file; exit with status 1 if it cannot be used."""
+    try:
+        return None if file is None else read_keyring(file)
+    except StorageError as refused:
+        fail(printable(str(refused)))
+
+
 @asynccontextmanager
-async def opened(url: str, **options: Any) -> AsyncIterator[StorageDispatcher]:
-    """Open an existing database for a block, without upgrading its schema."""
+async def opened(url: str, keyring: Path | None = None, **options: Any) -> AsyncIterator[StorageDispatcher]:
+    """Open an existing database for a block, without upgrading its schema. ``keyring``: its file."""
     require_database(url)
+    if (encryption := keyring_of(keyring)) is not None:
+        options["encryption"] = encryption
     async with open_storage(url, migrate=False, **options) as storage:
         yield storage
 
@@ -107,12 +127,14 @@ __all__ = [
     "DryRun",
     "Flow",
     "Json",
+    "KeyringFile",
     "Limit",
     "Tenant",
     "Topic",
     "Url",
     "Yes",
     "dialect_of_url",
+    "keyring_of",
     "missing_file",
     "opened",
     "require_database",

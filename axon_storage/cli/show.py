@@ -1,7 +1,7 @@
 """``axon-storage show`` and ``axon-storage traces``: the rows of one table."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ from axon_storage.cli.options import (
     DEFAULT_TENANT,
     Flow,
     Json,
+    KeyringFile,
     Limit,
     Tenant,
     Topic,
@@ -21,6 +22,7 @@ from axon_storage.cli.options import (
     tenant_of,
 )
 from axon_storage.cli.terminal import note, quoted, run, show_json_text, show_table
+from axon_storage.dispatcher import StorageDispatcher
 from axon_storage.model.rows import (
     AuditRow,
     CostRow,
@@ -46,6 +48,7 @@ def show_rows(
     limit: Limit = 20,
     flow: Flow = None,
     topic: Topic = None,
+    keyring: KeyringFile = None,
     as_json: Json = False,
 ) -> None:
     """Show rows of one table and one tenant.
@@ -56,18 +59,24 @@ def show_rows(
     """
     row_type, tenant = row_type_of(table), tenant_of(tenant)
     _check_filters(row_type, flow, topic)
-    _print(row_type, tenant, *run(_read(url, row_type, tenant, limit, flow or topic)), as_json=as_json)
+    _print(row_type, tenant, *run(_read(opened(url, keyring), row_type, tenant, limit, flow or topic)), as_json=as_json)
 
 
 def traces(
-    url: Url, *, tenant: Tenant = DEFAULT_TENANT, limit: Limit = 20, flow: Flow = None, as_json: Json = False
+    url: Url,
+    *,
+    tenant: Tenant = DEFAULT_TENANT,
+    limit: Limit = 20,
+    flow: Flow = None,
+    keyring: KeyringFile = None,
+    as_json: Json = False,
 ) -> None:
     """Show the newest traces of one tenant.
 
     They are shown with their time, outcome, duration, tokens and errors. It is the same as `show traces`.
     """
     tenant = tenant_of(tenant)
-    _print(TraceRow, tenant, *run(_read(url, TraceRow, tenant, limit, flow)), as_json=as_json)
+    _print(TraceRow, tenant, *run(_read(opened(url, keyring), TraceRow, tenant, limit, flow)), as_json=as_json)
 
 
 def _check_filters(row_type: type[Row], flow: str | None, topic: str | None) -> None:
@@ -78,15 +87,20 @@ def _check_filters(row_type: type[Row], flow: str | None, topic: str | None) -> 
 
 
 async def _read(
-    url: str, row_type: type[Row], tenant: str, limit: int, name: str | None
+    opening: AbstractAsyncContextManager[StorageDispatcher],
+    row_type: type[Row],
+    tenant: str,
+    limit: int,
+    name: str | None,
 ) -> tuple[Sequence[Row | Recorded[Row]], list[str]]:
     """Return the rows with this flow or topic (None: all) and, if there are none, the tenants that have rows."""
-    async with opened(url) as storage, aclosing(_rows_of(storage.for_tenant(tenant), row_type, limit, name)) as found:
+    async with opening as storage:
         rows: list[Row | Recorded[Row]] = []
-        async for row in found:
-            rows.append(row)
-            if len(rows) == limit:
-                break
+        async with aclosing(_rows_of(storage.for_tenant(tenant), row_type, limit, name)) as found:
+            async for row in found:
+                rows.append(row)
+                if len(rows) == limit:
+                    break
         return rows, [] if rows else await storage.tenant_ids()
 
 

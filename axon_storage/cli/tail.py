@@ -1,7 +1,7 @@
 """``axon-storage tail``: the last events of a tenant, and new ones as they arrive."""
 
 import sys
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,8 +9,9 @@ from uuid import UUID
 import typer
 
 from axon_storage.cli.formats import cell, moment, row_json
-from axon_storage.cli.options import DEFAULT_TENANT, Json, Limit, Tenant, Topic, Url, opened, tenant_of
+from axon_storage.cli.options import DEFAULT_TENANT, Json, KeyringFile, Limit, Tenant, Topic, Url, opened, tenant_of
 from axon_storage.cli.terminal import note, printable, quoted, run, show, show_json_text
+from axon_storage.dispatcher import StorageDispatcher
 from axon_storage.model.ids import new_id
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for new events, until Ctrl-C.")]
@@ -25,17 +26,27 @@ def tail(
     tenant: Tenant = DEFAULT_TENANT,
     limit: Limit = 10,
     poll: Poll = 1.0,
+    keyring: KeyringFile = None,
     as_json: Json = False,
 ) -> None:
     """Show the last events of one tenant, the oldest first.
 
     With -f also each new one, until Ctrl-C, which ends the command with status 130.
     """
-    run(_tail(url, tenant_of(tenant), topic, limit, poll if follow else None, as_json=as_json))
+    tenant = tenant_of(tenant)
+    run(_tail(opened(url, keyring), tenant, topic, limit, poll if follow else None, as_json=as_json))
 
 
-async def _tail(url: str, tenant: str, topic: str | None, limit: int, poll: float | None, *, as_json: bool) -> None:
-    async with opened(url) as storage:
+async def _tail(
+    opening: AbstractAsyncContextManager[StorageDispatcher],
+    tenant: str,
+    topic: str | None,
+    limit: int,
+    poll: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    async with opening as storage:
         view: Any = storage.for_tenant(tenant)
         last, known = await _last(view, topic, limit, followed=poll is not None)
         for recorded in reversed(last):

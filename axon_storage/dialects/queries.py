@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, case, func, literal_column, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    String,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 
 
 class QuerySupport:
@@ -35,6 +46,10 @@ class QuerySupport:
         more = more.where(found.c.value.is_not(None), found.c.step < bindparam("limit"))
         found = found.union_all(more)
         return select(source, found.c.value)
+
+    def text_start(self, column: ColumnElement[Any]) -> ColumnElement[str]:
+        """Return the first 80 characters of a text or JSON column, as they are stored."""
+        return func.substr(column, literal_column("1"), literal_column("80"), type_=String())
 
     def id_milliseconds(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """Return the milliseconds since 1970 in an id: the first 48 bits of a UUIDv7. It has no parameters."""

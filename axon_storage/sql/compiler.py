@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from axon_storage.dialects import Dialect
+from axon_storage.encryption.cipher import DocumentCipher
+from axon_storage.model.encrypted import EncryptionRequest
 from axon_storage.model.ids import Clock, IdSource, new_id
 from axon_storage.model.maintenance import MaintenanceRequest
 from axon_storage.model.requests import (
@@ -29,7 +31,7 @@ from axon_storage.model.requests import (
     WriteRequest,
 )
 from axon_storage.model.seals import SealRequest
-from axon_storage.sql import batches, distinct, transfer
+from axon_storage.sql import batches, distinct, rotation, transfer
 from axon_storage.sql.pruning import Pruning
 from axon_storage.sql.reads import Reads
 from axon_storage.sql.seals import Seals
@@ -44,24 +46,27 @@ class Compiler:
     """Compiles requests into units of work for one dialect.
 
     A write request is compiled in two steps, so that writes can share a transaction: :meth:`prepare` for each, then
-    :meth:`batch` for several. ``clock``: returns nanoseconds since 1970.
+    :meth:`batch` for several. ``clock``: returns nanoseconds since 1970. ``cipher``: encrypts and decrypts documents;
+    its keys for the tenant of a request are loaded before the request is compiled.
     """
 
-    def __init__(self, dialect: Dialect, clock: Clock | None = None) -> None:
-        self._dialect = dialect
-        self._reads = Reads(dialect, clock or time.time_ns)
+    def __init__(self, dialect: Dialect, clock: Clock | None = None, cipher: DocumentCipher | None = None) -> None:
+        self._dialect, self._cipher = dialect, cipher
+        self._reads = Reads(dialect, clock or time.time_ns, cipher)
         self._pruning = Pruning(dialect, clock or time.time_ns)
         self._seals = Seals(dialect, clock or time.time_ns)
-        self._writes = Writes(dialect, clock or time.time_ns, new_id if clock is None else IdSource(clock))
+        self._writes = Writes(dialect, clock or time.time_ns, new_id if clock is None else IdSource(clock), cipher)
 
     def compile(self, request: Request[T]) -> UnitOfWork[T]:
         """Compile one request."""
         unit: UnitOfWork[Any]
         match request:
+            case EncryptionRequest():
+                unit = rotation.compile_encryption_request(self._dialect, request, self._cipher)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
             case TableRequest():
-                unit = transfer.compile_table_request(self._dialect, request)
+                unit = transfer.compile_table_request(self._dialect, request, self._cipher)
             case SealRequest():
                 unit = self._seals.compile(request)
             case MaintenanceRequest():

@@ -12,7 +12,10 @@ from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
+from axon_storage.encryption.cipher import DocumentCipher
+from axon_storage.encryption.rows import decrypting
 from axon_storage.errors import SerializationError
+from axon_storage.model.cached import cached
 from axon_storage.model.ids import Clock, current_timestamp, first_id, timestamp_of
 from axon_storage.model.requests import (
     EvictExpired,
@@ -26,7 +29,7 @@ from axon_storage.model.requests import (
     RecentIds,
     Request,
 )
-from axon_storage.model.rows import Recorded, Row, maker_of
+from axon_storage.model.rows import Recorded, Row, fields_of, maker_of
 from axon_storage.sql import statements
 from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import EXPIRES_AT, TABLES
@@ -47,17 +50,19 @@ class Reads:
     The statement and its parameters, including the current time, are computed here, so that a retry sends the same.
 
     ``clock``: returns nanoseconds since 1970. ``tables_without_index``: the tables for which a missing index was
-    logged.
+    logged. ``cipher``: decrypts documents; None if they are not encrypted.
     """
 
     dialect: Dialect
     clock: Clock
+    cipher: DocumentCipher | None = None
     tables_without_index: set[str] = field(default_factory=set)
 
     def get(self, request: Get[R]) -> UnitOfWork[R | None]:
         """Read one row by its key."""
         parameters = self._parameters(request, request.row_type, request.key)
-        select = _select(request.row_type, statements.get(request.row_type), parameters, maker_of(request.row_type))
+        make = self._maker(request.row_type)
+        select = _select(request.row_type, statements.get(request.row_type), parameters, make)
 
         def run(connection: Connection) -> R | None:
             rows = select.run(connection)
@@ -73,7 +78,7 @@ class Reads:
             request.row_type, prefix, bounds, limited=bool(limit), reverse=request.reverse
         )
         parameters = self._parameters(request, request.row_type, {**request.prefix, **request.bounds, **limit})
-        return _select(request.row_type, statement, parameters, maker_of(request.row_type))
+        return _select(request.row_type, statement, parameters, self._maker(request.row_type))
 
     def list_by_keys(self, request: ListByKeys[R]) -> UnitOfWork[list[R]]:
         """Read the rows with the given keys, with one statement for each ``STATEMENT_ROWS`` keys."""
@@ -85,7 +90,7 @@ class Reads:
                 request.row_type,
                 statement,
                 parameters | {"last": keys[start : start + STATEMENT_ROWS]},
-                maker_of(request.row_type),
+                self._maker(request.row_type),
             )
             for start in range(0, len(keys), STATEMENT_ROWS)
         ]
@@ -101,9 +106,14 @@ class Reads:
         """Read a page of rows, newest first."""
         where, has_offset = tuple(request.where), request.offset > 0
         statement = partial(statements.list_newest, self.dialect, request.row_type, where, has_offset=has_offset)
+        make: Callable[[Sequence[Any]], R]
+        if self.cipher is None or request.row_type.KEY:
+            make = self._maker(request.row_type)
+        else:  # the id is part of what is authenticated
+            statement, make = partial(statement, with_ids=True), self._recorded(request.row_type, row_only=True)
         page = {"limit": request.limit} | ({"offset": request.offset} if has_offset else {})
         parameters = self._parameters(request, request.row_type, request.where) | page
-        return self._select_by_index(request.row_type, statement, parameters, maker_of(request.row_type))
+        return self._select_by_index(request.row_type, statement, parameters, make)
 
     def list_page(self, request: ListPage[R]) -> UnitOfWork[list[Recorded[R]]]:
         """Read a page of rows, with their ids and timestamps."""
@@ -111,13 +121,13 @@ class Reads:
         statement = partial(statements.list_page, self.dialect, request.row_type, where, reverse=reverse)
         bounds = {"after": request.after, "before": request.before, "limit": request.limit}
         parameters = self._parameters(request, request.row_type, request.where) | bounds
-        return self._select_by_index(request.row_type, statement, parameters, _recorded(request.row_type))
+        return self._select_by_index(request.row_type, statement, parameters, self._recorded(request.row_type))
 
     def list_by_ids(self, request: ListByIds[R]) -> UnitOfWork[list[Recorded[R]]]:
         """Read rows by their ids."""
         statement = statements.list_by_ids(self.dialect, request.row_type)
         parameters = {"tenant_id": request.tenant, "ids": list(request.ids)}
-        return _select(request.row_type, statement, parameters, _recorded(request.row_type))
+        return _select(request.row_type, statement, parameters, self._recorded(request.row_type))
 
     def list_recent_ids(self, request: ListRecentIds) -> UnitOfWork[RecentIds]:
         """Read the ids of rows. The horizon is computed before the statement is sent."""
@@ -174,6 +184,15 @@ class Reads:
             self.tables_without_index.add(table)
             _log.warning("%s: an index is missing, so lists are slow: `axon-storage migrate check` names it", table)
 
+    def _maker(self, row_type: type[R]) -> Callable[[Sequence[Any]], R]:
+        """Return a function that creates a row from the columns of its fields."""
+        return decrypting(self.cipher, row_type, _names(row_type), maker_of(row_type))
+
+    def _recorded(self, row_type: type[R], *, row_only: bool = False) -> Callable[[Sequence[Any]], Any]:
+        """Return a function that creates a Recorded, or only its row, from an id and the columns of the fields."""
+        names = [str(statements.recorded(row_type).key), *_names(row_type)]
+        return decrypting(self.cipher, row_type, names, _after_id(row_type) if row_only else _recorded(row_type))
+
     def _parameters(self, request: Request[Any], row_type: type[Row], fields: Mapping[str, Any]) -> Values:
         now = {"now": current_timestamp(self.clock)} if EXPIRES_AT in TABLES[row_type].c else {}
         return {"tenant_id": request.tenant, **now, **fields}
@@ -187,6 +206,16 @@ def _recorded(row_type: type[R]) -> Callable[[Sequence[Any]], Recorded[R]]:
         return Recorded(columns[0], timestamp_of(columns[0]), make(columns[1:]))
 
     return recorded
+
+
+def _after_id(row_type: type[R]) -> Callable[[Sequence[Any]], R]:
+    make = maker_of(row_type)
+    return lambda columns: make(columns[1:])
+
+
+@cached
+def _names(row_type: type[Row]) -> list[str]:
+    return [field.name for field in fields_of(row_type)]
 
 
 def _first(columns: Sequence[UUID]) -> UUID:

@@ -78,14 +78,22 @@ def list_by_keys(dialect: Dialect, row_type: type[Row], *, reverse: bool = False
 
 @cached
 def list_newest(
-    dialect: Dialect, row_type: type[Row], where: Names, *, has_offset: bool, by_index: bool = True
+    dialect: Dialect,
+    row_type: type[Row],
+    where: Names,
+    *,
+    has_offset: bool,
+    with_ids: bool = False,
+    by_index: bool = True,
 ) -> Select[Any]:
     """Select rows whose fields equal ``where``, newest first, with LIMIT and OFFSET.
 
-    ``by_index``: add an index hint on the databases that need one.
+    ``with_ids``: with their ids, as :func:`list_page` does. ``by_index``: add an index hint on the databases that need
+    one.
     """
     table, order = TABLES[row_type], recorded(row_type)
-    statement = _fields(row_type).where(tenant_equals(table), *equal(table, where)).order_by(order.desc())
+    selected = select(order, *_columns(row_type)) if with_ids else _fields(row_type)
+    statement = selected.where(tenant_equals(table), *equal(table, where)).order_by(order.desc())
     statement = statement.limit(bindparam("limit"))
     statement = statement.offset(bindparam("offset")) if has_offset else statement
     return by_index_of(dialect, statement, table, where, order) if by_index else statement

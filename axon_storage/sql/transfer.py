@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Executable, MetaData, Select, Table, bindparam, select
 
 from axon_storage.dialects import Dialect
+from axon_storage.encryption.cipher import DocumentCipher
+from axon_storage.encryption.rows import RowCipher
 from axon_storage.model.cached import cached
 from axon_storage.model.requests import DeleteTableRows, ReadTablePage, TablePage, TableRequest, WriteTablePage
 from axon_storage.model.rows import Row
@@ -47,39 +49,44 @@ def key_columns(row_type: type[Row]) -> tuple[str, ...]:
     return row_type.KEY or ("id",)
 
 
-def compile_table_request(dialect: Dialect, request: TableRequest[Any]) -> UnitOfWork[Any]:
-    """Compile a request for whole rows."""
+def compile_table_request(
+    dialect: Dialect, request: TableRequest[Any], cipher: DocumentCipher | None = None
+) -> UnitOfWork[Any]:
+    """Compile a request for whole rows. ``cipher``: None if their documents are read and written as they are stored."""
+    rows = None if cipher is None else RowCipher(cipher, request.row_type, whole_table(request.row_type).c.keys())
     match request:
         case ReadTablePage():
-            return read_page(dialect, request)
+            return read_page(dialect, request, rows)
         case WriteTablePage():
-            return write_page(dialect, request)
+            return write_page(dialect, request, rows)
         case DeleteTableRows():
             return delete_rows(dialect, request)
     raise NotImplementedError(type(request).__name__)
 
 
-def read_page(dialect: Dialect, request: ReadTablePage) -> UnitOfWork[TablePage]:
+def read_page(dialect: Dialect, request: ReadTablePage, cipher: RowCipher | None = None) -> UnitOfWork[TablePage]:
     """Read a page of rows. If the table has long columns, first read their sizes, to bound the size of the page."""
     row_type = request.row_type
-    parts = _parts(request)
+    parts = parts_after(row_type, request.tenant, request.after)
+    made = tuple if cipher is None else cipher.decrypt_text
 
     def run(connection: Connection) -> TablePage:
         limit, size = request.max_rows, 0
         if _long_columns(row_type):
-            sizes = _fetch(connection, lambda number: select_sizes(dialect, row_type, number), parts, limit)
+            sizes = fetch_parts(connection, lambda number: select_sizes(dialect, row_type, number), parts, limit)
             limit, size = _fitting([row[0] for row in sizes], request)
-        rows = _fetch(connection, lambda number: select_rows(row_type, number), parts, limit)
-        return TablePage([tuple(row) for row in rows], size, is_last=len(rows) < limit)
+        rows = fetch_parts(connection, lambda number: select_rows(row_type, number), parts, limit)
+        return TablePage([made(row) for row in rows], size, is_last=len(rows) < limit)
 
     return UnitOfWork(run, writes=False, can_autocommit=True)
 
 
-def write_page(dialect: Dialect, request: WriteTablePage) -> UnitOfWork[None]:
+def write_page(dialect: Dialect, request: WriteTablePage, cipher: RowCipher | None = None) -> UnitOfWork[None]:
     """Insert rows, or replace every column of existing rows, in key order, as all writers do."""
     names = whole_table(request.row_type).c.keys()
     one, several = _upsert(dialect, request.row_type), _upsert_batch(dialect, request.row_type)
-    chunks = [[dict(zip(names, row, strict=True)) for row in chunk] for chunk in _chunks(request.rows)]
+    rows = request.rows if cipher is None else [cipher.encrypt(row) for row in request.rows]
+    chunks = [[dict(zip(names, row, strict=True)) for row in chunk] for chunk in _chunks(rows)]
 
     def run(connection: Connection) -> None:
         for chunk in chunks:
@@ -103,23 +110,24 @@ def delete_rows(dialect: Dialect, request: DeleteTableRows) -> UnitOfWork[int]:
     return UnitOfWork(run, writes=True)
 
 
-def _parts(request: ReadTablePage) -> Parts:
+def parts_after(row_type: type[Row], tenant: str, after: tuple[Any, ...]) -> Parts:
     """Split a page of a composite key: the rest of the last prefix, then the later prefixes.
 
     Each part is a range of the primary key's index. Databases do not use the index well for ``(a, b) > (:a, :b)``. A
     part is the number of key columns that equal those of the last row, and the parameters.
     """
-    names = key_columns(request.row_type)
-    if not request.after:
-        return [(-1, {"tenant_id": request.tenant})]
-    parameters = {"tenant_id": request.tenant, **dict(zip(names, request.after, strict=True))}
+    names = key_columns(row_type)
+    if not after:
+        return [(-1, {"tenant_id": tenant})]
+    parameters = {"tenant_id": tenant, **dict(zip(names, after, strict=True))}
     return [
         (equal, {name: value for name, value in parameters.items() if name in {"tenant_id", *names[: equal + 1]}})
         for equal in reversed(range(len(names)))
     ]
 
 
-def _fetch(connection: Connection, select_part: Any, parts: Parts, limit: int) -> list[Any]:
+def fetch_parts(connection: Connection, select_part: Any, parts: Parts, limit: int) -> list[Any]:
+    """Read at most ``limit`` rows of the parts. ``select_part``: returns the SELECT for a number of equal columns."""
     rows: list[Any] = []
     for number, parameters in parts:
         if len(rows) < limit:
@@ -146,17 +154,24 @@ def select_rows(row_type: type[Row], equal: int) -> Select[Any]:
 
     The first ``equal`` key columns equal the key's, and the next one is greater. -1: the first rows.
     """
-    return _page(whole_table(row_type), row_type, list(whole_table(row_type).c), equal)
+    return page_of(row_type, list(whole_table(row_type).c), equal)
 
 
 @cached
 def select_sizes(dialect: Dialect, row_type: type[Row], equal: int) -> Select[Any]:
     """Select the sizes of the text and JSON of the rows that :func:`select_rows` selects."""
+    return page_of(row_type, [row_size(dialect, row_type)], equal)
+
+
+def row_size(dialect: Dialect, row_type: type[Row]) -> ColumnElement[int]:
+    """Return the size of the text and JSON of a row."""
     first, *others = [dialect.stored_size(column) for column in _long_columns(row_type)]
-    return _page(whole_table(row_type), row_type, [sum(others, first)], equal)
+    return sum(others, first)
 
 
-def _page(table: Table, row_type: type[Row], columns: list[ColumnElement[Any]], equal: int) -> Select[Any]:
+def page_of(row_type: type[Row], columns: list[ColumnElement[Any]], equal: int) -> Select[Any]:
+    """Select columns of the rows after a key, in key order. ``equal``: as for :func:`select_rows`."""
+    table = whole_table(row_type)
     keys = [table.c[name] for name in key_columns(row_type)]
     conditions = [table.c["tenant_id"] == bindparam("tenant_id")]
     conditions += [key == bindparam(key.name) for key in keys[: max(equal, 0)]]

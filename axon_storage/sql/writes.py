@@ -11,6 +11,8 @@ from uuid import UUID
 from sqlalchemy import Executable
 
 from axon_storage.dialects import Dialect
+from axon_storage.encryption.cipher import DocumentCipher
+from axon_storage.encryption.rows import encrypted_values
 from axon_storage.model.ids import EPOCH, Clock, IdSource, current_timestamp, timestamp_of
 from axon_storage.model.requests import Append, Create, Delete, DeleteRange, Save
 from axon_storage.model.rows import ROW_TYPES, CheckedRow, EventRow, Row
@@ -106,12 +108,14 @@ class PreparedWrite(Generic[T]):
 class Writes:
     """Prepares write requests.
 
-    Ids and timestamps are created here, so that a retry stores the same. ``clock``: returns nanoseconds since 1970.
+    Ids, timestamps and encrypted documents are created here, so that a retry stores the same. ``clock``: returns
+    nanoseconds since 1970. ``cipher``: encrypts documents; None if they are not encrypted.
     """
 
     dialect: Dialect
     clock: Clock
     new_id: IdSource
+    cipher: DocumentCipher | None = None
 
     def append(self, request: Append) -> PreparedWrite[UUID]:
         """Prepare an append."""
@@ -182,6 +186,11 @@ class Writes:
         )
 
     def _row_values(self, row: CheckedRow, row_id: UUID | None, *, keep: bool = False) -> RowValues:
+        """Return the values of all columns, as they are stored."""
+        made = self._with_columns(row, row_id, keep=keep)
+        return made if self.cipher is None else _encrypted(self.cipher, made)
+
+    def _with_columns(self, row: CheckedRow, row_id: UUID | None, *, keep: bool) -> RowValues:
         """Add the columns that are not fields of the row."""
         row_type, values, size = row.row_type, row.values, row.size + ROW_OVERHEAD
         if not row_type.KEY:
@@ -202,6 +211,12 @@ class Writes:
             return None
         # With 0 or less the entry expires in 1970 and not now, because the clock may be set back.
         return current_timestamp(self.clock) + timedelta(seconds=ttl_secs) if ttl_secs > 0 else EPOCH
+
+
+def _encrypted(cipher: DocumentCipher, row: RowValues) -> RowValues:
+    values = encrypted_values(cipher, row.row_type, row.values)
+    growth = sum([len(values[name]) - len(row.values[name]) for name, _ in cipher.columns(row.row_type)])
+    return row._replace(values=values, size=row.size + growth)
 
 
 def sort_key(value: Any) -> Any:

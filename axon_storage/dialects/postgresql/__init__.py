@@ -121,6 +121,9 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
         # unlike length(), it does not decompress the value
         return func.octet_length(cast(column, Text))
 
+    def text_start(self, column: ColumnElement[Any]) -> ColumnElement[str]:
+        return super().text_start(cast(column, Text))
+
     def batch(self, save: Insert, table: Table) -> Executable:
         # One statement with an array for each column is less work for client and server than asyncpg's executemany, is
         # atomic by itself, and is sent at once. A long executemany waits for room in the send buffer; if asyncpg is
