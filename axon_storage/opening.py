@@ -11,8 +11,9 @@ from axon_storage.dialects import dialect_of
 from axon_storage.encryption import Keyring
 from axon_storage.encryption.check import check_is_keyring
 from axon_storage.engine.create import create_engine
+from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.retry import Retry
-from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, STATEMENT_MARGIN, check_timeout
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
 from axon_storage.observability import Observability, ObservabilityOptions
@@ -39,7 +40,27 @@ class PoolOptions(TypedDict, total=False):
     """Seconds that connecting may take. Default: 10."""
 
 
-class OpenOptions(PoolOptions, ObservabilityOptions, total=False):
+class QueueOptions(TypedDict, total=False):
+    """Options of the queue of group commit."""
+
+    tenant_queue_rows: int
+    """Rows that one tenant may have in the queue. When it has as many, its further writes wait. Default: 5,000."""
+
+    tenant_queue_bytes: int
+    """Bytes that one tenant may have in the queue. Default: 8 MiB."""
+
+
+class SessionOptions(TypedDict, total=False):
+    """Limits that the server keeps, so that a client that hangs or has vanished does not keep its locks."""
+
+    statement_timeout: float | None
+    """Seconds after which the server ends a statement. Default: ``operation_timeout`` and 15 more. None: no limit."""
+
+    idle_transaction_timeout: float | None
+    """Seconds after which the server ends a transaction whose client sends nothing. Default: 300. None: no limit."""
+
+
+class OpenOptions(PoolOptions, SessionOptions, QueueOptions, ObservabilityOptions, total=False):
     """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
 
     migrate: bool | None
@@ -98,6 +119,12 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
     observability = _subset(options, ObservabilityOptions)
     Observability(**observability)
+    queue = _subset(options, QueueOptions)
+    Queue(**queue)
+    sessions = SessionOptions(
+        statement_timeout=options.get("statement_timeout", timeout + STATEMENT_MARGIN),
+        idle_transaction_timeout=options.get("idle_transaction_timeout", IDLE_TRANSACTION_TIMEOUT),
+    )
     require_tenant = options.get("require_tenant", False)
     encryption = options.get("encryption")
     if encryption is not None:
@@ -108,7 +135,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
     if not url or url.startswith("memory://"):
         return InMemoryBackend(require_tenant=require_tenant)
-    engine = create_engine(url, **_subset(options, PoolOptions))
+    engine = create_engine(url, **_subset(options, PoolOptions), **sessions)
     try:
         migrate = options.get("migrate")
         if dialect_of(engine.dialect).embedded if migrate is None else migrate:
@@ -125,6 +152,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         operation_timeout=timeout,
         group_commit=options.get("group_commit", True),
         encryption=encryption,
+        **queue,
         **observability,
     )
     try:

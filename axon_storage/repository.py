@@ -15,7 +15,9 @@ from axon_storage.encryption import Keyring
 from axon_storage.encryption.check import Sample, check_keys
 from axon_storage.encryption.cipher import DocumentCipher
 from axon_storage.engine.executor import Executor
+from axon_storage.engine.group_commit.capacity import TENANT_BYTES, TENANT_ROWS
 from axon_storage.engine.group_commit.commit import GroupCommit
+from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.health import HealthCheck
 from axon_storage.engine.lease import wait_for_lease
@@ -46,6 +48,8 @@ _log = logging.getLogger(__name__)
 _SAMPLES = 3
 """The rows of a table that are decrypted when a storage is opened, so that one damaged row does not prevent it."""
 
+_KEYS_NOT_CHECKED = "%s: the keys of documents were not checked, because row-level security binds the account"
+
 _SHOWN_IN_URL = {"host", "port", "service_name", "unix_socket"}
 """The URL parameters that ``repr`` shows, because they identify the database. Others may contain secrets."""
 
@@ -68,6 +72,8 @@ class SqlRepository(StorageBackend):
         operation_timeout: float = DEFAULT_TIMEOUT,
         group_commit: bool = True,
         encryption: Keyring | None = None,
+        tenant_queue_rows: int = TENANT_ROWS,
+        tenant_queue_bytes: int = TENANT_BYTES,
         **observability: Unpack[ObservabilityOptions],
     ) -> None:
         super().__init__(require_tenant=require_tenant)
@@ -75,7 +81,8 @@ class SqlRepository(StorageBackend):
         self._monitor = self._executor.monitor
         self._cipher = None if encryption is None else DocumentCipher(encryption)
         self._compiler = Compiler(self._executor.dialect, clock, self._cipher)
-        self._writes = GroupCommit(self._executor, self._compiler, enabled=group_commit)
+        queue = Queue(tenant_queue_rows, tenant_queue_bytes)
+        self._writes = GroupCommit(self._executor, self._compiler, queue, enabled=group_commit)
         self._database = _without_secrets(engine.url)
         self._health = HealthCheck(self._executor, revision_reason, lambda: self.group_commit.queue.is_full)
         self._stats = read_stats(self._executor.dialect, current_revision)
@@ -135,8 +142,14 @@ class SqlRepository(StorageBackend):
         await self._executor.with_timeout(request.operation, work, waiting_for="the keys of documents")
 
     async def check_keys(self) -> None:
-        """Raise an EncryptionError if the keyring decrypts none of a few documents: its keys are wrong."""
+        """Raise an EncryptionError if the keyring decrypts none of a few documents: its keys are wrong.
+
+        An account that row-level security binds to its tenants cannot read them; a warning says so.
+        """
         if (cipher := self._cipher) is None:
+            return
+        if self._executor.connections.row_security.binds:
+            _log.warning(_KEYS_NOT_CHECKED, self._database, extra={"storage_event": "keys_not_checked"})
             return
         async with aclosing(self._samples(cipher)) as samples:
             with self._executor.translate_errors("open"):

@@ -125,7 +125,7 @@ def measure(server: Server, packages: Mapping[str, Path], options: argparse.Name
 
 
 @contextmanager
-def _package(revision: str | None) -> Iterator[Path]:
+def package_of(revision: str | None) -> Iterator[Path]:
     """Yield a folder with the package, and without what else a checkout has: of a revision, or of this checkout."""
     with tempfile.TemporaryDirectory(prefix="axon-bench-package-") as name:
         folder = Path(name)
@@ -213,10 +213,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="of a turn")
     options = parser.parse_args()
     with ExitStack() as stack:
-        own = stack.enter_context(_package(None))
+        own = stack.enter_context(package_of(None))
         packages = dict.fromkeys((_PLAIN, *options.modes), own)
         if options.before is not None:
-            packages[_BEFORE] = stack.enter_context(_package(options.before))
+            packages[_BEFORE] = stack.enter_context(package_of(options.before))
         for name in options.databases:
             try:
                 with served(name) as server:

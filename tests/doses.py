@@ -29,6 +29,7 @@ OF_VARIANTS = (
 TARGETS_OF = {
     "tests/audit/test_kept_seals.py": ("sqlite", "postgresql"),
     "tests/audit/test_sealing.py": ("sqlite", "postgresql"),
+    "tests/conformance/test_fairness.py": ("sqlite", "postgresql"),
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
     "tests/encryption/test_moving.py": ("sqlite", "postgresql"),
@@ -36,6 +37,8 @@ TARGETS_OF = {
     "tests/encryption/test_suite.py": ("sqlite",),
     "tests/encryption/test_tampering.py": ("sqlite", "postgresql", "mysql"),
     "tests/faults/test_maintenance.py": ("postgresql",),
+    "tests/faults/test_session_limits.py::test_the_locks_of_a_process_that_hangs_in_a_wait": ("postgresql",),
+    "tests/faults/test_session_limits.py::test_a_call": ("postgresql", "mysql"),
     "tests/integrations/test_adk": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_blocking": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_concurrency": ("sqlite", "postgresql", "mysql"),

@@ -16,7 +16,7 @@ from axon_storage.backend import StorageBackend
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.ids import EPOCH, first_id, timestamp_of
 from axon_storage.model.rows import AuditRow
-from axon_storage.model.seals import ReadSealState, Seal, SealState
+from axon_storage.model.seals import CountSeals, ReadSealState, Seal, SealState
 from axon_storage.model.validation import validate_time
 from axon_storage.repository import SqlRepository
 from axon_storage.transfer.results import ProgressCallback, Tally
@@ -74,11 +74,12 @@ async def verify(
 
 
 async def _tenants(given: list[str] | None, repository: SqlRepository, kept: list[KeptSeal]) -> list[str]:
-    existing = {*await sealed_tenants(_VERIFY, repository), *(seal.tenant for seal in kept)}
+    of_kept = {seal.tenant for seal in kept}
     if given is None:
-        return sorted(existing)
+        return sorted({*await sealed_tenants(_VERIFY, repository), *of_kept})
     for tenant in given:
-        if tenant not in existing:
+        # not a list of all tenants, which an account that row-level security binds cannot read
+        if tenant not in of_kept and not await repository.execute(CountSeals(operation=_VERIFY, tenant=tenant)):
             raise InvalidArgumentError(f"tenants: there are no seals of tenant {tenant[:_SHOWN]!r}; seal it first")
     return given
 

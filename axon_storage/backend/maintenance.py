@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from axon_storage.backend.base import BackendBase
-from axon_storage.backend.prune_run import PruneRun
+from axon_storage.backend.prune_run import PruneRun, has_rows
 from axon_storage.errors import QueryError
 from axon_storage.model.maintenance import CountPruned, ForgetPruned
-from axon_storage.model.requests import ListTenants
 from axon_storage.model.rows import (
     ROW_TYPES,
     AuditRow,
@@ -173,7 +172,7 @@ class MaintenanceMethods(BackendBase):
             others = {_RECORDS: records, _SEALS: await self._forget_seals(operation, tenant)}
             counts = {name: counts[name] + count for name, count in (deleted | others).items()}
             # A row can be written to a table that this pass has already searched.
-            if not any(deleted.values()) and tenant not in await self._tenants(operation):
+            if not any(deleted.values()) and not await has_rows(backend, operation, tenant):
                 _log.info("erase_tenant: ends, deleted %s", counts)
                 return counts
         message = "the tenant still gets new rows: stop its writers, and erase it again"
@@ -184,9 +183,6 @@ class MaintenanceMethods(BackendBase):
         while count := await self._iteration_backend().execute(request):
             deleted += count
         return deleted
-
-    async def _tenants(self, operation: str) -> list[str]:
-        return await self._iteration_backend().execute(ListTenants(operation=operation, tenant=""))
 
     async def _prune(
         self, operation: str, row_type: type[Row], before: datetime, dry_run: bool, pause: float, **where: Any

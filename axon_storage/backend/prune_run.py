@@ -14,7 +14,7 @@ from axon_storage.backend.base import BackendBase
 from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.errors import StorageConnectionError, StorageError
 from axon_storage.model.maintenance import DeleteOld, ListOld, OldRows, ReleaseLease, TakeLease
-from axon_storage.model.rows import Row
+from axon_storage.model.rows import ROW_TYPES, Row
 
 _RENEWAL_SECONDS = 5.0
 """After this time without a transaction, a run renews its lease, which lasts 15 seconds."""
@@ -143,3 +143,14 @@ class PruneRun:
         release = ReleaseLease(operation=self.operation, tenant=self.tenant, row_type=self.row_type, holder=holder)
         with suppress(StorageError), operation_timeout(_RELEASE_SECONDS):
             await self.backend.execute(release)
+
+
+async def has_rows(backend: BackendBase, operation: str, tenant: str) -> bool:
+    """Return whether a tenant has rows. Unlike a list of all tenants, this needs to see the rows of the tenant only."""
+    for row_type in ROW_TYPES:
+        first = ListOld(
+            operation=operation, tenant=tenant, row_type=row_type, where={}, before=None, after=None, limit=1
+        )
+        if (await backend.execute(first)).keys:
+            return True
+    return False

@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 
 from axon_storage.backend import StorageBackend
-from axon_storage.cli.options import Json, Url, opened, require_writable
+from axon_storage.cli.options import Json, Url, existing_tenants, opened, require_writable
 from axon_storage.cli.progress import Bar, bar
 from axon_storage.cli.terminal import fail, note, quoted, run, show, show_json, show_table
 from axon_storage.model.rows import EventRow, SessionRow
@@ -50,7 +50,7 @@ async def _bench(url: str, tenant: str, seconds: float, tasks: int, progress: Ba
             found = await _measure_all(storage.for_tenant(tenant), tenant, seconds, tasks, progress)
         finally:
             await storage.for_tenant(tenant).erase_tenant()
-        return found, tenant in await storage.tenant_ids()
+        return found, bool(await existing_tenants(storage, [tenant]))
 
 
 async def _measure_all(

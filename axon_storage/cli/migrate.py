@@ -31,6 +31,11 @@ Maintenance = Annotated[
     str | None, typer.Option("--maintenance", metavar="ROLE", help="An account that prunes and erases.")
 ]
 
+SeesAll = Annotated[
+    str | None, typer.Option("--maintenance", metavar="ROLE", help="A role that sees the rows of every tenant.")
+]
+Off = Annotated[bool, typer.Option("--off", help="Switch row-level security off.")]
+
 _DEFAULTS = MigrationTimeouts()
 
 
@@ -128,6 +133,32 @@ def grants(url: Url, application: App, reader: Reader = None, maintenance: Maint
         typer.echo(schema.grants(url, app=application, reader=reader, maintenance=maintenance), nl=False)
     except StorageError as error:  # no connection is made, so an argument is wrong
         fail(str(error), USAGE)
+
+
+@app.command()
+def secure(
+    url: Url,
+    *,
+    maintenance: SeesAll = None,
+    off: Off = False,
+    wait: Wait = _DEFAULTS.schema_lock,
+    lock: Lock = _DEFAULTS.lock,
+) -> None:
+    """Let PostgreSQL keep the tenants apart, by row-level security. The owner of the tables runs it.
+
+    Storages name the tenants of each transaction by themselves. It is also needed after a migration from a script.
+    """
+    if off and maintenance is not None:
+        fail("--maintenance names a role for row-level security, which --off switches off", USAGE)
+    require_writable(url)
+    timeouts = _timeouts(wait, lock, _DEFAULTS.statement)
+    work = (
+        schema.unsecure(url, timeouts=timeouts)
+        if off
+        else schema.secure(url, maintenance=maintenance, timeouts=timeouts)
+    )
+    run(work, effect="all tables were changed, or none")
+    show(f"row-level security is {'off' if off else 'on'}")
 
 
 @app.command()

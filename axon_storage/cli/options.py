@@ -1,12 +1,14 @@
 """The options that several commands share, and opening the storage that they name."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from axon_storage.backend import StorageBackend
+from axon_storage.backend.prune_run import has_rows
 from axon_storage.cli.terminal import USAGE, fail, printable, quoted
 from axon_storage.dialects import Dialect, UnsupportedServer, of_scheme
 from axon_storage.dispatcher import StorageDispatcher, open_storage
@@ -113,6 +115,13 @@ async def opened(url: str, keyring: Path | None = None, **options: Any) -> Async
         yield storage
 
 
+async def existing_tenants(storage: StorageBackend, names: Sequence[str] | None) -> list[str]:
+    """Return the tenants that have rows: those of ``names``, or all."""
+    if names is None:
+        return await storage.tenant_ids()
+    return [name for name in names if await has_rows(storage, "tenant_ids", name)]
+
+
 def tenant_of(tenant: str) -> str:
     """Return a tenant's name; exit with status 2 if it is invalid."""
     try:
@@ -134,6 +143,7 @@ __all__ = [
     "Url",
     "Yes",
     "dialect_of_url",
+    "existing_tenants",
     "keyring_of",
     "missing_file",
     "opened",

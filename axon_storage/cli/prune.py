@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage.cli.formats import counted, moment
-from axon_storage.cli.options import DryRun, Json, Url, opened, require_writable, tenant_of
+from axon_storage.cli.options import DryRun, Json, Url, existing_tenants, opened, require_writable, tenant_of
 from axon_storage.cli.policy import policy_of
 from axon_storage.cli.terminal import FAILED, fail, nothing, printable, quoted, run, show, show_json
 from axon_storage.errors import StorageError
@@ -92,8 +92,7 @@ async def _prune(
     """Prune each table of each tenant, print the results and their sums, and return how many failed."""
     now, start, results = datetime.now(UTC), time.monotonic(), []
     async with opened(url) as storage:
-        existing = await storage.tenant_ids()
-        tenants = existing if names is None else [name for name in names if name in existing]
+        tenants = await existing_tenants(storage, names)
         for tenant in tenants:
             view: Any = storage.for_tenant(tenant)
             for table, age in ages.items():

@@ -12,6 +12,7 @@ from axon_storage.cli.options import (
     Url,
     Yes,
     dialect_of_url,
+    existing_tenants,
     opened,
     require_writable,
     shown_url,
@@ -97,7 +98,7 @@ async def _tenants(url: str) -> list[str]:
 async def _exists(url: str, tenant: str) -> bool:
     """Return whether a tenant has rows, or records about prune runs."""
     async with opened(url) as storage:
-        if tenant in await storage.tenant_ids():
+        if await existing_tenants(storage, [tenant]):
             return True
         view: Any = storage.for_tenant(tenant)
         return any((await view.erase_tenant(dry_run=True)).values())
@@ -108,7 +109,7 @@ async def _erase(url: str, tenant: str, *, dry_run: bool) -> dict[str, Any]:
     async with opened(url) as storage:
         view: Any = storage.for_tenant(tenant)
         rows = await view.erase_tenant(dry_run=dry_run)
-        remaining = tenant in await storage.tenant_ids()
+        remaining = bool(await existing_tenants(storage, [tenant]))
     return {
         "tenant": tenant,
         "database": shown_url(url),

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from axon_storage import schema
-from axon_storage.cli.options import Json, Yes, dialect_of_url, keyring_of, missing_file, require_database
+from axon_storage.cli.options import (
+    Json,
+    Yes,
+    dialect_of_url,
+    existing_tenants,
+    keyring_of,
+    missing_file,
+    require_database,
+)
 from axon_storage.cli.progress import bar
 from axon_storage.cli.terminal import NOTHING, confirm, fail, note, nothing, quoted, run, show, show_json, show_table
 from axon_storage.cli.transferred import (
@@ -65,7 +73,7 @@ def copy(
     names, keyrings = tenant_names(tenant), (source_keyring, target_keyring)
     _require_two(source, target)
     require_rows(source, names, "copied")
-    upgrade, existing = run(_state_of(target))
+    upgrade, existing = run(_state_of(target, names))
     if not yes:
         _confirm_copy(upgrade, existing, delete_extra=delete_extra)
     if upgrade is not None:
@@ -92,18 +100,18 @@ def copy(
         _end(compared)
 
 
-async def _state_of(target: str) -> tuple[dict[str, str | None] | None, list[str]]:
+async def _state_of(target: str, names: list[str] | None) -> tuple[dict[str, str | None] | None, list[str]]:
     """Return which upgrade of its schema a copy to a SQLite file makes, and the tenants with rows in the target."""
     dialect, head = dialect_of_url(target), schema.head()
     if missing_file(target) is not None:
         return {"from": None, "to": head}, []
     found = await schema.current(target)
     if not (dialect.embedded and is_older(found)):
-        return None, await tenants_of(target)
+        return None, await tenants_of(target, names)
     if found is None:
         return {"from": None, "to": head}, []
     async with SqlRepository(create_engine(target)) as old:
-        return {"from": found, "to": head}, await old.tenant_ids()
+        return {"from": found, "to": head}, await existing_tenants(old, names)
 
 
 def _confirm_copy(upgrade: dict[str, str | None] | None, existing: list[str], *, delete_extra: bool) -> None:
@@ -139,7 +147,7 @@ def verify(
     names = tenant_names(tenant)
     _require_two(source, target)
     require_database(target)
-    require_tenants(names, {*run(tenants_of(source)), *run(tenants_of(target))}, "compared")
+    require_tenants(names, {*run(tenants_of(source, names)), *run(tenants_of(target, names))}, "compared")
     compared = _compare((source, target), names, (source_keyring, target_keyring))
     if as_json:
         show_json({"equal": compared.is_equal, "comparisons": [_comparison(each) for each in compared.comparisons]})

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axon_storage.cli.options import missing_file, opened, require_database, tenant_of
+from axon_storage.cli.options import existing_tenants, missing_file, opened, require_database, tenant_of
 from axon_storage.cli.progress import Bar
 from axon_storage.cli.terminal import nothing, quoted, run, show, show_table
 
@@ -21,7 +21,7 @@ def tenant_names(names: list[str] | None) -> list[str] | None:
 def require_rows(url: str, names: list[str] | None, action: str) -> None:
     """Exit with status 3 if there are no rows to copy or export, before anything is written."""
     require_database(url)
-    existing = run(tenants_of(url))
+    existing = run(tenants_of(url, names))
     require_tenants(names, set(existing), action)
     if not existing:
         nothing(f"there are no rows: nothing was {action}")
@@ -33,12 +33,12 @@ def require_tenants(names: list[str] | None, existing: set[str], action: str) ->
         nothing(f"there are no rows of tenant {quoted(name)}: nothing was {action}")
 
 
-async def tenants_of(url: str) -> list[str]:
-    """Return the tenants that have rows; none if the file does not exist yet."""
+async def tenants_of(url: str, names: list[str] | None = None) -> list[str]:
+    """Return the tenants, or those of ``names``, that have rows; none if the file does not exist yet."""
     if missing_file(url) is not None:
         return []
     async with opened(url) as storage:
-        return await storage.tenant_ids()
+        return await existing_tenants(storage, names)
 
 
 def document_of(result: Any) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def _checks(connections: int) -> list[tuple[str, Check]]:
         ("schema", checks.schema_revision),
         ("tables", checks.tables),
         ("dead space", checks.dead_space),
+        ("row-level security", checks.row_security),
     ]
 
 

@@ -140,6 +140,23 @@ def dead_space(connection: Connection) -> Iterator[Finding]:
     yield from _dialect(connection).dead_space(connection, list(metadata.tables))
 
 
+def row_security(connection: Connection) -> Iterator[Finding]:
+    """Tell whether the database keeps the tenants apart itself, and whether it does so for this account."""
+    dialect = _dialect(connection)
+    if not dialect.has_row_security:
+        return
+    name, names = "row-level security", list(metadata.tables)
+    if not dialect.is_secured(connection, names):
+        yield ok_unless(name, "off")
+    elif privilege := dialect.unbound_because(connection):
+        unbound = "use an account without this privilege, so that row-level security binds it"
+        yield ok_unless(name, f"on, but this account has the privilege {privilege}", warn=unbound)
+    elif dialect.binds_tenants(connection, names):
+        yield ok_unless(name, "on: this account sees the rows of the tenants that a call names")
+    else:
+        yield ok_unless(name, "on: this account is one for maintenance, which sees the rows of every tenant")
+
+
 def _not_told(name: str, connection: Connection) -> Finding:
     return Finding(name, Status.UNKNOWN, f"{_dialect(connection).title} does not tell it to this account")
 

@@ -39,6 +39,8 @@ from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
+from axon_storage.dialects.row_security import RowSecuritySupport
+from axon_storage.dialects.session_limits import SessionLimits
 
 
 class Tls(NamedTuple):
@@ -53,13 +55,22 @@ class UnsupportedServer(Exception):  # noqa: N818  # internal: it becomes a Stor
 
 
 class Dialect(
-    QuerySupport, MigrationSupport, ServerInspection, ServerDiagnosis, BackupSupport, GrantSupport, DatabaseIdentity
+    QuerySupport,
+    MigrationSupport,
+    ServerInspection,
+    ServerDiagnosis,
+    BackupSupport,
+    GrantSupport,
+    RowSecuritySupport,
+    SessionLimits,
+    DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts, and
+    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
+    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions, and
     :class:`DatabaseIdentity` for telemetry.
     """
 

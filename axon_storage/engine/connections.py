@@ -1,8 +1,9 @@
 """The steps of a transaction on one connection: connect, begin, commit, roll back, return to the pool."""
 
 import asyncio
+from collections.abc import Collection
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -14,7 +15,12 @@ from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import attach_events, mark_clean
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group
 from axon_storage.engine.monitor import Monitor
+from axon_storage.engine.row_security import row_security_of
+from axon_storage.engine.session_limits import allow, allow_in_transaction
 from axon_storage.errors import StorageConnectionError
+from axon_storage.sql.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
 
 
 class Connections:
@@ -27,6 +33,7 @@ class Connections:
     def __init__(self, engine: AsyncEngine, monitor: Monitor) -> None:
         self.dialect = attach_events(engine)
         self.engine, self.host_engine = without_host_options(engine), engine
+        self.row_security = row_security_of(engine.sync_engine, self.dialect)
         self._monitor = monitor
         self._has_connected = False
         self._read_options, self._write_options = self.options(writes=False), self.options(writes=True)
@@ -73,29 +80,49 @@ class Connections:
         if began:
             monitor.connected(pool, perf_counter() - began)
         deadline.waiting_for, self._has_connected = DATABASE, True
+        try:
+            allow(connection, self.dialect, deadline.longest)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def begin(self, connection: Connection, *, writes: bool, group: bool = False) -> None:
-        """Begin a transaction. ``group``: with the short lock timeout of group commits."""
+    def begin(
+        self, connection: Connection, *, writes: bool, group: bool = False, tenants: Collection[str] | None = None
+    ) -> None:
+        """Begin a transaction. ``group``: with the short lock timeout of group commits. ``tenants``: those to name."""
         # The options are not set on the engine, because SQLAlchemy would then set the isolation level in an event
         # listener, and look for listeners at each step of every call.
-        connection.execution_options(**(self._write_options if writes else self._read_options))
-        connection.begin()
+        if tenants is None:
+            connection.execution_options(**(self._write_options if writes else self._read_options))
+            connection.begin()
+        else:
+            self.row_security.prepare(connection)
+            if tenants:
+                self.row_security.use(connection, tenants)
         if group:
             begin_for_group(connection, self.dialect)
+
+    def run(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline) -> T:
+        """Run a unit of work in an open transaction. Name its tenants, if the database asks for them."""
+        if self.row_security.names_tenants(connection, unit.tenants):
+            self.row_security.use(connection, unit.tenants or ())
+        allow_in_transaction(connection, self.dialect, deadline.longest)
+        return unit.run(connection)
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
         """Roll back; discard the connection if the error makes it unusable, as when its server became read-only."""
         cause = self.dialect.driver_error(error)
         if self.dialect.is_driver_error(cause) and self.dialect.classify_error(cause).connection:
             connection.invalidate()
+        self.row_security.roll_back(connection, cause)
         connection.rollback()
 
-
-def commit(connection: Connection) -> None:
-    """Commit, and mark the connection as clean, so that its return to the pool sends no rollback."""
-    connection.commit()
-    mark_clean(connection)
+    def commit(self, connection: Connection) -> None:
+        """Commit, and mark the connection as clean, so that its return to the pool sends no rollback."""
+        self.row_security.commit(connection)
+        connection.commit()
+        mark_clean(connection)
 
 
 async def return_to_pool(connection: Connection) -> None:

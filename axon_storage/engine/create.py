@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage.dialects import UnsupportedServer, execute, of_scheme
 from axon_storage.engine.events import attach_events, reset
+from axon_storage.engine.session_limits import limit_sessions
 from axon_storage.engine.tls import connector, split_tls
 from axon_storage.engine.url import parse_url
 from axon_storage.errors import StorageConnectionError
@@ -31,6 +32,8 @@ def create_engine(
     max_overflow: int = 0,
     pool_timeout: float = 30.0,
     connect_timeout: float = 10.0,
+    statement_timeout: float | None = None,
+    idle_transaction_timeout: float | None = None,
     echo: bool = False,
 ) -> AsyncEngine:
     """Create an engine from a plain URL such as ``postgresql://user@host/name``.
@@ -39,6 +42,10 @@ def create_engine(
     opens up to ``max_overflow`` more, which are closed after use. A call waits up to ``pool_timeout`` seconds for a
     connection; an open ``transaction()`` holds one. Group commit opens up to two more connections, except on SQLite.
     Connecting may take ``connect_timeout`` seconds.
+
+    After ``statement_timeout`` seconds the server ends a statement, and after ``idle_transaction_timeout`` seconds a
+    transaction whose client sends nothing, so that a client that hangs does not keep its locks. None leaves the
+    server's own limits. A call with a longer ``operation_timeout`` sets a longer limit for its statements.
 
     The URL's parameters ``sslmode`` (or ``ssl_mode``, ``ssl``), ``sslrootcert`` (``ssl_ca``), ``sslcert``
     (``ssl_cert``) and ``sslkey`` (``ssl_key``) have the same meaning for every driver. So does
@@ -74,6 +81,7 @@ def create_engine(
     if first:
         event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
+    limit_sessions(engine.sync_engine, dialect, statement_timeout, idle_transaction_timeout)
     _max_connections[engine.sync_engine] = pool_size + max_overflow
     event.listen(engine.sync_engine, "reset", reset)
     if tls is not None and tls.context is not None:

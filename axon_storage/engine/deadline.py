@@ -64,6 +64,11 @@ class Deadline:
         self._timer = self._loop.call_later(self._seconds, self.expire)
         return self
 
+    @property
+    def longest(self) -> float:
+        """The seconds after which nothing of the block goes on in the database, with those of its COMMIT."""
+        return self._seconds + self._grace_seconds
+
     def expire(self) -> None:
         """Cancel the block as if the timeout were reached. Do nothing if the block has ended."""
         if self._task is None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from axon_storage.engine.connections import Connections, commit, return_to_pool
+from axon_storage.engine.connections import Connections, return_to_pool
 from axon_storage.engine.deadline import COMMIT, GRACE_SECONDS, Deadline, TimedDeadline
 from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.lifecycle import Lifecycle
@@ -141,16 +141,18 @@ class Executor:
     def _run_in_transaction(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline, group: bool) -> T:
         """Run the unit in a transaction, or in autocommit mode if the unit, the dialect and the connection allow it."""
         try:
-            if unit.can_autocommit and self.dialect.autocommit_options and allows_autocommit(connection):
+            named = self.connections.row_security.names_tenants(connection, unit.tenants)
+            if unit.can_autocommit and not named and self.dialect.autocommit_options and allows_autocommit(connection):
                 self.check_horizon(unit.event_time)
                 return unit.run(connection.execution_options(**self.dialect.autocommit_options))
-            self.connections.begin(connection, writes=unit.writes, group=group)
+            tenants = unit.tenants if named else None
+            self.connections.begin(connection, writes=unit.writes, group=group, tenants=tenants)
             result = unit.run(connection)
             if unit.writes:
                 self.check_horizon(unit.event_time)
                 self._commit(connection, deadline)
             else:
-                commit(connection)
+                self.connections.commit(connection)
         except BaseException as error:
             self.connections.roll_back(connection, error)
             raise
@@ -161,9 +163,9 @@ class Executor:
         deadline.waiting_for, deadline.committing = COMMIT, True
         try:
             if deadline.own_task or not self.dialect.commit_outlives_cancellation:
-                commit(connection)
+                self.connections.commit(connection)
             else:
-                await_only(deadline.shield(greenlet_spawn(commit, connection)))
+                await_only(deadline.shield(greenlet_spawn(self.connections.commit, connection)))
         finally:
             deadline.committing = False
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.engine.connections import commit, return_to_pool
+from axon_storage.engine.connections import return_to_pool
 from axon_storage.engine.deadline import COMMIT, DATABASE, Deadline
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.monitor import Monitor
@@ -30,6 +30,8 @@ from axon_storage.sql.unit_of_work import UnitOfWork
 T = TypeVar("T")
 
 OPERATION = "transaction"
+
+_ANY = ("",)  # stands for the tenants that the calls of a transaction will name
 
 _EARLIER_CALLS, _LAST_CALL = "the transaction's earlier calls", "the transaction's last call"
 
@@ -72,7 +74,7 @@ class OpenTransaction:
                 self._event_time = min(self._event_time, unit.event_time)
                 try:
                     if self._has_run_a_call:
-                        return await greenlet_spawn(unit.run, self._connection)
+                        return await greenlet_spawn(self._connections.run, unit, self._connection, deadline)
                     return await self._run_first_call(operation, unit, deadline)
                 except BaseException as failure:
                     self._failure = failure
@@ -93,7 +95,7 @@ class OpenTransaction:
             with self._executor.translate_errors(operation):
                 connection = self._connection or await self._begin(deadline)
                 try:
-                    return await greenlet_spawn(unit.run, connection)
+                    return await greenlet_spawn(self._connections.run, unit, connection, deadline)
                 except BaseException as error:
                     await self._discard_connection(error)
                     raise
@@ -122,7 +124,7 @@ class OpenTransaction:
         self._executor.check_horizon(self._event_time)
         if self._connection is not None:
             deadline.waiting_for, deadline.committing = COMMIT, True
-            await deadline.shield(greenlet_spawn(commit, self._connection))
+            await deadline.shield(greenlet_spawn(self._connections.commit, self._connection))
             connection, self._connection = self._connection, None
             await return_to_pool(connection)
 
@@ -140,11 +142,16 @@ class OpenTransaction:
     async def _begin(self, deadline: Deadline) -> Connection:
         self._connection = await greenlet_spawn(self._connections.connect, deadline)
         try:
-            await greenlet_spawn(partial(self._connections.begin, self._connection, writes=True))
+            await greenlet_spawn(self._begin_on, self._connection)
         except BaseException as error:
             await self._discard_connection(error)
             raise
         return self._connection
+
+    def _begin_on(self, connection: Connection) -> None:
+        """Begin. If the database binds the account to tenants, the first call begins, because it names them."""
+        named = self._connections.row_security.names_tenants(connection, _ANY)
+        self._connections.begin(connection, writes=True, tenants=() if named else None)
 
     async def _discard_connection(self, error: BaseException) -> None:
         """Roll back because of an error, and return the connection to its pool."""

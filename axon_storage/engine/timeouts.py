@@ -10,6 +10,12 @@ from axon_storage.errors import InvalidArgumentError
 DEFAULT_TIMEOUT = 60.0
 """The default timeout of a call in seconds, including retries."""
 
+STATEMENT_MARGIN = 15.0
+"""Seconds after the timeout of a call, and the grace of its COMMIT, after which a server ends its statements."""
+
+IDLE_TRANSACTION_TIMEOUT = 300.0
+"""The default of the seconds after which a server ends a transaction whose client sends nothing."""
+
 _timeout: ContextVar[float | None] = ContextVar("axon_storage_operation_timeout", default=None)
 
 

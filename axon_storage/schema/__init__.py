@@ -17,7 +17,7 @@ from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.errors import StorageConnectionError
-from axon_storage.schema import adoption, drift
+from axon_storage.schema import adoption, drift, row_security
 from axon_storage.schema.adoption import Findings
 from axon_storage.schema.alembic_setup import (
     alembic_config,
@@ -55,7 +55,9 @@ __all__ = [
     "history",
     "is_behind",
     "script",
+    "secure",
     "stamp",
+    "unsecure",
     "upgrade",
 ]
 
@@ -131,6 +133,25 @@ async def adopt(
             return adoption.adopt(connection, lambda inner: command.stamp(alembic_config(inner), "head"))
 
     return await _migrate(target, "adopt", change, timeouts)
+
+
+async def secure(
+    target: AsyncEngine | str, *, maintenance: str | None = None, timeouts: MigrationTimeouts | None = None
+) -> None:
+    """Switch on PostgreSQL's row-level security for every table, also for the owner of the tables.
+
+    A transaction then uses the rows of those tenants only that it names in the setting ``axon_storage.tenants``.
+    Storages do that by themselves. ``maintenance``: a role that sees the rows of every tenant; without it, an earlier
+    one is kept. Raise an :class:`InvalidArgumentError` on another database. It may be repeated.
+    """
+    await _migrate(target, "secure", lambda connection: row_security.secure(connection, maintenance), timeouts)
+    _log.info("switched on row-level security", extra={"storage_event": "secured"})
+
+
+async def unsecure(target: AsyncEngine | str, *, timeouts: MigrationTimeouts | None = None) -> None:
+    """Switch off what :func:`secure` has switched on."""
+    await _migrate(target, "unsecure", row_security.unsecure, timeouts)
+    _log.info("switched off row-level security", extra={"storage_event": "unsecured"})
 
 
 async def current(target: AsyncEngine | str) -> str | None:

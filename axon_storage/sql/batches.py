@@ -28,7 +28,9 @@ def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
         results: list[T] = unit.run(connection)
         return results[0]
 
-    return UnitOfWork(run, writes=True, can_autocommit=unit.can_autocommit, event_time=unit.event_time)
+    return UnitOfWork(
+        run, writes=True, can_autocommit=unit.can_autocommit, event_time=unit.event_time, tenants=unit.tenants
+    )
 
 
 def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
@@ -61,7 +63,9 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     only_appends = not plans and not writes[0].saves[0].row_type.KEY
     one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
     event_time = min([write.event_time for write in writes])
-    return UnitOfWork(run, writes=True, can_autocommit=only_appends and one_statement, event_time=event_time)
+    tenants = {write.tenant for write in writes}
+    can_autocommit = only_appends and one_statement
+    return UnitOfWork(run, writes=True, can_autocommit=can_autocommit, event_time=event_time, tenants=tenants)
 
 
 def _execute_save(dialect: Dialect, connection: Connection, statement: Any, parameters: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 from axon_storage.dialects import Dialect
 from axon_storage.encryption.cipher import DocumentCipher
-from axon_storage.model.encrypted import EncryptionRequest
+from axon_storage.model.encrypted import EncryptionRequest, ReadSamples
 from axon_storage.model.ids import Clock, IdSource, new_id
 from axon_storage.model.maintenance import MaintenanceRequest
 from axon_storage.model.requests import (
@@ -30,7 +30,7 @@ from axon_storage.model.requests import (
     TableRequest,
     WriteRequest,
 )
-from axon_storage.model.seals import SealRequest
+from axon_storage.model.seals import ListSealedTenants, SealRequest
 from axon_storage.sql import batches, distinct, rotation, transfer
 from axon_storage.sql.pruning import Pruning
 from axon_storage.sql.reads import Reads
@@ -40,6 +40,9 @@ from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import PreparedWrite, Writes
 
 T = TypeVar("T")
+
+OF_EVERY_TENANT = (ListTenants, ListSealedTenants, ReadSamples)
+"""The requests that read the rows of every tenant."""
 
 
 class Compiler:
@@ -75,6 +78,7 @@ class Compiler:
                 unit = self._reads.evict_expired(request)
             case _:
                 unit = self._compile_read(request)
+        unit.tenants = None if isinstance(request, OF_EVERY_TENANT) else (request.tenant,)
         return cast("UnitOfWork[T]", unit)  # match does not narrow T
 
     def _compile_read(self, request: Request[Any]) -> UnitOfWork[Any]:  # noqa: PLR0911  # one for each kind of read
@@ -121,7 +125,10 @@ class Compiler:
 
     def check_ids(self, request: WriteRequest[Any]) -> UnitOfWork[str | None] | None:
         """Return the read that a write with old ids needs first, as :meth:`Pruning.check_ids` does."""
-        return self._pruning.check_ids(request)
+        check = self._pruning.check_ids(request)
+        if check is not None:
+            check.tenants = (request.tenant,)
+        return check
 
     def single(self, write: PreparedWrite[T]) -> UnitOfWork[T]:
         """Convert one prepared write into a unit of work."""

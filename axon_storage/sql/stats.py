@@ -36,7 +36,7 @@ def read_stats(dialect: Dialect, revision_of: Callable[[Connection], str | None]
             tables=_tables(connection, dialect),
         )
 
-    return UnitOfWork(run, writes=False)
+    return UnitOfWork(run, writes=False, tenants=None)
 
 
 def _tables(connection: Connection, dialect: Dialect) -> tuple[TableStats, ...]:

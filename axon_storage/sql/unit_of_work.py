@@ -1,6 +1,6 @@
 """UnitOfWork: the statements of one transaction, as a function that can be repeated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnitOfWork(Generic[T]):
     """The statements of one transaction, as a function that can be repeated.
 
@@ -23,12 +23,15 @@ class UnitOfWork(Generic[T]):
     when newer rows have been written. If the dialect has ``autocommit_options``, no BEGIN and no COMMIT are sent.
 
     ``event_time``: a ``time.monotonic()`` before the oldest event of the unit got its id; infinite if it appends none.
+
+    ``tenants``: the tenants whose rows ``run`` uses; None for every tenant. The compiler sets it.
     """
 
     run: Callable[[Connection], T]
     writes: bool
     can_autocommit: bool = False
     event_time: float = inf
+    tenants: Collection[str] | None = ()
 
 
 def checked_first(check: UnitOfWork[str | None], unit: UnitOfWork[T]) -> UnitOfWork[tuple[str | None, T | None]]:
@@ -38,4 +41,4 @@ def checked_first(check: UnitOfWork[str | None], unit: UnitOfWork[T]) -> UnitOfW
         refusal = check.run(connection)
         return refusal, None if refusal is not None else unit.run(connection)
 
-    return UnitOfWork(run, writes=True, event_time=unit.event_time)
+    return UnitOfWork(run, writes=True, event_time=unit.event_time, tenants=unit.tenants)

@@ -93,6 +93,7 @@ class PreparedWrite(Generic[T]):
     """
 
     operation: str
+    tenant: str
     result: T
     row_keys: Set[RowKey]
     row_count: int
@@ -123,7 +124,10 @@ class Writes:
         row = self._row_values(request.row, request.id)
         # Only an id that the caller passed can also occur in another write.
         row_keys = _NO_KEYS if request.id is None else {(row.row_type.TABLE, row.key)}
-        return PreparedWrite(request.operation, row.values["id"], row_keys, 1, row.size, [row], event_time=event_time)
+        result = row.values["id"]
+        return PreparedWrite(
+            request.operation, request.tenant, result, row_keys, 1, row.size, [row], event_time=event_time
+        )
 
     def save(self, request: Save) -> PreparedWrite[None]:
         """Prepare saves and appends."""
@@ -135,7 +139,9 @@ class Writes:
         known = [row for row, given in zip(rows, request.rows, strict=True) if row.row_type.KEY or given.id]
         row_keys = {(row.row_type.TABLE, row.key) for row in known}
         size = sum([row.size for row in rows])
-        return PreparedWrite(request.operation, None, row_keys, len(rows), size, rows, event_time=event_time)
+        return PreparedWrite(
+            request.operation, request.tenant, None, row_keys, len(rows), size, rows, event_time=event_time
+        )
 
     def create(self, request: Create) -> PreparedWrite[bool]:
         """Prepare a create."""
@@ -143,7 +149,7 @@ class Writes:
         statement = statements.create(self.dialect, row.row_type)
         plan = CreatePlan((ROW_TYPES.index(row.row_type), *row.key), self.dialect, statement, row.values)
         row_keys = {(row.row_type.TABLE, row.key)}
-        return PreparedWrite(request.operation, False, row_keys, 1, row.size, plan=plan)
+        return PreparedWrite(request.operation, request.tenant, False, row_keys, 1, row.size, plan=plan)
 
     def delete(self, request: Delete) -> PreparedWrite[int]:
         """Prepare a delete. It deletes rows in the order in which all writers lock rows."""
@@ -165,7 +171,7 @@ class Writes:
             executions,
         )
         size = len(row_keys) * ROW_OVERHEAD
-        return PreparedWrite(request.operation, 0, row_keys, len(row_keys), size, plan=plan)
+        return PreparedWrite(request.operation, request.tenant, 0, row_keys, len(row_keys), size, plan=plan)
 
     def delete_range(self, request: DeleteRange) -> PreparedWrite[int]:
         """Prepare a delete of a range of keys. It has the maximum number of rows, so that it is sent alone."""
@@ -176,6 +182,7 @@ class Writes:
         statement = statements.delete_range(self.dialect, row_type, *names)
         return PreparedWrite(
             request.operation,
+            request.tenant,
             0,
             _NO_KEYS,
             STATEMENT_ROWS,

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
+from axon_storage.backend.prune_run import has_rows
 from axon_storage.dialects import dialect_of
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.executor import Executor
@@ -71,14 +72,15 @@ async def tenants_of(tenants: Iterable[str] | None, sides: Iterable[Side], liste
     views = {side.tenant for side in sides if side.tenant is not None}
     if len(views) > 1:
         raise TenantMismatchError("the storages are views of different tenants; pass views of the same tenant")
-    existing = views.union(*[await side.repository.tenant_ids() for side in listed if not views])
     if tenants is None:
-        return sorted(existing)
+        return sorted(views.union(*[await side.repository.tenant_ids() for side in listed if not views]))
     if isinstance(tenants, str):
         raise InvalidArgumentError("tenants: a string is not a list of tenants; pass a list")
     given = {check_tenant(tenant) for tenant in tenants}
     if views and given != views:
         raise TenantMismatchError("tenants: a storage is a view of another tenant; pass the storage itself")
-    for tenant in sorted(given - existing):
-        raise InvalidArgumentError(f"tenants: there are no rows of tenant {tenant[:_SHOWN]!r}; correct the name")
+    for tenant in sorted(given - views):
+        # not a list of all tenants, which an account that row-level security binds cannot read
+        if not any([await has_rows(side.repository, "open", tenant) for side in listed]):
+            raise InvalidArgumentError(f"tenants: there are no rows of tenant {tenant[:_SHOWN]!r}; correct the name")
     return sorted(given)

@@ -164,12 +164,13 @@ async def test_a_check_in_another_event_loop_does_not_use_the_pool(url: str) -> 
 
 async def test_a_full_queue_is_a_reason_against_further_calls_only(repository: SqlRepository) -> None:
     capacity = repository.group_commit.queue.ready_capacity
-    roomy, capacity.max_rows = capacity.max_rows, 0
+    batches, repository.group_commit.max_batches = repository.group_commit.max_batches, 0  # nothing is sent
+    roomy, capacity.max_rows = capacity.max_rows, 1
     calls = appends(repository, range(CALLS))
     full = await checked(repository, healthy=True)
     assert not full.ready
     assert names(full) == ["queue_full"]
-    capacity.max_rows = roomy
+    capacity.max_rows, repository.group_commit.max_batches = roomy, batches
     calls[-1].cancel()  # which wakes the others
     await asyncio.wait(calls)
     assert names(await repository.health()) == []

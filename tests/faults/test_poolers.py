@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from axon_storage import (
@@ -104,3 +105,12 @@ async def test_doctor_finds_the_pooler_and_nothing_that_fails(url: str, direct_u
     assert [finding for finding in findings.values() if finding.status is Status.FAIL] == []
     direct = {finding.name: finding async for finding in diagnose(direct_url)}
     assert direct["pooler"].status is Status.OK
+
+
+async def test_no_limit_stays_in_the_sessions_of_a_pooler(url: str) -> None:
+    await _use(f"{url}?{PARAMETERS}")
+    engine = create_engine(f"{url}?{PARAMETERS}", statement_timeout=7, idle_transaction_timeout=7)
+    async with engine.connect() as connection:
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            assert (await connection.execute(text(f"SHOW {setting}"))).scalar_one() == "0"
+    await engine.dispose()

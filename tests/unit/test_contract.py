@@ -18,7 +18,9 @@ from axon_storage.audit.comparison import MOST
 from axon_storage.audit.sealing import SEALABLE
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.capacity import Capacity
+from axon_storage.engine.group_commit.tenant_queue import TenantQueue
 from axon_storage.engine.health import HealthCheck
+from axon_storage.engine.timeouts import IDLE_TRANSACTION_TIMEOUT, STATEMENT_MARGIN
 from axon_storage.model.checks import MAX_ROW_BYTES
 from axon_storage.model.json import MAX_JSON_DEPTH
 from axon_storage.model.rows import ROW_TYPES, fields_of
@@ -206,6 +208,12 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "`max_overflow`": f"{engine['max_overflow'].default}",
         "queued rows": f"{Capacity().max_rows:,}",
         "queued bytes": f"{Capacity().max_bytes / 2**20:g} MiB",
+        "`tenant_queue_rows`": f"{storage['tenant_queue_rows'].default:,}",
+        "`tenant_queue_bytes`": f"{storage['tenant_queue_bytes'].default / 2**20:g} MiB",
+        "rows of a tenant's turn": f"{TenantQueue.turn_rows}",
+        "bytes of a tenant's turn": f"{TenantQueue.turn_bytes / 2**10:g} KiB",
+        "`statement_timeout`, in addition to `operation_timeout`": f"{STATEMENT_MARGIN:g} s",
+        "`idle_transaction_timeout`": f"{IDLE_TRANSACTION_TIMEOUT:g} s",
         "text and JSON of one row": f"{MAX_ROW_BYTES / 2**20:g} MiB",
         "maximum nesting depth of JSON": f"{MAX_JSON_DEPTH}",
         "seconds after which a pool without a free connection is exhausted": f"{HealthCheck.pool_seconds:g}",

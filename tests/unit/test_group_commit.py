@@ -26,7 +26,7 @@ class Waiting:
     def add(self, name: str, rows: str, *, deletes: bool = False, row_count: int = 1, size: int = 1) -> QueuedWrite:
         plan = DeletePlan((0,), TABLES[SessionRow].delete(), []) if deletes else None
         keys = {(SessionRow.TABLE, (row,)) for row in rows}
-        queued = QueuedWrite(PreparedWrite("save", None, keys, row_count, size, plan=plan), 1.0, 0.0)
+        queued = QueuedWrite(PreparedWrite("save", "tenant", None, keys, row_count, size, plan=plan), 1.0, 0.0)
         self.names[queued] = name
         self.order.add(queued)
         self.queue.add(queued)
@@ -35,7 +35,7 @@ class Waiting:
     def add_range(self, name: str, start: str | None, end: str | None) -> QueuedWrite:
         key_range = KeyRange(SessionRow.TABLE, (), start, end)
         plan = DeletePlan((0,), TABLES[SessionRow].delete(), [])
-        write = PreparedWrite("delete", 0, set(), STATEMENT_ROWS, 1, plan=plan, key_range=key_range)
+        write = PreparedWrite("delete", "tenant", 0, set(), STATEMENT_ROWS, 1, plan=plan, key_range=key_range)
         queued = QueuedWrite(write, 1.0, 0.0)
         self.names[queued] = name
         self.order.add(queued)
@@ -133,11 +133,11 @@ def test_blocked_and_locked_writes_do_not_use_the_capacity_of_ready_ones() -> No
 
 
 async def test_callers_get_room_in_the_order_of_their_arrival() -> None:
-    capacity, entered, write = Capacity(max_rows=1), list[int](), PreparedWrite("save", None, set(), 1, 1)
+    capacity, entered, write = Capacity(max_rows=1), list[int](), PreparedWrite("save", "tenant", None, set(), 1, 1)
     capacity.add(write)
 
     async def enter(number: int) -> None:
-        await capacity.wait(asyncio.get_running_loop().create_future())
+        await capacity.wait(write, asyncio.get_running_loop().create_future())
         capacity.add(write)
         entered.append(number)
 

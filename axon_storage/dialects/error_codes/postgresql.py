@@ -8,6 +8,7 @@ PASSING = {
     "08006": "connection_failure",
     "08007": "transaction_resolution_unknown",
     "08P01": "protocol_violation",  # a pooler's own errors; most are transient
+    "25P03": "idle_in_transaction_session_timeout",
     "25006": "read_only_sql_transaction",  # after a fail-over
     "53300": "too_many_connections",
     "57P01": "admin_shutdown",

@@ -33,6 +33,7 @@ from axon_storage.dialects.mysql.diagnosis import MySQLDiagnosis
 from axon_storage.dialects.mysql.grants import MySQLGrants
 from axon_storage.dialects.mysql.inspection import MySQLInspection
 from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
+from axon_storage.dialects.mysql.session_limits import MySQLLimits
 from axon_storage.dialects.statements import APPEND_ONLY, any_key, execute, replaced, take_application_name
 
 _CHARSET = "utf8mb4"
@@ -64,7 +65,7 @@ _QUOTED_VALUE = re.compile(
 _PRIMARY_KEY = re.compile(r" for key '(?:[^']*\.)?PRIMARY'$")
 
 
-class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, Dialect):
+class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLLimits, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"

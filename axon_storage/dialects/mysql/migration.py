@@ -39,7 +39,11 @@ class MySQLMigration(MigrationSupport):
     def migration_settings(self, lock: float, statement: float) -> list[str]:
         del statement  # MySQL can limit only SELECT
         seconds = max(1, round(lock))
-        return [f"SET SESSION lock_wait_timeout = {seconds}", f"SET SESSION innodb_lock_wait_timeout = {seconds}"]
+        select = "/*!80000 , max_execution_time = 0 */"  # MariaDB does not read this comment
+        return [
+            f"SET SESSION lock_wait_timeout = {seconds} {select}",
+            f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+        ]
 
     def online_index(self, create: str, name: str, *, there: bool) -> list[str]:
         return [f"{line} ALGORITHM=INPLACE LOCK=NONE" for line in super().online_index(create, name, there=there)]

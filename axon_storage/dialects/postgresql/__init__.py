@@ -39,6 +39,8 @@ from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
+from axon_storage.dialects.postgresql.row_security import LACKS_TENANTS, PostgreSQLRowSecurity
+from axon_storage.dialects.postgresql.session_limits import PostgreSQLLimits
 from axon_storage.dialects.statements import take_application_name
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
@@ -74,7 +76,15 @@ class _Json(JSON):
         del dialect, coltype
 
 
-class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis, PostgreSQLGrants, OnConflict):
+class PostgreSQL(
+    PostgreSQLMigration,
+    PostgreSQLInspection,
+    PostgreSQLDiagnosis,
+    PostgreSQLGrants,
+    PostgreSQLRowSecurity,
+    PostgreSQLLimits,
+    OnConflict,
+):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
 
     title = "PostgreSQL"
@@ -204,6 +214,8 @@ class PostgreSQL(PostgreSQLMigration, PostgreSQLInspection, PostgreSQLDiagnosis,
         error_class = super().classify_error(error, invalidated=invalidated)
         if error_class.code == _POOLER_ERROR and _POOLER_REFUSAL.search(error_class.message):
             return error_class._replace(transient=False)
+        if self.lacks_tenants(error):
+            return error_class._replace(message=LACKS_TENANTS, transient=True)
         if error_class.code in codes.UNKNOWN_STATEMENT:
             return error_class._replace(message=f"{error_class.message}: {_POOLER_HINT}")
         return error_class

@@ -13,12 +13,11 @@ from axon_storage.dialects.statements import FILLFACTOR
 _DEPLOYMENT_LOCK = int.from_bytes(b"axonstor")  # an arbitrary number; advisory locks belong to one database
 _LOCK_TIMEOUT = "axon_storage.lock_timeout"  # stores lock_timeout while an index is built online
 
-_INVALID_INDEXES_TRIGGERS_AND_RLS = """
+_INVALID_INDEXES_AND_TRIGGERS = """
 SELECT 'index ' || indexrelid::regclass, 'not valid, because its build was interrupted' FROM pg_index
 WHERE indrelid = to_regclass(:table) AND NOT indisvalid
 UNION ALL SELECT 'trigger ' || tgname, 'there' FROM pg_trigger
 WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal
-UNION ALL SELECT 'row-level security', 'on' FROM pg_class WHERE oid = to_regclass(:table) AND relrowsecurity
 UNION ALL SELECT 'table', 'not logged, so a crash empties it' FROM pg_class
 WHERE oid = to_regclass(:table) AND relpersistence <> 'p'
 """
@@ -42,7 +41,7 @@ class PostgreSQLMigration(MigrationSupport):
             yield f"{table.name}, fillfactor", str(table.info[FILLFACTOR])
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
-        for what, state in connection.execute(text(_INVALID_INDEXES_TRIGGERS_AND_RLS), {"table": table}):
+        for what, state in connection.execute(text(_INVALID_INDEXES_AND_TRIGGERS), {"table": table}):
             yield f"{table}, {what}, state", state
         for percent in connection.execute(text(_FILLFACTOR), {"table": table}).scalars():
             yield f"{table}, fillfactor", percent

@@ -8,8 +8,9 @@ See docs/group-commit.md. The modules, from the highest layer to the lowest:
 - ``sending``: commits several writes in one transaction
 - ``next_batch``: chooses the queued writes of the next batch
 - ``queue``: the queued writes
+- ``tenant_queue``: the order of the writes of a tenant, and of the tenants
 - ``deadlines``: the timeouts of queued writes
 - ``batch``: the state of a write, and of a batch
-- ``capacity``: limits the queue; callers wait until it has room
+- ``capacity``: limits the queue, and each tenant's part of it; callers wait until it has room
 - ``row_order``: tracks which writes wait for earlier writes of the same rows
 """

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.batch import QueuedWrite
+from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.scheduler import EARLIER_WRITE, Scheduler
 from axon_storage.engine.group_commit.sending import Sender
 from axon_storage.engine.lifecycle import CLOSED
@@ -43,10 +44,10 @@ class GroupCommit:
     ``scheduler``: the state of all queued writes and batches, with its limits as public fields.
     """
 
-    def __init__(self, executor: Executor, compiler: Compiler, *, enabled: bool) -> None:
+    def __init__(self, executor: Executor, compiler: Compiler, queue: Queue, *, enabled: bool) -> None:
         self._executor, self._compiler, self._enabled = executor, compiler, enabled
         self._sender, self._monitor = Sender(executor, compiler), executor.monitor
-        self.scheduler = Scheduler(self._sender, serial_writes=executor.dialect.serial_writes)
+        self.scheduler = Scheduler(self._sender, queue, serial_writes=executor.dialect.serial_writes)
         self._calls = 0
         self._closed = False
         self._idle = asyncio.Event()
@@ -78,9 +79,10 @@ class GroupCommit:
                 result = await self._commit_alone(queued, loop, has_waited=check is not None)
             else:
                 capacity = self.scheduler.queue.capacity_for(queued)
-                if capacity.is_full:
+                if not capacity.has_room(write.tenant):
                     queued.wakeup = loop.create_future()
-                    await self._executor.with_timeout(write.operation, capacity.wait(queued.wakeup), waiting_for=_ROOM)
+                    room = capacity.wait(write, queued.wakeup)
+                    await self._executor.with_timeout(write.operation, room, waiting_for=_ROOM)
                 if queued.call is not None:
                     queued.call.queue()
                 result = await self.scheduler.enqueue(queued, loop)

@@ -5,30 +5,31 @@ Rules:
 1. A queued write is ready, blocked or locked. A *ready* write can be sent. A *blocked* write waits for an earlier
    write of one of its rows. A *locked* write waits to be retried, because another transaction holds a lock on one of
    its rows.
-2. Ready writes are sent in the order in which they were queued or became ready. A requeued write goes to the front.
+2. The ready writes of a tenant are sent in the order in which they were queued or became ready. A requeued write goes
+   to the front. The tenants take turns.
 3. Blocked and locked writes have a separate capacity, so that writes of a locked row do not fill the capacity for
    other writes.
 """
 
-from collections import OrderedDict
-from itertools import islice
-
-from axon_storage.engine.group_commit.batch import QueuedWrite
-from axon_storage.engine.group_commit.capacity import Capacity
+from axon_storage.engine.group_commit.batch import Batch, QueuedWrite
+from axon_storage.engine.group_commit.capacity import TENANT_BYTES, TENANT_ROWS, Capacity
+from axon_storage.engine.group_commit.tenant_queue import TenantQueue
 
 
 class Queue:
     """The queued writes.
 
     ``ready_capacity``: counts ready writes. ``blocked_capacity``: counts blocked and locked writes. A blocked write
-    that becomes ready remains counted there until it is sent.
+    that becomes ready remains counted there until it is sent. ``tenant_queue_rows``, ``tenant_queue_bytes``: the limits
+    of each tenant in each capacity.
     """
 
-    def __init__(self) -> None:
-        self.ready_capacity, self.blocked_capacity = Capacity(), Capacity()
+    def __init__(self, tenant_queue_rows: int = TENANT_ROWS, tenant_queue_bytes: int = TENANT_BYTES) -> None:
+        self.ready_capacity, self.blocked_capacity = (
+            Capacity(tenant_rows=tenant_queue_rows, tenant_bytes=tenant_queue_bytes) for _ in range(2)
+        )
         # Blocked writes are not stored here: they are reached through ``after`` of the write that blocks them.
-        self._ready: OrderedDict[QueuedWrite, None] = OrderedDict()
-        self._locked: OrderedDict[QueuedWrite, None] = OrderedDict()
+        self._ready, self._locked = TenantQueue(), TenantQueue()
 
     @property
     def ready_count(self) -> int:
@@ -42,12 +43,14 @@ class Queue:
 
     @property
     def is_full(self) -> bool:
-        """Whether further writes wait for room, except those that wait for an earlier write of their rows."""
+        """Whether the ready writes of all tenants together have reached their limits."""
         return self.ready_capacity.is_full
 
-    def first(self, count: int) -> list[QueuedWrite]:
-        """Return the first ready writes, at most ``count``."""
-        return list(islice(self._ready, count))
+    def take(self, limit: int, batch: Batch) -> None:
+        """Move up to ``limit`` ready writes that fit into a new batch."""
+        self._ready.take(limit, batch.has_room, batch.add)
+        for queued in batch.writes:
+            self._uncount(queued)
 
     def capacity_for(self, queued: QueuedWrite) -> Capacity:
         """Return the capacity in which a write would be counted now."""
@@ -58,19 +61,20 @@ class Queue:
         queued.capacity = self.capacity_for(queued)
         queued.capacity.add(queued.write)
         if not queued.before:
-            self._ready[queued] = None
+            self._ready.add(queued)
 
     def add_first(self, queued: QueuedWrite) -> None:
         """Queue a write of a batch again, at the front."""
-        self.add(queued)
+        queued.capacity = self.capacity_for(queued)
+        queued.capacity.add(queued.write)
         if not queued.before:
-            self._ready.move_to_end(queued, last=False)
+            self._ready.add_first(queued)
 
     def add_locked(self, queued: QueuedWrite) -> None:
         """Queue a write as locked."""
         queued.capacity = self.blocked_capacity
         queued.capacity.add(queued.write)
-        self._locked[queued] = None
+        self._locked.add(queued)
 
     def is_locked(self, queued: QueuedWrite) -> bool:
         """Return whether a write is locked."""
@@ -78,19 +82,25 @@ class Queue:
 
     def unblock(self, queued: QueuedWrite) -> None:
         """Make a blocked write ready."""
-        self._ready[queued] = None
+        self._ready.add(queued)
 
     def unlock(self, count: int) -> None:
         """Make the first ``count`` locked writes ready."""
-        for _number in range(min(len(self._locked), count)):
-            queued = next(iter(self._locked))
-            self.remove(queued)
+
+        def make_ready(queued: QueuedWrite) -> None:
+            self._uncount(queued)
             self.add(queued)
+
+        self._locked.take(count, lambda _: True, make_ready)
 
     def remove(self, queued: QueuedWrite) -> None:
         """Remove a write, to send it or because its caller has abandoned it."""
+        self._uncount(queued)
+        self._ready.remove(queued)
+        self._locked.remove(queued)
+
+    @staticmethod
+    def _uncount(queued: QueuedWrite) -> None:
         if queued.capacity is not None:
             queued.capacity.remove(queued.write)
             queued.capacity = None
-        self._ready.pop(queued, None)
-        self._locked.pop(queued, None)

@@ -51,8 +51,8 @@ class Scheduler:
     retry_seconds: float = 0.1
     """Seconds between retries of locked writes."""
 
-    def __init__(self, sender: Sender, *, serial_writes: bool) -> None:
-        self.queue, self.in_flight, self.batches_started = Queue(), dict[asyncio.Task[None], Batch](), 0
+    def __init__(self, sender: Sender, queue: Queue, *, serial_writes: bool) -> None:
+        self.queue, self.in_flight, self.batches_started = queue, dict[asyncio.Task[None], Batch](), 0
         self._sender, self.max_batches = sender, 1 if serial_writes else 2
         self._order: RowOrder[QueuedWrite] = RowOrder()
         self._deadlines = Deadlines(self._expire)

@@ -1,0 +1,47 @@
+"""The limits of the sessions of MySQL and MariaDB.
+
+Each server reads the comments that are meant for it, because before the first connection it is not known which it is.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from axon_storage.dialects.session_limits import SessionLimits, milliseconds
+from axon_storage.dialects.statements import execute
+
+# every session of this package has it, so it can be set with one of the comments or with none
+_SET = "SET SESSION completion_type = 0"
+
+
+class MySQLLimits(SessionLimits):
+    """MySQL ends a SELECT, a wait for a row lock, and an idle session; MariaDB every statement."""
+
+    def limit_session(self, connection: DBAPIConnection, statement: float | None, idle: float | None) -> bool:
+        settings = _SET
+        if statement is not None:
+            lock = _at_most("innodb_lock_wait_timeout", statement)
+            settings += f", {lock}{_statement_timeout(statement)}"
+        if idle is not None:
+            # MySQL has no limit for idle transactions only
+            settings += (
+                f" /*M!100300 , idle_transaction_timeout = {ceil(idle)} */"
+                f" /*!80000 , {_at_most('wait_timeout', idle)} */"
+            )
+        execute(connection, settings)
+        return statement is not None
+
+    def statement_timeout(self, seconds: float, *, local: bool = False) -> Sequence[str]:
+        del local
+        return (_SET + _statement_timeout(seconds),)
+
+
+def _at_most(name: str, seconds: float) -> str:
+    """Return an assignment that lowers a setting, and does not raise it."""
+    return f"{name} = CAST(LEAST(@@SESSION.{name}, {ceil(seconds)}) AS SIGNED)"  # MySQL needs the type
+
+
+def _statement_timeout(seconds: float) -> str:
+    mariadb, mysql = f"max_statement_time = {seconds:.6f}", f"max_execution_time = {milliseconds(seconds)}"
+    return f" /*M!100100 , {mariadb} */ /*!80000 , {mysql} */"
