@@ -74,19 +74,21 @@ async def probe_rights(executor: Executor) -> list[Finding]:
         tables = await executor.run("doctor", UnitOfWork(existing_tables, writes=False))
         rights = Rights(executor, tables)
         await rights.probe()
-        if executor.dialect.no_grants_because:
-            return [rights.missing]
-        unneeded = await executor.run("doctor", UnitOfWork(partial(_unneeded, executor), writes=False))
     except StorageError as error:
         return [Finding("rights", Status.FAIL, str(error), "check the account")]
-    return [rights.missing, _account([*unneeded, *rights.unneeded])]
+    of_account = [] if executor.dialect.no_grants_because else [await _account(executor, rights.unneeded)]
+    return [rights.missing, *of_account]
 
 
-def _account(unneeded: list[str]) -> Finding:
-    found = (
-        f"more than an application needs: {'; '.join(unneeded)}" if unneeded else "no more than an application needs"
-    )
-    return ok_unless("account", found, warn=_GRANTS if unneeded else "")
+async def _account(executor: Executor, unneeded: list[str]) -> Finding:
+    """Return the finding about what the account does not need. ``unneeded``: that of the tables."""
+    try:
+        found = await executor.run("doctor", UnitOfWork(partial(_unneeded, executor), writes=False)) + unneeded
+    except StorageError as error:
+        return Finding("account", Status.UNKNOWN, str(error), "this account may lack the right to read it")
+    if found:
+        return ok_unless("account", f"more than an application needs: {'; '.join(found)}", warn=_GRANTS)
+    return ok_unless("account", "no more than an application needs")
 
 
 def _unneeded(executor: Executor, connection: Connection) -> list[str]:

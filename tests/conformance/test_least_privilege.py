@@ -1,14 +1,16 @@
 """Accounts with the rights that ``axon-storage migrate grants`` gives: what they can do, and what they cannot."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from axon_storage import AuditRow, QueryError, SessionRow, create_engine, open_storage, schema
+from axon_storage.audit import seal
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.findings import Status
+from axon_storage.testing.pruning import id_at
 from axon_storage.testing.samples import sample
 from tests.databases import Databases
 
@@ -71,15 +73,16 @@ async def test_the_application_cannot_change_the_schema_or_what_it_has_appended(
 
 
 @DOUBLE
-async def test_doctor_accepts_the_account_of_an_application_and_refuses_that_of_a_reader(
+async def test_doctor_accepts_the_account_of_an_application_and_refuses_those_that_cannot_save(
     databases: Databases, target: str
 ) -> None:
     found = {each.name: each async for each in diagnose((await databases.ready(target, "app"))[0])}
     assert [each for each in found.values() if each.status is Status.FAIL] == []
     assert "cannot prune or erase" in found["rights"].found
     assert (found["account"].status, found["account"].found) == (Status.OK, "no more than an application needs")
-    found = {each.name: each async for each in diagnose((await databases.ready(target, "reader"))[0])}
-    assert [name for name, each in found.items() if each.status is Status.FAIL] == ["rights", "durable write"]
+    for role in ("reader", "maintenance"):
+        found = {each.name: each async for each in diagnose((await databases.ready(target, role))[0])}
+        assert [name for name, each in found.items() if each.status is Status.FAIL] == ["rights", "durable write"]
 
 
 @DOUBLE
@@ -110,8 +113,11 @@ async def test_maintenance_erases_and_prunes_what_the_application_has_stored(dat
     url = (await databases.ready(target, "app"))[0]
     async with open_storage(url) as storage:
         await storage.save_session(sample(SessionRow))
-        await storage.append_audit(sample(AuditRow))
+        await storage.append_audit(sample(AuditRow), id_at(LONG_AGO + timedelta(days=1)))
     async with open_storage(maintenance) as storage:
+        assert (await storage.health()).reasons == ()
+        assert (await storage.stats()).revision
+        await seal(storage)
         await storage.prune_audit(LONG_AGO)
         await storage.prune_sessions(LONG_AGO)
         await storage.for_tenant("default").erase_tenant()
