@@ -79,6 +79,8 @@ class DocumentCipher:
         if self.is_loaded(tenant):
             return
         secret = await self._secret(tenant, create=create)
+        if self.is_loaded(tenant):  # another call has loaded it, perhaps created it after this one looked
+            return
         known = self._tenants.pop(tenant, None)
         if secret is None:
             return

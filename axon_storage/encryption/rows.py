@@ -99,10 +99,10 @@ def encrypted_values(cipher: DocumentCipher, row_type: type[Row], values: dict[s
 
 
 def decrypting(
-    cipher: DocumentCipher | None, row_type: type[Row], names: Sequence[str], make: Callable[[Values], Any]
+    cipher: DocumentCipher, row_type: type[Row], names: Sequence[str], make: Callable[[Values], Any]
 ) -> Callable[[Values], Any]:
     """Return a function that decrypts the columns ``names`` and calls ``make``; ``make`` if nothing is encrypted."""
-    if cipher is None or not cipher.columns(row_type):
+    if not cipher.columns(row_type):
         return make
     rows = RowCipher(cipher, row_type, names)
     return lambda columns: make(rows.decrypt(columns))

@@ -22,6 +22,10 @@ _EVERY_TENANT = (
 _by_engine: "WeakKeyDictionary[Engine, RowSecurity]" = WeakKeyDictionary()
 
 
+class EveryTenantError(QueryError):
+    """A call needs the rows of every tenant, and the account sees only those that it names. A QueryError to callers."""
+
+
 class RowSecurity:
     """Begins and ends the transactions of an account that is bound to the tenants that it names.
 
@@ -40,14 +44,14 @@ class RowSecurity:
     def names_tenants(self, connection: Connection, tenants: Collection[str] | None) -> bool:
         """Return whether a transaction that uses the rows of these tenants must name them.
 
-        Raise a QueryError if it uses those of every tenant (None), and must not.
+        Raise an EveryTenantError if it uses those of every tenant (None), and must not.
         """
         if self._binds is None:
             self._binds = self._read(connection)
         if not self._binds:
             return False
         if tenants is None:
-            raise QueryError(_EVERY_TENANT)
+            raise EveryTenantError(_EVERY_TENANT)
         return len(tenants) > 0
 
     def prepare(self, connection: Connection) -> None:

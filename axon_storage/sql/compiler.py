@@ -64,8 +64,6 @@ class Compiler:
         """Compile one request."""
         unit: UnitOfWork[Any]
         match request:
-            case EncryptionRequest():
-                unit = rotation.compile_encryption_request(self._dialect, request, self._cipher)
             case WriteRequest():
                 unit = batches.single(self._dialect, self.prepare(request))
             case TableRequest():
@@ -76,6 +74,8 @@ class Compiler:
                 unit = self._pruning.compile(request)
             case EvictExpired():
                 unit = self._reads.evict_expired(request)
+            case EncryptionRequest():
+                unit = rotation.compile_encryption_request(self._dialect, request, self._cipher)
             case _:
                 unit = self._compile_read(request)
         unit.tenants = None if isinstance(request, OF_EVERY_TENANT) else (request.tenant,)

@@ -186,12 +186,16 @@ class Reads:
 
     def _maker(self, row_type: type[R]) -> Callable[[Sequence[Any]], R]:
         """Return a function that creates a row from the columns of its fields."""
-        return decrypting(self.cipher, row_type, _names(row_type), maker_of(row_type))
+        make = maker_of(row_type)
+        return make if self.cipher is None else decrypting(self.cipher, row_type, _names(row_type), make)
 
     def _recorded(self, row_type: type[R], *, row_only: bool = False) -> Callable[[Sequence[Any]], Any]:
         """Return a function that creates a Recorded, or only its row, from an id and the columns of the fields."""
+        make = _recorded(row_type)
+        if self.cipher is None:
+            return make
         names = [str(statements.recorded(row_type).key), *_names(row_type)]
-        return decrypting(self.cipher, row_type, names, _after_id(row_type) if row_only else _recorded(row_type))
+        return decrypting(self.cipher, row_type, names, _after_id(row_type) if row_only else make)
 
     def _parameters(self, request: Request[Any], row_type: type[Row], fields: Mapping[str, Any]) -> Values:
         now = {"now": current_timestamp(self.clock)} if EXPIRES_AT in TABLES[row_type].c else {}

@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import stat
+import subprocess
+import sys
 import traceback
 from base64 import b64encode
 from pathlib import Path
@@ -161,6 +163,34 @@ async def test_a_storage_that_stores_nothing_takes_a_keyring() -> None:
     with pytest.raises(InvalidArgumentError, match="encryption: dict is not a Keyring"):
         async with open_storage("memory://", encryption={}):  # type: ignore[arg-type]
             pass
+
+
+_USE = """
+import asyncio, sys
+import axon_storage
+from axon_storage.encryption import Keyring, MasterKey
+
+keyring = Keyring({"a": MasterKey.generate()})
+assert "cryptography" not in sys.modules
+sys.modules["cryptography"] = None
+
+async def main():
+    async with axon_storage.open_storage(sys.argv[1]):
+        pass
+    try:
+        async with axon_storage.open_storage(sys.argv[1], encryption=keyring):
+            pass
+    except axon_storage.InvalidArgumentError as missing:
+        print(missing)
+
+asyncio.run(main())
+"""
+
+
+def test_cryptography_is_imported_only_for_a_storage_with_a_keyring(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _USE, f"sqlite:///{tmp_path / 'agents.db'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "pip install 'axon-storage[encryption]'" in done.stdout
 
 
 def test_a_keyring_file_is_made_changed_and_read(tmp_path: Path) -> None:

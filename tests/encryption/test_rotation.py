@@ -142,6 +142,20 @@ async def test_a_rotation_beside_writers_loses_no_write(storage: SqlRepository, 
         assert _counts(await key_status(both)).keys() == {"two"}
 
 
+async def test_a_rotation_waits_for_a_write_in_progress(storage: SqlRepository, url: str) -> None:
+    view = storage.for_tenant(TENANT)
+    await view.save_session(sample(SessionRow, TENANT, value="old"))
+    async with SqlRepository(create_engine(url), encryption=keyring("one", "two")) as both:
+        async with view.transaction() as transaction:
+            await transaction.save_session(sample(SessionRow, TENANT, value="new"))
+            rotation = asyncio.create_task(rotate(both))
+            await asyncio.sleep(0.3)
+            assert not rotation.done()
+        assert await rotation == 1
+        assert [row.value for row in await load(both.for_tenant(TENANT), SessionRow)] == ["new"]
+        assert _counts(await key_status(both)) == {"two": 1}
+
+
 @pytest.mark.parametrize("function", [rotate, key_status])
 async def test_a_storage_without_a_keyring_is_refused(plain: SqlRepository, function: object) -> None:
     with pytest.raises(InvalidArgumentError, match="open it with encryption="):

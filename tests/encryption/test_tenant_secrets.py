@@ -90,6 +90,32 @@ async def test_a_running_storage_forgets_an_erased_secret(
         await load(storage.for_tenant(TENANT), SessionRow)
 
 
+async def test_a_read_that_looked_before_the_first_write_does_not_forget_its_secret(
+    engine: AsyncEngine, secrets: TenantSecretDirectory
+) -> None:
+    looked, written = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def get(self, tenant: str) -> bytes | None:
+            found = await secrets.get(tenant)
+            looked.set()
+            await written.wait()
+            return found
+
+        async def create(self, tenant: str) -> bytes:
+            return await secrets.create(tenant)
+
+        async def erase(self, tenant: str) -> bool:
+            return await secrets.erase(tenant)
+
+    storage = SqlRepository(engine, encryption=keyring("one", tenant_secrets=Slow()))
+    reading = asyncio.create_task(storage.for_tenant(TENANT).get_session(ROW.scope, ROW.key))
+    await looked.wait()
+    await _save(storage, TENANT)
+    written.set()
+    assert await reading == sample(SessionRow, TENANT)
+
+
 async def test_a_read_makes_no_secret(engine: AsyncEngine, secrets: TenantSecretDirectory) -> None:
     storage = SqlRepository(engine, encryption=keyring("one", tenant_secrets=secrets))
     assert await load(storage.for_tenant(TENANT), SessionRow) == []

@@ -7,6 +7,7 @@ import pytest
 
 from axon_storage import (
     AuditRow,
+    EncryptionError,
     InvalidArgumentError,
     QueryError,
     SessionRow,
@@ -16,6 +17,7 @@ from axon_storage import (
 )
 from axon_storage.audit import seal
 from axon_storage.audit import verify as verify_audit
+from axon_storage.encryption import Keyring, MasterKey
 from axon_storage.testing.samples import sample
 from axon_storage.transfer import copy, export, verify
 from tests.databases import Databases
@@ -92,3 +94,17 @@ async def test_a_transaction_refuses_them_too(secured: Secured) -> None:
         with pytest.raises(QueryError):
             async with storage.transaction() as transaction:
                 await transaction.tenant_ids()
+
+
+async def test_a_storage_with_encryption_opens_and_a_wrong_key_is_found_by_the_first_read(secured: Secured) -> None:
+    right, wrong = (Keyring({"k": MasterKey(bytes([byte]) * 32)}) for byte in (1, 2))
+    async with open_storage(secured.app, encryption=right) as storage:
+        view = storage.for_tenant("acme")
+        await view.append_audit(sample(AuditRow, "acme"))
+        assert await view.query_audit(1) == [sample(AuditRow, "acme")]
+    async with open_storage(secured.app, encryption=wrong) as storage:
+        with pytest.raises(EncryptionError):
+            await storage.for_tenant("acme").query_audit(1)
+    with pytest.raises(EncryptionError):
+        async with open_storage(secured.maintenance, encryption=wrong):
+            pass

@@ -139,6 +139,22 @@ async def test_a_storage_goes_on_while_it_is_switched_on_and_off(databases: Data
         assert await storage.tenant_ids() == ["acme"]
 
 
+async def test_without_a_retry_the_call_that_meets_it_first_says_to_repeat_it(
+    databases: Databases, target: str
+) -> None:
+    assert target
+    _superuser, owner = await owned_database(databases)
+    await schema.upgrade(owner)
+    async with open_storage(owner, retry_attempts=1) as storage:
+        await storage.append_event(sample(EventRow))
+        await schema.secure(owner)
+        with pytest.raises(QueryError, match="has named no tenant: repeat the call") as refused:
+            await storage.append_event(sample(EventRow))
+        assert refused.value.transient
+        await storage.append_event(sample(EventRow))
+        assert len(await storage.query_events(None, 9)) == 2
+
+
 async def test_an_upgrade_of_a_secured_database_creates_secured_tables(own: Secured) -> None:
     async with open_storage(own.maintenance) as storage:
         await storage.for_tenant("acme").save_session(sample(SessionRow, "acme"))

@@ -2,8 +2,15 @@
 
 import pytest
 
-from axon_storage.testing.suite import *  # noqa: F403
+from axon_storage.testing.suite.beside_transactions import *  # noqa: F403
+from axon_storage.testing.suite.erasing import *  # noqa: F403
+from axon_storage.testing.suite.many import *  # noqa: F403
+from axon_storage.testing.suite.tenants import *  # noqa: F403
+from tests.doses import EVERYTHING
 from tests.row_security.secured import Secured
+
+if EVERYTHING:
+    from axon_storage.testing.suite import *  # noqa: F403
 
 OF_EVERY_TENANT = {
     "test_a_transaction_can_write_for_several_tenants",
