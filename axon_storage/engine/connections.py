@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
+from axon_storage.dialects import before_values
 from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import attach_events, mark_clean
@@ -66,8 +67,10 @@ class Connections:
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, OSError):  # such as ssl.SSLCertVerificationError, which is also a ValueError
                 raise
-            reason = str(error).partition("\n")[0][:80]
-            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+            # A TypeError names an option that the driver does not know; the others may quote the value of an option.
+            reason = str(error).partition("\n")[0] if isinstance(error, TypeError) else before_values(str(error))
+            message = f"the driver cannot use the URL: {type(error).__name__}: {reason[:80]}"
+            raise StorageConnectionError(message) from None
         finally:
             pool.waiting -= 1
         if began:

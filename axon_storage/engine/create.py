@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
@@ -10,10 +11,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from axon_storage.dialects import UnsupportedServer, execute, of_scheme
+from axon_storage.dialects import UnsupportedServer, before_values, execute, of_scheme
 from axon_storage.engine.events import attach_events, reset
 from axon_storage.engine.tls import connector, split_tls
-from axon_storage.engine.url import parse_url
+from axon_storage.engine.translation import without_context
+from axon_storage.engine.url import Secrets, hidden, parse_url, split_secrets
 from axon_storage.errors import StorageConnectionError
 
 _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
@@ -46,35 +48,41 @@ def create_engine(
     PostgreSQL ``search_path`` sets the schema that contains the tables, and on Oracle ``current_schema``. A URL that
     cannot be used raises a :class:`StorageConnectionError`.
     """
-    parsed = parse_url(url)
+    url = hidden(url)
+    parsed, secrets = split_secrets(parse_url(url))
+    pool = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": pool_timeout}
+    with without_context():
+        engine = _create(parsed, secrets, connect_timeout, echo=echo, **pool)
+    _max_connections[engine.sync_engine] = pool_size + max_overflow
+    return engine
+
+
+def _create(url: URL, secrets: Secrets, connect_timeout: float, **options: Any) -> AsyncEngine:
     try:
-        dialect = of_scheme(parsed.drivername)
-        dialect.check_url(parsed)
-        parsed, tls = split_tls(parsed.set(drivername=dialect.schemes[parsed.drivername]))
-        first = dialect.first_statements(parsed)
-        parsed, arguments = dialect.connect_arguments(parsed, connect_timeout, tls)
-        engine = create_async_engine(
-            parsed,
-            connect_args=arguments,
-            pool_size=pool_size,
-            max_overflow=max_overflow,
-            pool_timeout=pool_timeout,
-            echo=echo,
-            hide_parameters=True,
-            pool_reset_on_return=None,  # the ``reset`` listener below rolls back instead
-        )
+        dialect = of_scheme(url.drivername)
+        dialect.check_url(url)
+        url, tls = split_tls(url.set(drivername=dialect.schemes[url.drivername]))
+        first = dialect.first_statements(url)
+        url, arguments = dialect.connect_arguments(url, connect_timeout, tls)
     except (UnsupportedServer, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
-    except ArgumentError as refused:
-        raise StorageConnectionError(f"the database URL cannot be used: {str(refused)[:80]}") from None
+    try:
+        engine = create_async_engine(
+            url,
+            connect_args={**arguments, **secrets.arguments},
+            hide_parameters=True,
+            pool_reset_on_return=None,  # the ``reset`` listener below rolls back instead
+            **options,
+        )
+    except (ArgumentError, ValueError) as refused:
+        raise StorageConnectionError(f"the database URL cannot be used: {before_values(str(refused))[:80]}") from None
     except ModuleNotFoundError as missing:
-        extra = dialect.extras[parsed.drivername.partition("+")[2]]
+        extra = dialect.extras[url.drivername.partition("+")[2]]
         hint = f'pip install "axon-storage[{extra}]"'
-        raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
+        raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from None
     if first:
         event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
-    _max_connections[engine.sync_engine] = pool_size + max_overflow
     event.listen(engine.sync_engine, "reset", reset)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", connector(dialect, required=tls.required))
