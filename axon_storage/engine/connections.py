@@ -1,12 +1,14 @@
 """The steps of a transaction on one connection: connect, begin, commit, roll back, return to the pool."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.dialects import before_values
@@ -64,13 +66,10 @@ class Connections:
         except PoolTimeoutError:
             monitor.connection_timed_out(pool)
             raise
+        except OSError:  # such as ssl.SSLCertVerificationError, which is also a ValueError
+            raise
         except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError):  # such as ssl.SSLCertVerificationError, which is also a ValueError
-                raise
-            # A TypeError names an option that the driver does not know; the others may quote the value of an option.
-            reason = str(error).partition("\n")[0] if isinstance(error, TypeError) else before_values(str(error))
-            message = f"the driver cannot use the URL: {type(error).__name__}: {reason[:80]}"
-            raise StorageConnectionError(message) from None
+            raise _refusal(error) from None
         finally:
             pool.waiting -= 1
         if began:
@@ -93,6 +92,28 @@ class Connections:
         if self.dialect.is_driver_error(cause) and self.dialect.classify_error(cause).connection:
             connection.invalidate()
         connection.rollback()
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Connect for a block. Raise a StorageConnectionError as :meth:`Connections.connect` does."""
+    connection = engine.connect()
+    try:
+        await connection.start()
+    except OSError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _refusal(error) from None
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(connection)
+        yield connection
+
+
+def _refusal(error: Exception) -> StorageConnectionError:
+    """Return the error for an address or an option that the driver cannot use."""
+    # A TypeError names an option that the driver does not know; the others may quote the value of an option.
+    reason = str(error).partition("\n")[0] if isinstance(error, TypeError) else before_values(str(error))
+    return StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason[:80]}")
 
 
 def commit(connection: Connection) -> None:

@@ -61,6 +61,8 @@ def _create(url: URL, secrets: Secrets, connect_timeout: float, **options: Any) 
     try:
         dialect = of_scheme(url.drivername)
         dialect.check_url(url)
+        if dialect.embedded and secrets.arguments:
+            raise UnsupportedServer(f"{dialect.title}'s URLs have no parameter {min(secrets.arguments)[:40]}")
         url, tls = split_tls(url.set(drivername=dialect.schemes[url.drivername]))
         first = dialect.first_statements(url)
         url, arguments = dialect.connect_arguments(url, connect_timeout, tls)
