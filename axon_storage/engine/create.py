@@ -1,5 +1,6 @@
 """Creates SQLAlchemy engines."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +22,11 @@ from axon_storage.errors import StorageConnectionError
 _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
 """Execution options of the application's engine that this package's calls must not use, with their defaults."""
 
+
+_WITHOUT_VALUES: dict[str, Any] = {"hide_parameters": True, "logging_name": "axon_storage"}
+"""Options of an engine that logs no stored value."""
+# At DEBUG SQLAlchemy logs the rows of results, also with hide_parameters.
+logging.getLogger("sqlalchemy.engine.Engine.axon_storage").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 _max_connections: "WeakKeyDictionary[Engine, int]" = WeakKeyDictionary()
 """How many connections the pool of each engine may open. SQLAlchemy does not tell it."""
@@ -72,7 +78,7 @@ def _create(url: URL, secrets: Secrets, connect_timeout: float, **options: Any) 
         engine = create_async_engine(
             url,
             connect_args={**arguments, **secrets.arguments},
-            hide_parameters=True,
+            **_WITHOUT_VALUES,
             pool_reset_on_return=None,  # the ``reset`` listener below rolls back instead
             **options,
         )
@@ -110,4 +116,4 @@ def without_host_options(engine: AsyncEngine) -> AsyncEngine:
 
 def engine_like(engine: AsyncEngine) -> AsyncEngine:
     """Return an engine with the same settings and a separate pool. The caller disposes of it."""
-    return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
+    return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), **_WITHOUT_VALUES)
