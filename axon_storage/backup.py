@@ -14,6 +14,7 @@ from axon_storage.dialects import Dialect, dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.translation import translate_errors
+from axon_storage.engine.url import hidden
 from axon_storage.errors import InvalidArgumentError, QueryError, StorageConnectionError
 from axon_storage.sql.unit_of_work import UnitOfWork
 
@@ -40,6 +41,7 @@ async def backup(url: str, file: str | Path, *, force: bool = False, progress: P
     copied, and of all pages. Raise an :class:`InvalidArgumentError` for another database, which its own tools back up,
     and for a file that exists or cannot be created.
     """
+    url = hidden(url)
     engine, target = create_engine(url), Path(file)
     try:
         dialect = dialect_of(engine.dialect)

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, Unpack
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.health import Health
 from axon_storage.model.requests import Request
@@ -46,6 +47,7 @@ class StorageDispatcher(StorageBackend):
     @classmethod
     async def from_url(cls, url: str | None = None, **options: Unpack[OpenOptions]) -> Self:
         """Return a dispatcher with the backend for a URL. The options are those of :func:`open_storage`."""
+        url = hidden(url)
         return cls(await open_backend(url, **options))
 
     @property
@@ -108,5 +110,6 @@ async def open_storage(url: str | None = None, **options: Unpack[OpenOptions]) -
         async with open_storage("postgresql://ada@db.example/agents", require_tenant=True) as storage:
             await storage.for_tenant("acme").load_traces(10)
     """
+    url = hidden(url)
     async with await StorageDispatcher.from_url(url, **options) as storage:
         yield storage

@@ -10,6 +10,7 @@ from typing import TypeVar, Unpack
 
 from axon_storage.backend import StorageBackend
 from axon_storage.backend.health import health_from
+from axon_storage.engine.url import hidden
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 from axon_storage.model.health import Health, HealthReasonName
 from axon_storage.model.requests import Request
@@ -38,6 +39,7 @@ class LoopLocal(StorageBackend):
     """
 
     def __init__(self, url: str | None = None, **options: Unpack[OpenOptions]) -> None:
+        url = hidden(url)
         check_option_names("LoopLocal", options)
         super().__init__(require_tenant=options.get("require_tenant", False))
         self._open = partial(open_backend, url, **options)

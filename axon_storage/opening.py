@@ -14,6 +14,7 @@ from axon_storage.engine.create import create_engine
 from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, STATEMENT_MARGIN, check_timeout
+from axon_storage.engine.url import hidden
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
 from axon_storage.observability import Observability, ObservabilityOptions
@@ -112,6 +113,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     If neither is set, return an :class:`InMemoryBackend` and log a warning. For ``memory://``, return an
     :class:`InMemoryBackend`. Raise a TypeError for an unknown option.
     """
+    url = hidden(url)
     check_option_names("open_storage", options)
     retry = Retry(
         attempts=options.get("retry_attempts", Retry.attempts), deadline=options.get("retry_deadline", Retry.deadline)
@@ -130,7 +132,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     if encryption is not None:
         check_is_keyring(encryption)
         await encryption.unlock()
-    url = url or os.environ.get("DATABASE_URL")
+    url = hidden(url or os.environ.get("DATABASE_URL"))
     if not url:
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
     if not url or url.startswith("memory://"):

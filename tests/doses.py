@@ -21,6 +21,7 @@ OF_VARIANTS = (
     "tests/faults/",
     "tests/migrations/test_migrations.py::test_every_revision",
     "tests/oracle/",
+    "tests/security/test_nothing_leaks_when_connecting.py",
     "tests/servers/",
     "tests/unit/",
 )

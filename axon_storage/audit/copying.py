@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from axon_storage.audit.storages import given_tenants, seal_pages, sealed_tenants
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.seals import AddSeal
 from axon_storage.transfer.storages import opened, refuse_same_database
@@ -27,6 +28,7 @@ async def copy_seals(
 
     Seal once more before the copy if the audit log was pruned: the last seal tells the target up to when.
     """
+    source, target = hidden(source), hidden(target)
     async with (
         opened("source", source, migrate=False) as one,
         opened("target", target, migrate=False) as other,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from axon_storage.audit.encoding import DETAIL, ID
 from axon_storage.encryption.envelope import looks_encrypted
-from axon_storage.errors import EncryptionError, QueryError, StorageError
+from axon_storage.errors import EncryptionError, QueryError, SerializationError
 from axon_storage.model.requests import TablePage
 from axon_storage.model.rows import AuditRow
 from axon_storage.repository import SqlRepository
@@ -28,9 +28,7 @@ async def entry_pages(
         while True:
             try:
                 page = await anext(found, None)
-            except StorageError:
-                raise
-            except ValueError:  # only SQLite stores a text that is no timestamp or id
+            except SerializationError:  # only SQLite stores a text that is no timestamp or id
                 message = f"one of the audit entries after {last} has an id or a timestamp that no release has stored"
                 raise QueryError(message, operation=operation) from None
             if page is None:

@@ -14,6 +14,7 @@ from axon_storage.audit.results import KeptSeal, SealResult
 from axon_storage.audit.signing import private_key, sign
 from axon_storage.audit.storages import given_tenants, pruned_before, sealed_tenants
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.errors import QueryError
 from axon_storage.model.ids import first_id, timestamp_of
 from axon_storage.model.requests import TablePage
@@ -52,6 +53,7 @@ async def seal(
     If the run is interrupted, the next one continues after the last seal that was stored. If two runs seal a tenant at
     the same time, one raises a transient :class:`axon_storage.QueryError`.
     """
+    storage = hidden(storage)
     key = None if signing_key is None else private_key(signing_key)
     tally, results = Tally(progress), list[SealResult]()
     async with opened("storage", storage, migrate=False) as side:

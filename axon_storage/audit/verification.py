@@ -13,6 +13,7 @@ from axon_storage.audit.results import AuditVerifyResult, KeptSeal, TenantVerify
 from axon_storage.audit.signing import is_signed, public_key
 from axon_storage.audit.storages import given_tenants, pruned_before, seal_pages, sealed_tenants
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.model.ids import EPOCH, first_id, timestamp_of
 from axon_storage.model.rows import AuditRow
@@ -55,6 +56,7 @@ async def verify(
         for difference in result.differences:
             print(difference.tenant, difference.kind, difference.id)
     """
+    storage = hidden(storage)
     kept = list(seals)
     if retained_since is not None:
         validate_time(retained_since=retained_since)

@@ -14,6 +14,7 @@ from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.retry import Retry
+from axon_storage.engine.url import hidden
 from axon_storage.errors import StorageConnectionError, StorageError
 from axon_storage.model.findings import Finding, Status
 from axon_storage.sql.unit_of_work import UnitOfWork
@@ -32,6 +33,7 @@ async def diagnose(url: str, *, pool_size: int = 15, max_overflow: int = 0) -> A
     of the application, for the check of free connections. An error of a check becomes a finding. If the database cannot
     be reached, that is the only finding.
     """
+    url = hidden(url)
     try:
         engine = create_engine(url, pool_size=1)
     except StorageError as refused:

@@ -3,7 +3,7 @@
 from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
-from axon_storage.dialects.errors import ErrorClass
+from axon_storage.dialects.errors import ErrorClass, before_values
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
@@ -19,6 +19,7 @@ __all__ = [
     "ErrorClass",
     "Tls",
     "UnsupportedServer",
+    "before_values",
     "dialect_of",
     "execute",
     "of_driver",

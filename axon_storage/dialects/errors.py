@@ -91,8 +91,9 @@ class DriverErrors:
     def cause_without_values(self, error: BaseException | None) -> BaseException | None:
         """Remove the bound values from an error, and return it, to be the cause of a StorageError.
 
-        A driver's error keeps its class, code and traceback; its message and the messages of its causes are replaced.
-        An OSError is kept as it is. Other errors are dropped, because their messages may contain values.
+        A driver's error keeps its class and code; its message and the messages of its causes are replaced. An OSError
+        keeps its message. Other errors are dropped, because their messages may contain values. The tracebacks are
+        dropped too: the local variables of their frames contain the password, or the parameters of a statement.
         """
         return self._without_values(error, [])
 
@@ -112,9 +113,11 @@ class DriverErrors:
     def _without_values(self, error: BaseException | None, seen: Collection[BaseException]) -> BaseException | None:
         if error is None or error in seen:
             return None
-        if not self.is_driver_error(error):
-            return error if isinstance(error, OSError) else None
-        self.replace_message(error, self.message_without_values(error))
+        if self.is_driver_error(error):
+            self.replace_message(error, self.message_without_values(error))
+        elif not isinstance(error, OSError):
+            return None
+        error.__traceback__ = None
         error.__cause__ = self._without_values(error.__cause__ or error.__context__, [*seen, error])
         error.__context__ = None
         return error

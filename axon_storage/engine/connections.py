@@ -1,15 +1,17 @@
 """The steps of a transaction on one connection: connect, begin, commit, roll back, return to the pool."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
+from axon_storage.dialects import before_values
 from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import attach_events, mark_clean
@@ -70,11 +72,10 @@ class Connections:
         except PoolTimeoutError:
             monitor.connection_timed_out(pool)
             raise
+        except OSError:  # such as ssl.SSLCertVerificationError, which is also a ValueError
+            raise
         except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError):  # such as ssl.SSLCertVerificationError, which is also a ValueError
-                raise
-            reason = str(error).partition("\n")[0][:80]
-            raise StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason}") from error
+            raise _refusal(error) from None
         finally:
             pool.waiting -= 1
         if began:
@@ -123,6 +124,28 @@ class Connections:
         self.row_security.commit(connection)
         connection.commit()
         mark_clean(connection)
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Connect for a block. Raise a StorageConnectionError as :meth:`Connections.connect` does."""
+    connection = engine.connect()
+    try:
+        await connection.start()
+    except OSError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _refusal(error) from None
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(connection)
+        yield connection
+
+
+def _refusal(error: Exception) -> StorageConnectionError:
+    """Return the error for an address or an option that the driver cannot use."""
+    # A TypeError names an option that the driver does not know; the others may quote the value of an option.
+    reason = str(error).partition("\n")[0] if isinstance(error, TypeError) else before_values(str(error))
+    return StorageConnectionError(f"the driver cannot use the URL: {type(error).__name__}: {reason[:80]}")
 
 
 async def return_to_pool(connection: Connection) -> None:

@@ -1,7 +1,9 @@
 """Creates SQLAlchemy engines."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
@@ -10,16 +12,22 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from axon_storage.dialects import UnsupportedServer, execute, of_scheme
+from axon_storage.dialects import UnsupportedServer, before_values, dialect_of, execute, of_scheme
 from axon_storage.engine.events import attach_events, reset
 from axon_storage.engine.session_limits import limit_sessions
 from axon_storage.engine.tls import connector, split_tls
-from axon_storage.engine.url import parse_url
+from axon_storage.engine.translation import without_context
+from axon_storage.engine.url import Secrets, hidden, parse_url, split_secrets
 from axon_storage.errors import StorageConnectionError
 
 _OWN_OPTIONS = {"stream_results": False, "yield_per": None, "schema_translate_map": None}
 """Execution options of the application's engine that this package's calls must not use, with their defaults."""
 
+
+_WITHOUT_VALUES: dict[str, Any] = {"hide_parameters": True, "logging_name": "axon_storage"}
+"""Options of an engine that logs no stored value."""
+# At DEBUG SQLAlchemy logs the rows of results, also with hide_parameters.
+logging.getLogger("sqlalchemy.engine.Engine.axon_storage").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 _max_connections: "WeakKeyDictionary[Engine, int]" = WeakKeyDictionary()
 """How many connections the pool of each engine may open. SQLAlchemy does not tell it."""
@@ -53,36 +61,44 @@ def create_engine(
     PostgreSQL ``search_path`` sets the schema that contains the tables, and on Oracle ``current_schema``. A URL that
     cannot be used raises a :class:`StorageConnectionError`.
     """
-    parsed = parse_url(url)
+    url = hidden(url)
+    parsed, secrets = split_secrets(parse_url(url))
+    pool = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": pool_timeout}
+    with without_context():
+        engine = _create(parsed, secrets, connect_timeout, echo=echo, **pool)
+        limit_sessions(engine.sync_engine, dialect_of(engine.dialect), statement_timeout, idle_transaction_timeout)
+    _max_connections[engine.sync_engine] = pool_size + max_overflow
+    return engine
+
+
+def _create(url: URL, secrets: Secrets, connect_timeout: float, **options: Any) -> AsyncEngine:
     try:
-        dialect = of_scheme(parsed.drivername)
-        dialect.check_url(parsed)
-        parsed, tls = split_tls(parsed.set(drivername=dialect.schemes[parsed.drivername]))
-        first = dialect.first_statements(parsed)
-        parsed, arguments = dialect.connect_arguments(parsed, connect_timeout, tls)
-        engine = create_async_engine(
-            parsed,
-            connect_args=arguments,
-            pool_size=pool_size,
-            max_overflow=max_overflow,
-            pool_timeout=pool_timeout,
-            echo=echo,
-            hide_parameters=True,
-            pool_reset_on_return=None,  # the ``reset`` listener below rolls back instead
-        )
+        dialect = of_scheme(url.drivername)
+        dialect.check_url(url)
+        if dialect.embedded and secrets.arguments:
+            raise UnsupportedServer(f"{dialect.title}'s URLs have no parameter {min(secrets.arguments)[:40]}")
+        url, tls = split_tls(url.set(drivername=dialect.schemes[url.drivername]))
+        first = dialect.first_statements(url)
+        url, arguments = dialect.connect_arguments(url, connect_timeout, tls)
     except (UnsupportedServer, ValueError) as refused:
         raise StorageConnectionError(str(refused)) from None
-    except ArgumentError as refused:
-        raise StorageConnectionError(f"the database URL cannot be used: {str(refused)[:80]}") from None
+    try:
+        engine = create_async_engine(
+            url,
+            connect_args={**arguments, **secrets.arguments},
+            **_WITHOUT_VALUES,
+            pool_reset_on_return=None,  # the ``reset`` listener below rolls back instead
+            **options,
+        )
+    except (ArgumentError, ValueError) as refused:
+        raise StorageConnectionError(f"the database URL cannot be used: {before_values(str(refused))[:80]}") from None
     except ModuleNotFoundError as missing:
-        extra = dialect.extras[parsed.drivername.partition("+")[2]]
+        extra = dialect.extras[url.drivername.partition("+")[2]]
         hint = f'pip install "axon-storage[{extra}]"'
-        raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from missing
+        raise StorageConnectionError(f"{dialect.title} needs the module {missing.name}: {hint}") from None
     if first:
         event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
-    limit_sessions(engine.sync_engine, dialect, statement_timeout, idle_transaction_timeout)
-    _max_connections[engine.sync_engine] = pool_size + max_overflow
     event.listen(engine.sync_engine, "reset", reset)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", connector(dialect, required=tls.required))
@@ -108,4 +124,4 @@ def without_host_options(engine: AsyncEngine) -> AsyncEngine:
 
 def engine_like(engine: AsyncEngine) -> AsyncEngine:
     """Return an engine with the same settings and a separate pool. The caller disposes of it."""
-    return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), hide_parameters=True)
+    return create_async_engine(engine.url, pool=engine.sync_engine.pool.recreate(), **_WITHOUT_VALUES)

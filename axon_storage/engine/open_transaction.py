@@ -86,7 +86,14 @@ class OpenTransaction:
         if self._over:
             raise QueryError("this transaction is over")
         if self._failure is not None:
-            raise QueryError("an earlier call in this transaction failed") from self._failure
+            raise QueryError("an earlier call in this transaction failed") from self._cause()
+
+    def _cause(self) -> BaseException | None:
+        """Return the failure of the earlier call without bound values, to be the cause of an error."""
+        failure, dialect = self._failure, self._executor.dialect
+        if failure is None or isinstance(failure, StorageError | asyncio.CancelledError):
+            return failure
+        return dialect.cause_without_values(dialect.driver_error(failure))
 
     async def _run_first_call(self, operation: str, unit: UnitOfWork[T], deadline: Deadline) -> T:
         """Run a call. After a transient failure, run it again on a new connection."""
@@ -120,7 +127,7 @@ class OpenTransaction:
         async with self._call_lock:
             pass
         if self._failure is not None:
-            raise QueryError("rolled back, because one of its calls failed") from self._failure
+            raise QueryError("rolled back, because one of its calls failed") from self._cause()
         self._executor.check_horizon(self._event_time)
         if self._connection is not None:
             deadline.waiting_for, deadline.committing = COMMIT, True

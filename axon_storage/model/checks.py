@@ -34,11 +34,18 @@ def check_str(value: Any) -> None:
         raise ValueError(f"{describe(value)} is not a str")
     if "\0" in value:
         raise ValueError(f"U+0000 at character {value.index(chr(0))}")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"a lone surrogate at character {error.start}") from None
+    if not value.isascii() and (position := _surrogate(value)) is not None:
+        raise ValueError(f"a lone surrogate at character {position}")
+
+
+def _surrogate(text: str) -> int | None:
+    """Return the position of the first lone surrogate, or None."""
+    # The caller raises, not this function, because the context of its error would have the whole text.
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
 
 
 def describe(value: Any) -> str:

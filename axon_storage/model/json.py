@@ -54,11 +54,12 @@ def parse_json(data: bytes | str) -> Any:
         text = data if isinstance(data, str) else data.decode()
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 at byte {error.start}") from None
+        refused = f"not UTF-8 at byte {error.start}"
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
+        refused = f"not JSON: {error.msg} at character {error.pos}"
     except RecursionError:
-        raise ValueError(f"more than {MAX_JSON_DEPTH} levels") from None
+        refused = f"more than {MAX_JSON_DEPTH} levels"
+    raise ValueError(refused)  # after the handlers, because these errors contain the whole text
 
 
 def _is_plain(value: Any) -> bool:

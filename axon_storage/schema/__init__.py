@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from axon_storage.dialects import dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
+from axon_storage.engine.url import hidden
 from axon_storage.errors import StorageConnectionError
 from axon_storage.schema import adoption, drift, row_security
 from axon_storage.schema.adoption import Findings
@@ -74,6 +75,7 @@ async def upgrade(
     Several processes, also on several hosts, may call this at the same time: one upgrades, and the others wait and then
     have nothing to do. The next upgrade completes one that was interrupted.
     """
+    target = hidden(target)
     async with _engine(target) as engine:
         if revision == "head" and await _read_revision(engine, "upgrade") == head():
             return  # opening an up-to-date database must not wait for the schema lock
@@ -97,6 +99,7 @@ async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: Migra
 
     The tables and columns that later revisions added are dropped, with their data.
     """
+    target = hidden(target)
 
     def change(connection: Connection, to: str) -> None:
         check_known(current_revision(connection))
@@ -110,6 +113,7 @@ async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: Migra
 
 async def stamp(target: AsyncEngine | str, revision: str, *, timeouts: MigrationTimeouts | None = None) -> None:
     """Set the recorded revision of a database without changing its tables."""
+    target = hidden(target)
 
     def change(connection: Connection, to: str) -> None:
         command.stamp(alembic_config(connection), to, purge=True)
@@ -125,6 +129,7 @@ async def adopt(
     If this package cannot store some of the values, raise a :class:`SerializationError` that lists them, and change
     nothing. With ``dry_run`` change nothing, and return the list in the findings.
     """
+    target = hidden(target)
 
     def change(connection: Connection) -> Findings:
         with connection.begin():
@@ -156,6 +161,7 @@ async def unsecure(target: AsyncEngine | str, *, timeouts: MigrationTimeouts | N
 
 async def current(target: AsyncEngine | str) -> str | None:
     """Return the revision of a database, or None if it has no schema."""
+    target = hidden(target)
     async with _engine(target) as engine:
         return await _read_revision(engine, "current")
 
@@ -190,6 +196,7 @@ async def is_behind(connection: AsyncConnection) -> bool:
 
 async def differences(target: AsyncEngine | str) -> list[str]:
     """Compare a database's tables with this package's, and return a line for each difference."""
+    target = hidden(target)
     async with _engine(target) as engine:
         return await Executor(engine).run("check", UnitOfWork(drift.differences, writes=False))
 
@@ -199,6 +206,7 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
 
     ``url``: selects the SQL dialect; no connection is made. ``down``: downgrade.
     """
+    url = hidden(url)
     check_range(revisions, down=down)
     output = io.StringIO()
     config = alembic_config()

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from axon_storage.dialects import UnsupportedServer, of_scheme
-from axon_storage.engine.url import parse_url, script_url
+from axon_storage.engine.url import hidden, parse_url, script_url, split_secrets
 from axon_storage.errors import InvalidArgumentError
 from axon_storage.sql.rights import Role, rights_of
 
@@ -23,7 +23,8 @@ def grants(url: str, *, app: str | None = None, reader: str | None = None, maint
     ``reader``: one that only reads. ``maintenance``: one that prunes and erases. An account may be named twice, and has
     the rights of both roles then. Raise an :class:`InvalidArgumentError` for a name that cannot be used, and on SQLite.
     """
-    parsed, inner = parse_url(url), script_url(url).get_dialect()
+    url = hidden(url)
+    (parsed, _), inner = split_secrets(parse_url(url)), script_url(url).get_dialect()
     dialect = of_scheme(parsed.drivername)
     if dialect.no_grants_because:
         raise InvalidArgumentError(dialect.no_grants_because, operation="grants")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from axon_storage.dialects import Dialect, dialect_of
+from axon_storage.engine.connections import connected
 from axon_storage.engine.create import engine_like
 from axon_storage.engine.executor import Executor
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
@@ -62,7 +63,7 @@ async def run_with_schema_lock(
     async def attempt() -> T:
         with executor.translate_errors(operation):
             async with (
-                executor.engine.connect() as connection,
+                connected(executor.engine) as connection,
                 _schema_lock(connection, lock_engine, operation, timeouts),
             ):
                 for setting in executor.dialect.migration_settings(timeouts.lock, timeouts.statement):

@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError
 from axon_storage.dialects import Dialect
 from axon_storage.encryption.cipher import DocumentCipher
 from axon_storage.encryption.rows import decrypting
-from axon_storage.errors import SerializationError
 from axon_storage.model.cached import cached
 from axon_storage.model.ids import Clock, current_timestamp, first_id, timestamp_of
 from axon_storage.model.requests import (
@@ -33,6 +32,7 @@ from axon_storage.model.rows import Recorded, Row, fields_of, maker_of
 from axon_storage.sql import statements
 from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import EXPIRES_AT, TABLES
+from axon_storage.sql.types import unreadable
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import sort_key
 
@@ -235,7 +235,7 @@ def _select(
         result = connection.execute(statement, parameters)
         try:
             return [make(row) for row in result]
-        except ValueError as error:
-            raise SerializationError(f"{row_type.TABLE}: a stored value cannot be read") from error
+        except ValueError:
+            raise unreadable(row_type.TABLE) from None
 
     return UnitOfWork(run, writes=False, can_autocommit=True)

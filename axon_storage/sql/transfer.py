@@ -14,7 +14,7 @@ from axon_storage.model.rows import Row
 from axon_storage.sql.plans import execute_save
 from axon_storage.sql.statements import STATEMENT_ROWS, in_keys, key_executions, tenant_equals
 from axon_storage.sql.tables import TABLES
-from axon_storage.sql.types import JsonAsText, JsonDocument, LongText
+from axon_storage.sql.types import JsonAsText, JsonDocument, LongText, unreadable
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.sql.writes import STATEMENT_BYTES
 
@@ -75,7 +75,10 @@ def read_page(dialect: Dialect, request: ReadTablePage, cipher: RowCipher | None
         if _long_columns(row_type):
             sizes = fetch_parts(connection, lambda number: select_sizes(dialect, row_type, number), parts, limit)
             limit, size = _fitting([row[0] for row in sizes], request)
-        rows = fetch_parts(connection, lambda number: select_rows(row_type, number), parts, limit)
+        try:
+            rows = fetch_parts(connection, lambda number: select_rows(row_type, number), parts, limit)
+        except ValueError:
+            raise unreadable(row_type.TABLE) from None
         return TablePage([made(row) for row in rows], size, is_last=len(rows) < limit)
 
     return UnitOfWork(run, writes=False, can_autocommit=True)

@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from axon_storage.dialects import dialect_of
+from axon_storage.errors import SerializationError
 from axon_storage.model.json import decode_json, json_text
 
 _Processor = Callable[[Any], Any] | None
@@ -181,6 +182,11 @@ class RowId(_Column):
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
         return super().result_processor(dialect, coltype) if dialect_of(dialect).native_uuid else _chain(UUID)
+
+
+def unreadable(table: str) -> SerializationError:
+    """Return the error for a value that cannot be decoded. It must not have the decoder's, which has the value."""
+    return SerializationError(f"{table}: a stored value cannot be read")
 
 
 def _chain(*steps: _Processor) -> _Processor:

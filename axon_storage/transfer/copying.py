@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.model.requests import DeleteTableRows, WriteTablePage
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.transfer.pages import PAGE_ROWS, pages
@@ -34,6 +35,7 @@ async def copy(
 
         await copy("sqlite:///agents.db", "postgresql://ada@db.example/agents")
     """
+    source, target = hidden(source), hidden(target)
     async with _both(source, target) as sides:
         names = await tenants_of(tenants, sides, sides[:1])
         tally = Tally(progress)
@@ -48,6 +50,7 @@ async def copy(
 
 @asynccontextmanager
 async def _both(source: StorageBackend | str, target: StorageBackend | str) -> AsyncIterator[tuple[Side, Side]]:
+    source, target = hidden(source), hidden(target)
     async with (
         opened("source", source, migrate=False) as source_side,
         opened("target", target) as target_side,

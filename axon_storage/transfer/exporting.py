@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.transfer.pages import pages
 from axon_storage.transfer.results import ProgressCallback, Tally, TransferResult
@@ -32,6 +33,7 @@ async def export(
 
         await export("sqlite:///agents.db", "agents.jsonl.gz")
     """
+    storage = hidden(storage)
     async with opened("storage", storage, migrate=False) as side:
         names, tally = await tenants_of(tenants, [side], [side]), Tally(progress)
         async with _output(file) as output:

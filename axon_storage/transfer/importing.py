@@ -4,6 +4,7 @@ import os
 from typing import IO
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.errors import TenantMismatchError
 from axon_storage.model.requests import WriteTablePage
 from axon_storage.transfer.lines import TableRow
@@ -28,6 +29,7 @@ async def import_(
 
         await import_("postgresql://ada@db.example/agents", "agents.jsonl.gz")
     """
+    storage = hidden(storage)
     async with opened("storage", storage) as side:
         source = ExportFile(file)
         try:

@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.transfer.arrow import TableFile, pyarrow
 from axon_storage.transfer.pages import pages
@@ -33,6 +34,7 @@ async def export_parquet(
         await export_parquet("sqlite:///agents.db", "agents-2026-11")
         pandas.read_parquet("agents-2026-11/cost_tracking.parquet")
     """
+    storage = hidden(storage)
     await in_thread(pyarrow)  # the import takes long
     async with opened("storage", storage, migrate=False) as side:
         names, tally = await tenants_of(tenants, [side], [side]), Tally(progress)

@@ -12,6 +12,7 @@ from axon_storage.backend.prune_run import has_rows
 from axon_storage.dialects import dialect_of
 from axon_storage.dispatcher import StorageDispatcher, open_storage
 from axon_storage.engine.executor import Executor
+from axon_storage.engine.url import hidden
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError, TenantMismatchError
 from axon_storage.repository import SqlRepository
 from axon_storage.schema.revisions import revision_problem
@@ -31,6 +32,7 @@ class Side(NamedTuple):
 @asynccontextmanager
 async def opened(argument: str, storage: StorageBackend | str, *, migrate: bool | None = None) -> AsyncIterator[Side]:
     """Check a storage, or open the storage of a URL for a block. ``argument``: its name in errors."""
+    storage = hidden(storage)
     if isinstance(storage, str):
         async with open_storage(storage, migrate=migrate) as own:
             yield _side(argument, own)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.url import hidden
 from axon_storage.model.requests import TablePage
 from axon_storage.model.rows import ROW_TYPES, Row
 from axon_storage.repository import SqlRepository
@@ -42,6 +43,7 @@ async def verify(
         if not result.is_equal:
             print(result.first_differences)
     """
+    source, target = hidden(source), hidden(target)
     async with opened("source", source, migrate=False) as one, opened("target", target, migrate=False) as other:
         await refuse_same_database(one, other)
         tally, comparisons = Tally(progress), list[TableComparison]()

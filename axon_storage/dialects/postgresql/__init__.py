@@ -179,7 +179,10 @@ class PostgreSQL(
             arguments["ssl"] = "prefer" if tls.context and not tls.required else tls.context or False
         for name in _CACHES.intersection(url.query):
             # asyncpg and SQLAlchemy each have a cache, and take its size as a number
-            arguments[name] = int(str(url.query[name]))
+            size = str(url.query[name])
+            if not size.isdecimal():
+                raise UnsupportedServer(f"the URL's {name} must be a number")
+            arguments[name] = int(size)
         return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
 
     def server(self, url: URL) -> Server:

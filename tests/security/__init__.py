@@ -1,0 +1,1 @@
+"""Nothing that the library shows, raises or logs contains a secret."""
