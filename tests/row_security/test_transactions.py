@@ -11,7 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import AuditRow, EventRow, QueryError, SessionRow, SqlRepository, create_engine, new_id
+from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.postgresql.row_security import tenants_literal
+from axon_storage.sql.batches import batch
+from axon_storage.sql.plans import DeletePlan
+from axon_storage.sql.tables import sessions
+from axon_storage.sql.writes import PreparedWrite
 from axon_storage.testing.samples import sample
 from tests.conformance.test_short_path import CALLS, Call, Sent, statements_of
 from tests.row_security.secured import Secured
@@ -76,6 +81,14 @@ async def test_a_group_commit_names_exactly_the_tenants_that_it_holds(secured: S
     for tenant in range(5):
         assert len(await repository.for_tenant(f"t{tenant}").load_sessions("name")) == 10
     await repository.close()
+
+
+def test_a_batch_uses_the_tenants_of_its_writes_and_no_others() -> None:
+    writes = [
+        PreparedWrite("delete", tenant, 0, set(), 1, 1, plan=DeletePlan((0,), sessions.delete(), []))
+        for tenant in ("acme", "beta", "acme")
+    ]
+    assert batch(PostgreSQL(), writes).tenants == {"acme", "beta"}
 
 
 @pytest.mark.parametrize("tenant", TENANTS[:-1])
