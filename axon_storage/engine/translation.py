@@ -77,13 +77,15 @@ class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
 
     def _translate(self, error: Exception) -> tuple[StorageError | None, BaseException | None]:
         """Return the translated error and its cause, or None and None for an error that is not translated."""
+        if isinstance(error, UnsupportedServer | PoolTimeoutError):  # the cause of the first may be a driver's error
+            return _without_cause(error), None
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause) or isinstance(error, DBAPIError):
             return self._translate_driver_error(error, cause), self._dialect.cause_without_values(cause)
         if isinstance(error, OSError):  # drivers do not wrap these (refused, reset, unreachable, timed out, TLS)
             reason = f"{type(error).__name__}: {error.strerror or 'no answer'}"
             return StorageConnectionError(reason, transient=True), self._dialect.cause_without_values(error)
-        if isinstance(error, SQLAlchemyError) and not isinstance(error, PoolTimeoutError):
+        if isinstance(error, SQLAlchemyError):
             return QueryError(type(error).__name__), self._dialect.cause_without_values(error.__cause__)
         return _without_cause(error), None
 
