@@ -15,6 +15,10 @@ class BusyError(StorageConnectionError):
     """A wait for other calls of this process timed out. It is transient, but is not retried."""
 
 
+class PasswordError(StorageConnectionError):
+    """The function that was given as the password of connections has not returned one."""
+
+
 class LockTimeoutError(QueryError):
     """A group commit could not get a lock within its short lock timeout."""
 
@@ -62,6 +66,8 @@ class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
             error.operation = error.operation or self._operation
             if error.__suppress_context__:
                 error.__context__ = None
+            if isinstance(error, PasswordError):  # it was raised inside SQLAlchemy
+                error.__traceback__ = None
         elif isinstance(error, Exception):
             translated, cause = self._translate(error)
             if translated is not None:
