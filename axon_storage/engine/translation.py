@@ -57,6 +57,8 @@ class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
         self._cancellations = _cancellations()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, PasswordError):  # it was raised inside SQLAlchemy
+            error.__traceback__ = None
         if isinstance(error, Exception) and _cancellations() > self._cancellations:
             # The driver raised another error while it handled a cancellation, which must not be lost.
             _raise(asyncio.CancelledError(), self._cause_of(error))
@@ -66,8 +68,6 @@ class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
             error.operation = error.operation or self._operation
             if error.__suppress_context__:
                 error.__context__ = None
-            if isinstance(error, PasswordError):  # it was raised inside SQLAlchemy
-                error.__traceback__ = None
         elif isinstance(error, Exception):
             translated, cause = self._translate(error)
             if translated is not None:

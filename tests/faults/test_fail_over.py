@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage import Retry, SessionRow, SqlRepository, StorageError, create_engine
+from axon_storage import Retry, SessionRow, SqlRepository, StorageConnectionError, StorageError, create_engine
+from axon_storage.engine.executor import Executor
 from axon_storage.engine.generation import Generation
 from axon_storage.engine.group_pool import group_pool_of
+from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.testing.samples import sample
 
 POOL, GROUP = 15, 2
@@ -92,3 +94,17 @@ async def test_a_server_that_stays_read_only_does_not_cost_the_reads_their_conne
             await storage.save_session(sample(SessionRow))
     await greenlet_spawn(_make_read_only, full.sync_engine.pool, target, POOL)
     assert len(made) == POOL + 3  # all of them once, then those that have answered a save
+
+
+@pytest.mark.parametrize("target", ["postgresql"])  # MySQL and MariaDB mostly close a connection without their answer
+async def test_a_server_that_is_shut_down_ends_the_connections_of_group_commits(full: AsyncEngine, target: str) -> None:
+    await _save_at_once(SqlRepository(full), 20)
+    await _fail_over(full, target)
+    ended = UnitOfWork(lambda each: each.execute(text("SELECT pg_terminate_backend(pg_backend_pid())")), writes=False)
+    with pytest.raises(StorageConnectionError, match="57P01"):
+        await Executor(full, retry=Retry(attempts=1)).run("probe", ended)
+    group_pool, made = group_pool_of(full.sync_engine), list[None]()
+    assert group_pool is not None
+    event.listen(group_pool, "connect", lambda *_: made.append(None))
+    await greenlet_spawn(_make_read_only, group_pool, target, GROUP)
+    assert len(made) == GROUP
