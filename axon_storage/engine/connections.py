@@ -115,13 +115,14 @@ class Connections:
     def roll_back(self, connection: Connection, error: BaseException) -> None:
         """Roll back; discard the connection if the error makes it unusable.
 
-        If its server became read-only or is shutting down, no other connection is used again either.
+        If it was lost, or its server became read-only or is shutting down, no other connection is used again either.
         """
         cause = self.dialect.driver_error(error)
         if self.dialect.is_driver_error(cause):
             error_class = self.dialect.classify_error(cause)
-            failed_over = error_class.code in self.dialect.fail_over_codes
-            if failed_over:
+            # SQLAlchemy has found that a connection is lost, and gives up the engine's own pool, but not other ones.
+            failed_over = connection.invalidated or error_class.code in self.dialect.fail_over_codes
+            if failed_over and self.dialect.fail_over_codes:
                 generation_of(self.host_engine.sync_engine).end(connection)
             if failed_over or error_class.connection:
                 connection.invalidate()

@@ -16,8 +16,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 class Generation:
     """The number of the generation that the pools of an engine may use, including the pool of group commits.
 
-    A connection belongs to the generation in which it is first used. If one answers that its server has become
-    read-only, the others that are idle lead to the same server: a call could meet one of them in each of its attempts.
+    A connection belongs to the generation in which it is first used. If one is lost, or answers that its server has
+    become read-only, the others that are idle lead to the same server: a call could meet one in each of its attempts.
     """
 
     shortest_seconds: ClassVar[float] = 1.0

@@ -20,6 +20,7 @@ from axon_storage import (
     schema,
 )
 from axon_storage.errors import InvalidArgumentError
+from tests.accounts import without_password
 from tests.security.reports import PASSWORD, chain, check_frames, check_log, check_report
 
 
@@ -81,7 +82,7 @@ WAYS: list[Callable[[str, Any], Any]] = [_open, _from_url, _loop_local, _migrate
 @pytest.mark.not_on("sqlite", "it has no password")
 @pytest.mark.parametrize("kind", WRONG)
 async def test_a_password_that_the_server_refuses(url: str, kind: str, full_log: pytest.LogCaptureFixture) -> None:
-    without = make_url(url).set(password=None).render_as_string()
+    without = without_password(make_url(url)).render_as_string()
     with pytest.raises(StorageConnectionError) as refused:
         await _open(without, WRONG[kind])
     check_report(refused.value, PASSWORD)
