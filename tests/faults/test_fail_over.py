@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
@@ -116,5 +117,9 @@ def _end_session(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     else:
-        connection.execute(text(f"KILL {connection.scalar(text('SELECT connection_id()'))}"))
+        try:
+            connection.execute(text(f"KILL {connection.scalar(text('SELECT connection_id()'))}"))
+        except DBAPIError:  # on MySQL it says only that the statement was interrupted
+            if connection.invalidated:
+                raise
     connection.execute(text("SELECT 1"))

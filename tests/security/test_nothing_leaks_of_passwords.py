@@ -73,10 +73,10 @@ async def _loop_local(url: str, password: Any) -> None:
 async def _migrate(url: str, password: Any) -> None:
     engine = create_engine(url, password=password)
     assert PASSWORD not in f"{engine!r} {engine.url!r} {SqlRepository(engine)!r}"
-    await schema.stamp(engine, "head")
+    await schema.stamp(engine, "head", timeouts=schema.MigrationTimeouts(lock=0.001))
 
 
-WAYS: list[Callable[[str, Any], Any]] = [_open, _from_url, _loop_local, _migrate]
+WAYS: list[Callable[[str, Any], Any]] = [_open, _from_url, _loop_local]
 
 
 @pytest.mark.not_on("sqlite", "it has no password")
@@ -108,6 +108,12 @@ async def test_a_function_that_fails(
     assert failed.value.transient
     _check_without_the_function(failed.value)
     check_log(full_log, PASSWORD)
+
+
+async def test_a_migration_whose_function_fails() -> None:
+    with pytest.raises(StorageConnectionError, match="has raised LookupError") as failed:
+        await _migrate("postgresql://ada@127.0.0.1:1/agents", partial(failing, PASSWORD))
+    _check_without_the_function(failed.value)
 
 
 async def test_a_function_that_returns_no_text() -> None:
@@ -154,7 +160,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
 @pytest.mark.parametrize("reason", REFUSED)
 async def test_a_password_that_cannot_be_used(reason: str) -> None:
     url, password, message = REFUSED[reason]
-    for way in WAYS:
+    for way in (*WAYS, _migrate):
         with pytest.raises((StorageConnectionError, InvalidArgumentError), match=message) as refused:
             await way(url, password)
         check_report(refused.value, PASSWORD)
