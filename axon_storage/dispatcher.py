@@ -13,7 +13,7 @@ from axon_storage.memory import InMemoryBackend
 from axon_storage.model.health import Health
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
-from axon_storage.opening import OpenOptions, open_backend
+from axon_storage.opening import OpenOptions, hide_password, open_backend
 from axon_storage.repository import SqlRepository
 from axon_storage.tenancy import TenantFallback
 
@@ -48,6 +48,7 @@ class StorageDispatcher(StorageBackend):
     async def from_url(cls, url: str | None = None, **options: Unpack[OpenOptions]) -> Self:
         """Return a dispatcher with the backend for a URL. The options are those of :func:`open_storage`."""
         url = hidden(url)
+        hide_password(options)
         return cls(await open_backend(url, **options))
 
     @property
@@ -111,5 +112,6 @@ async def open_storage(url: str | None = None, **options: Unpack[OpenOptions]) -
             await storage.for_tenant("acme").load_traces(10)
     """
     url = hidden(url)
+    hide_password(options)
     async with await StorageDispatcher.from_url(url, **options) as storage:
         yield storage

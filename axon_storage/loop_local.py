@@ -15,7 +15,7 @@ from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 from axon_storage.model.health import Health, HealthReasonName
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
-from axon_storage.opening import OpenOptions, check_option_names, open_backend
+from axon_storage.opening import OpenOptions, check_option_names, hide_password, open_backend
 
 T = TypeVar("T")
 
@@ -40,6 +40,7 @@ class LoopLocal(StorageBackend):
 
     def __init__(self, url: str | None = None, **options: Unpack[OpenOptions]) -> None:
         url = hidden(url)
+        hide_password(options)
         check_option_names("LoopLocal", options)
         super().__init__(require_tenant=options.get("require_tenant", False))
         self._open = partial(open_backend, url, **options)

@@ -13,6 +13,7 @@ from axon_storage.encryption import Keyring
 from axon_storage.encryption.check import check_is_keyring
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.group_commit.queue import Queue
+from axon_storage.engine.password import Password, hidden_password
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, STATEMENT_MARGIN, check_timeout
 from axon_storage.engine.url import hidden
@@ -66,6 +67,12 @@ class SessionOptions(TypedDict, total=False):
 class OpenOptions(PoolOptions, SessionOptions, QueueOptions, ObservabilityOptions, total=False):
     """Options of :func:`axon_storage.open_storage` and :meth:`axon_storage.StorageDispatcher.from_url`."""
 
+    password: Password | None
+    """The password, if it is not in the URL: a string, or a function, which may be asynchronous, that returns it.
+
+    The function is called for each connection that is made. SQLite has no password. Default: None.
+    """
+
     migrate: bool | None
     """Upgrade the schema when the storage is opened. Default: None, which means True on SQLite, else False."""
 
@@ -109,6 +116,12 @@ def check_option_names(function: str, options: Mapping[str, object]) -> None:
         raise TypeError(f"{function}() has no option {name!r}; its options are {', '.join(sorted(_OPTION_NAMES))}")
 
 
+def hide_password(options: OpenOptions) -> None:
+    """Give the password another ``repr``. Every public function that takes options begins with it, as with ``url``."""
+    if "password" in options:
+        options["password"] = hidden_password(options["password"])
+
+
 async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> StorageBackend:
     """Open the backend for ``url`` or, without it, for the environment variable ``DATABASE_URL``.
 
@@ -116,6 +129,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     :class:`InMemoryBackend`. Raise a TypeError for an unknown option.
     """
     url = hidden(url)
+    hide_password(options)
     check_option_names("open_storage", options)
     retry = Retry(
         attempts=options.get("retry_attempts", Retry.attempts), deadline=options.get("retry_deadline", Retry.deadline)
@@ -139,7 +153,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
     if not url or url.startswith("memory://"):
         return InMemoryBackend(require_tenant=require_tenant)
-    engine = create_engine(url, **_subset(options, PoolOptions), **sessions)
+    engine = create_engine(url, password=options.get("password"), **_subset(options, PoolOptions), **sessions)
     try:
         migrate = options.get("migrate")
         if dialect_of(engine.dialect).embedded if migrate is None else migrate:

@@ -28,6 +28,11 @@ async def run(url: str, statements: Iterable[str]) -> None:
         await engine.dispose()
 
 
+def without_password(url: URL) -> URL:
+    """Return a URL without its password; ``URL.set`` keeps it."""
+    return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, url.query)
+
+
 class Account:
     """A new account. ``owner``: the URL of the owner of the tables. ``administrator``: that of an administrator."""
 

@@ -39,6 +39,8 @@ class DriverErrors:
     """Codes of errors of the connection or the server, with their names. Such a connection is not used again."""
     transient_codes: ClassVar[Mapping[str, str]] = {}
     """Codes of errors after which the transaction may succeed when it is run again, with their names."""
+    fail_over_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of errors after which no connection of the engine is used again, with their names."""
     lock_timeout_codes: ClassVar[Mapping[str, str]] = {}
     """Codes of errors for a lock that was not free in time, with their names."""
     missing_index_codes: ClassVar[Mapping[str, str]] = {}

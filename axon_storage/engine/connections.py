@@ -15,6 +15,7 @@ from axon_storage.dialects import before_values
 from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import attach_events, mark_clean
+from axon_storage.engine.generation import generation_of
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.row_security import row_security_of
@@ -112,10 +113,19 @@ class Connections:
         return unit.run(connection)
 
     def roll_back(self, connection: Connection, error: BaseException) -> None:
-        """Roll back; discard the connection if the error makes it unusable, as when its server became read-only."""
+        """Roll back; discard the connection if the error makes it unusable.
+
+        If it was lost, or its server became read-only or is shutting down, no other connection is used again either.
+        """
         cause = self.dialect.driver_error(error)
-        if self.dialect.is_driver_error(cause) and self.dialect.classify_error(cause).connection:
-            connection.invalidate()
+        if self.dialect.is_driver_error(cause):
+            error_class = self.dialect.classify_error(cause)
+            # SQLAlchemy has found that a connection is lost, and gives up the engine's own pool, but not other ones.
+            failed_over = connection.invalidated or error_class.code in self.dialect.fail_over_codes
+            if failed_over and self.dialect.fail_over_codes:
+                generation_of(self.host_engine.sync_engine).end(connection)
+            if failed_over or error_class.connection:
+                connection.invalidate()
         self.row_security.roll_back(connection, cause)
         connection.rollback()
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage.dialects import UnsupportedServer, before_values, dialect_of, execute, of_scheme
 from axon_storage.engine.events import attach_events, reset
+from axon_storage.engine.password import Password, hidden_password, use_password
 from axon_storage.engine.session_limits import limit_sessions
 from axon_storage.engine.tls import connector, split_tls
 from axon_storage.engine.translation import without_context
@@ -29,6 +30,9 @@ _WITHOUT_VALUES: dict[str, Any] = {"hide_parameters": True, "logging_name": "axo
 # At DEBUG SQLAlchemy logs the rows of results, also with hide_parameters.
 logging.getLogger("sqlalchemy.engine.Engine.axon_storage").addFilter(lambda record: record.levelno > logging.DEBUG)
 
+_PASSWORDS = frozenset({"password", "passwd"})
+"""The drivers' names of an argument that is the password."""
+
 _max_connections: "WeakKeyDictionary[Engine, int]" = WeakKeyDictionary()
 """How many connections the pool of each engine may open. SQLAlchemy does not tell it."""
 
@@ -36,6 +40,7 @@ _max_connections: "WeakKeyDictionary[Engine, int]" = WeakKeyDictionary()
 def create_engine(
     url: str | URL,
     *,
+    password: Password | None = None,
     pool_size: int = 15,
     max_overflow: int = 0,
     pool_timeout: float = 30.0,
@@ -45,6 +50,9 @@ def create_engine(
     echo: bool = False,
 ) -> AsyncEngine:
     """Create an engine from a plain URL such as ``postgresql://user@host/name``.
+
+    ``password``: a password that is not in the URL, or a function that returns one, which may be asynchronous. It is
+    called for each connection that is made, so a password may be valid for a short time only. SQLite has none.
 
     The pool opens up to ``pool_size`` connections when they are needed, and keeps them. While those are in use, it
     opens up to ``max_overflow`` more, which are closed after use. A call waits up to ``pool_timeout`` seconds for a
@@ -61,17 +69,19 @@ def create_engine(
     PostgreSQL ``search_path`` sets the schema that contains the tables, and on Oracle ``current_schema``. A URL that
     cannot be used raises a :class:`StorageConnectionError`.
     """
-    url = hidden(url)
+    url, password = hidden(url), hidden_password(password)
     parsed, secrets = split_secrets(parse_url(url))
     pool = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": pool_timeout}
     with without_context():
-        engine = _create(parsed, secrets, connect_timeout, echo=echo, **pool)
+        engine = _create(parsed, secrets, password, connect_timeout, echo=echo, **pool)
         limit_sessions(engine.sync_engine, dialect_of(engine.dialect), statement_timeout, idle_transaction_timeout)
     _max_connections[engine.sync_engine] = pool_size + max_overflow
     return engine
 
 
-def _create(url: URL, secrets: Secrets, connect_timeout: float, **options: Any) -> AsyncEngine:
+def _create(
+    url: URL, secrets: Secrets, password: Password | None, connect_timeout: float, **options: Any
+) -> AsyncEngine:
     try:
         dialect = of_scheme(url.drivername)
         dialect.check_url(url)
@@ -100,6 +110,9 @@ def _create(url: URL, secrets: Secrets, connect_timeout: float, **options: Any) 
         event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
     event.listen(engine.sync_engine, "reset", reset)
+    if password is not None:  # before the listener that connects with TLS
+        in_url = url.password is not None or not _PASSWORDS.isdisjoint(secrets.arguments)
+        use_password(engine.sync_engine, dialect, password, in_url=in_url)
     if tls is not None and tls.context is not None:
         event.listen(engine.sync_engine, "do_connect", connector(dialect, required=tls.required))
     return engine

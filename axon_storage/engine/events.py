@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState, StaticPool
 
 from axon_storage.dialects import Dialect, UnsupportedServer, of_driver
 from axon_storage.engine.forks import leave_to_parent
+from axon_storage.engine.generation import generation_of
 from axon_storage.engine.url import check_at_signs
 from axon_storage.errors import StorageConnectionError
 
@@ -49,6 +50,8 @@ def attach_events(engine: AsyncEngine) -> Dialect:
         raise StorageConnectionError(
             "the engine has skip_autocommit_rollback, so that transactions would not be rolled back"
         )
+    if dialect.fail_over_codes:
+        generation_of(inner)  # its listener comes first, because the others use the connection
     for name, listener in _listeners(dialect).items():
         if not event.contains(inner, name, listener):
             event.listen(inner, name, listener)

@@ -25,6 +25,7 @@ MAY_SKIP = {
     "needs an Oracle server": 1,
     "needs two databases": 2,
     "needs a database with rows": 3,
+    "needs a server and an account of a cloud": 1,
     "needs a checkout": 1,
     "runs in the example's own test": 2,
     "runs in the tests of this project": 6,

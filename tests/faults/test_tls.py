@@ -13,9 +13,10 @@ import trustme
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
-from axon_storage import StorageConnectionError, create_engine
+from axon_storage import SqlRepository, StorageConnectionError, create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.sql.unit_of_work import UnitOfWork
+from tests.accounts import without_password
 from tests.faults.private import server
 from tests.servers.process import account, own
 
@@ -157,3 +158,12 @@ async def test_a_connection_that_does_not_meet_the_url_is_refused(url: Url, driv
     assert "the TLS that the URL asks for is not available: " in str(refused.value)
     assert not refused.value.transient
     assert str(make_url(place).password) not in str(refused.value)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("query", ["sslmode=require", "sslmode=prefer"])
+async def test_a_function_for_the_password_is_used_with_tls(url: Url, driver: str, query: str) -> None:
+    place = make_url(url(driver, "127.0.0.1", query))
+    engine = create_engine(without_password(place), password=lambda: str(place.password))
+    async with SqlRepository(engine) as storage:
+        assert "no_schema" in {reason.name for reason in (await storage.health()).reasons}

@@ -66,6 +66,8 @@ RETRYABLE = {
     "3101": "ER_TRANSACTION_ROLLBACK_DURING_COMMIT",
 }
 
+FAIL_OVERS = {code: {**PASSING, **RETRYABLE}[code] for code in ("1047", "1053", "1290", "1792", "1836", "3100")}
+
 WITHOUT_VALUES = {
     "1021": "ER_DISK_FULL",
     "1046": "ER_NO_DB_ERROR",

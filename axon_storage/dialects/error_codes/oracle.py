@@ -63,6 +63,8 @@ RETRYABLE = {
     "ORA-30006": "resource busy; acquire with WAIT timeout expired",
 }
 
+FAIL_OVERS = {code: {**PASSING, **RETRYABLE}[code] for code in ("ORA-01090", "ORA-16000", "ORA-16456")}
+
 WITHOUT_VALUES = {
     "ORA-00439": "feature not enabled",
     "ORA-00904": "invalid identifier",

@@ -23,6 +23,8 @@ PERMANENT = {
     "3D000": "invalid_catalog_name",
 }
 
+FAIL_OVERS = {code: PASSING[code] for code in ("25006", "57P01", "57P02")}
+
 LOCK_TIMEOUTS = {
     "55P03": "lock_not_available",
 }

@@ -92,6 +92,7 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLL
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
     missing_index_codes = codes.MISSING_INDEXES
+    fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
     codes_without_values = codes.WITHOUT_VALUES

@@ -74,6 +74,7 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, D
 
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
+    fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
     # another session inserted the row between the search and the insert of a MERGE; the transaction is intact

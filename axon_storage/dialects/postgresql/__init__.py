@@ -111,6 +111,7 @@ class PostgreSQL(
 
     connection_codes = {**codes.PASSING, **codes.PERMANENT}
     transient_codes = {**codes.PASSING, **codes.RETRYABLE}
+    fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
