@@ -142,6 +142,7 @@ def test_every_method_is_called_here() -> None:
 
 @pytest.mark.needs_role("app+maintenance", reason="it prunes and erases")
 async def test_the_span_of_each_method(observed: SqlRepository, engine: AsyncEngine, telemetry: Telemetry) -> None:
+    await observed.load_daemons()  # after the first connection MariaDB is known
     common = database_attributes(dialect_of(engine.dialect), engine.url)
     target = common.get("db.namespace", f"{engine.url.host}:{engine.url.port}")
     for method, (table, call) in METHODS.items():

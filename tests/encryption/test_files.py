@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from sqlalchemy import text
@@ -42,23 +42,6 @@ async def _flush(engine: AsyncEngine, target: str) -> None:
             await connection.execute(text(statement))
 
 
-def _files_with(directory: Path, marks: list[bytes]) -> dict[bytes, list[str]]:
-    """Return the names of the files that contain each mark, read in blocks that overlap."""
-    found: dict[bytes, list[str]] = {mark: [] for mark in marks}
-    for path in _all_files(directory):
-        data = path.read_bytes()
-        for mark in marks:
-            if mark in data:
-                found[mark].append(path.name)
-    return found
-
-
-def _all_files(directory: Path) -> Iterator[Path]:
-    for path in sorted(directory.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield path
-
-
 async def _save_and_change(storage: SqlRepository, mark: str) -> None:
     view = storage.for_tenant(TENANT)
     for number in range(3):
@@ -85,5 +68,15 @@ async def test_no_marked_document_is_in_any_file_of_the_database(
 
 
 async def _marked(files: Path, *marks: str) -> dict[str, list[str]]:
-    found = await asyncio.to_thread(_files_with, files, [mark.encode() for mark in marks])
-    return {mark: found[mark.encode()] for mark in marks}
+    """Return the files that contain each mark.
+
+    Another process reads them: when a process closes a file of SQLite's, all its locks on that file are released.
+    """
+    return {mark: await _files_with(files, mark) for mark in marks}
+
+
+async def _files_with(directory: Path, mark: str) -> list[str]:
+    command = ["grep", "--recursive", "--text", "--fixed-strings", "--files-with-matches", mark, str(directory)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    output, _errors = await process.communicate()
+    return output.decode().splitlines()

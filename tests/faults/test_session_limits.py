@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,6 +23,8 @@ from axon_storage.engine.retry import Retry
 from axon_storage.opening import open_backend
 from axon_storage.sql.unit_of_work import UnitOfWork
 from axon_storage.testing.samples import sample
+from tests.accounts import run
+from tests.databases import Databases
 
 CHECKOUT = Path(__file__).parents[2]
 ROW, OTHER = (sample(SessionRow, key=key) for key in ("row", "other"))
@@ -181,3 +184,16 @@ async def test_the_connections_of_group_commits_and_of_health_checks_have_the_li
     assert await limits_of(for_health, target) == [7, 8]
     await for_health.dispose()
     await executor.close()
+
+
+@pytest.mark.parametrize("target", ["postgresql"])
+async def test_a_stricter_limit_of_the_server_is_kept(databases: Databases, target: str) -> None:
+    url = await databases.empty(target)
+    names = ("statement_timeout", "idle_in_transaction_session_timeout")
+    database = make_url(url).database
+    for given, kept in ((10, ["10s", "10s"]), (1_000, ["20s", "30s"]), (0, ["20s", "30s"])):
+        await run(url, [f"ALTER DATABASE {database} SET {name} = '{given}s'" for name in names])
+        engine = create_engine(url, pool_size=1, statement_timeout=20, idle_transaction_timeout=30)
+        async with engine.connect() as connection:
+            assert [(await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in names] == kept
+        await engine.dispose()

@@ -1,4 +1,4 @@
-SET SESSION lock_wait_timeout = 2;
+SET SESSION lock_wait_timeout = 2 /*!80000 , max_execution_time = 0 */;
 
 SET SESSION innodb_lock_wait_timeout = 2;
 
