@@ -21,7 +21,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from axon_storage.backend import StorageBackend
-from axon_storage.errors import StorageError, TenantMismatchError
+from axon_storage.errors import QueryError, StorageError, TenantMismatchError
 from axon_storage.model.rows import SessionRow
 from axon_storage.tenancy import check_tenant
 
@@ -72,7 +72,7 @@ class TenantCatalogue:
     async def get(self, tenant: str) -> Placement | None:
         """Return the placement of a tenant that is in force now, or None."""
         with _named():
-            found = await self._home.load_sessions(tenant, limit=1, reverse=True)
+            found = await self._home.load_sessions(check_tenant(tenant), limit=1, reverse=True)
         return _placement(found[0]) if found else None
 
     async def list(self) -> list[Placement]:
@@ -117,10 +117,14 @@ class TenantCatalogue:
             reading.exception()  # marks it as retrieved, because every caller may have been cancelled
 
 
-def check_not_reserved(tenant: str) -> None:
-    """Raise a TenantMismatchError for the tenant of the catalogue."""
+def check_placeable(tenant: str) -> None:
+    """Raise an error for the tenant of the catalogue, and for the empty tenant of calls about every tenant."""
     if tenant == CATALOGUE_TENANT:
         raise TenantMismatchError(f"{tenant!r} is the tenant of the catalogue: use another name")
+    if not tenant:
+        raise QueryError(
+            "the call is about every tenant: make it outside of a transaction(), or on the storage of each database"
+        )
 
 
 @contextmanager

@@ -29,18 +29,24 @@ def file_name(tenant: str) -> str:
     return escaped[: _MAX_LENGTH - len(digest)] + digest
 
 
+def hidden_urls(databases: Databases) -> Databases:
+    """Return the databases with URLs whose ``repr`` does not show them, and refuse a URL without ``{tenant}``."""
+    if isinstance(databases, Mapping):
+        return {name: hidden(url) for name, url in databases.items()}
+    databases = hidden(databases)
+    if isinstance(databases, str) and databases.count(_FIELD) != 1:
+        raise InvalidArgumentError("databases must be URLs by name, a function, or one URL that contains {tenant}")
+    return databases
+
+
 def urls_of(databases: Databases) -> Callable[[str], str]:
     """Return the function that returns the URL of a name."""
-    databases = hidden(databases)
+    if isinstance(databases, Mapping):
+        return lambda name: _url(databases, name)
     if isinstance(databases, str):
-        if databases.count(_FIELD) != 1:
-            raise InvalidArgumentError("databases must be URLs by name, a function, or one URL that contains {tenant}")
-        before, _, after = databases.partition(_FIELD)
+        before, _, after = (hidden(part) for part in databases.partition(_FIELD))
         return lambda name: hidden(f"{before}{name}{after}")
-    if not isinstance(databases, Mapping):
-        return databases
-    urls = {name: hidden(url) for name, url in databases.items()}
-    return lambda name: _url(urls, name)
+    return databases
 
 
 def place_by_file(databases: Databases) -> Callable[[str], str] | None:

@@ -9,7 +9,7 @@ from axon_storage.backend import StorageBackend
 from axon_storage.backend.health import health_from
 from axon_storage.engine.lifecycle import CLOSED, Lifecycle
 from axon_storage.engine.url import hidden
-from axon_storage.errors import QueryError, StorageConnectionError, StorageError, TenantMismatchError
+from axon_storage.errors import QueryError, StorageConnectionError, TenantMismatchError
 from axon_storage.loop_local import LoopLocal
 from axon_storage.model.health import Health, HealthReason, HealthReasonName
 from axon_storage.model.maintenance import CountPruned, ListOld
@@ -28,9 +28,10 @@ from axon_storage.model.requests import (
 )
 from axon_storage.model.seals import CountSeals
 from axon_storage.model.stats import StorageStats
+from axon_storage.model.validation import check_interval, operation_context
 from axon_storage.opening import OpenOptions, check_option_names
-from axon_storage.routing.catalogue import Placement, PlacementState, TenantCatalogue, check_not_reserved
-from axon_storage.routing.databases import Databases, place_by_file, urls_of
+from axon_storage.routing.catalogue import Placement, PlacementState, TenantCatalogue, check_placeable
+from axon_storage.routing.databases import Databases, hidden_urls, place_by_file, urls_of
 from axon_storage.routing.stats import sum_of
 from axon_storage.routing.storages import OpenStorages
 from axon_storage.routing.transaction import Block, RoutedTransaction
@@ -74,8 +75,9 @@ class TenantRouter(StorageBackend):
         catalogue_seconds: float = 5.0,
         **options: Unpack[OpenOptions],
     ) -> None:
-        home, databases = hidden(home), hidden(databases)
+        home, databases = hidden(home), hidden_urls(databases)
         check_option_names("TenantRouter", options)
+        check_interval(catalogue_seconds, "catalogue_seconds")
         super().__init__(require_tenant=options.get("require_tenant", False))
         self._own_home = LoopLocal(home, **options) if isinstance(home, str) else None
         self._home: StorageBackend = self._own_home or cast("StorageBackend", home)
@@ -93,31 +95,29 @@ class TenantRouter(StorageBackend):
         return self._catalogue
 
     async def execute(self, request: Request[T]) -> T:
-        try:
-            with self._lifecycle.call():
-                if isinstance(request, ListTenants):
-                    return cast("T", await self._tenant_ids())
-                if writes := not isinstance(request, _READS):
-                    self._refuse_outer_write()
-                database = await self._database_of(request.tenant, writes=writes)
-                async with self._storages.use(database) as storage:
-                    return await storage.execute(request)
-        except StorageError as error:
-            error.operation = error.operation or request.operation
-            raise
+        with operation_context(request.operation), self._lifecycle.call():
+            if isinstance(request, ListTenants):
+                return cast("T", await self._tenant_ids())
+            if writes := not isinstance(request, _READS):
+                self._refuse_outer_write()
+            database = await self._database_of(request.tenant, writes=writes)
+            async with self._storages.use(database) as storage:
+                return await storage.execute(request)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
         task = asyncio.current_task()
         with self._lifecycle.call("transaction"):
-            self._refuse_outer_write("transaction")
+            with operation_context("transaction"):
+                self._refuse_outer_write()
             self._tasks_in_transaction.add(task)
             try:
                 async with AsyncExitStack() as stack:
                     block = Block(stack, task)
                     transaction = RoutedTransaction(self, block, self._storages, self._database_of)
                     if self._tenant is not None:
-                        await transaction.begin(self._tenant)
+                        with operation_context("transaction"):
+                            await transaction.begin(self._tenant)
                     try:
                         yield transaction
                     finally:
@@ -164,7 +164,7 @@ class TenantRouter(StorageBackend):
 
     async def _database_of(self, tenant: str, *, writes: bool = True) -> str:
         """Return the name of the database of a tenant, and place it if it is new."""
-        check_not_reserved(tenant)
+        check_placeable(tenant)
         placement = await self._catalogue.cached(tenant) or await self._placed(tenant)
         if writes and placement.state is PlacementState.STOPPED:
             message = f"the writes of {tenant!r} are stopped, because it is moved to another database: repeat the call"
@@ -172,8 +172,6 @@ class TenantRouter(StorageBackend):
         return placement.database
 
     async def _placed(self, tenant: str) -> Placement:
-        if not tenant:
-            raise QueryError("the call is about every tenant: make it on the storage of each database")
         if self._place is None:
             message = f"{tenant!r} has no database: add it with catalogue.put(Placement(...)), or pass place"
             raise TenantMismatchError(message)
@@ -183,11 +181,11 @@ class TenantRouter(StorageBackend):
             return new
         return await self._catalogue.get(tenant) or new  # another process has placed it
 
-    def _refuse_outer_write(self, operation: str | None = None) -> None:
+    def _refuse_outer_write(self) -> None:
         """Raise a QueryError if this task is inside one of this router's ``transaction()`` blocks."""
         if self._tasks_in_transaction and asyncio.current_task() in self._tasks_in_transaction:
             message = "this task is inside a transaction() of this storage: use the methods of the transaction object"
-            raise QueryError(message, operation=operation)
+            raise QueryError(message)
 
     def _describe(self) -> list[str]:
         return [f"{len(self._storages)} of {self._max_open} databases open"]

@@ -11,6 +11,7 @@ from axon_storage.errors import QueryError
 from axon_storage.model.health import Health
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
+from axon_storage.model.validation import operation_context
 from axon_storage.routing.storages import OpenStorages
 
 T = TypeVar("T")
@@ -48,8 +49,6 @@ class RoutedTransaction(StorageBackend):
         block = self._block
         if block.over:
             raise QueryError("this transaction is over")
-        if not tenant:
-            raise QueryError("the call is about every tenant: make it outside of the transaction()")
         database = await self._database_of(tenant)
         if block.transaction is None:
             await self._open(database)
@@ -70,7 +69,8 @@ class RoutedTransaction(StorageBackend):
         block.database = database
 
     async def execute(self, request: Request[T]) -> T:
-        return await (await self.begin(request.tenant)).execute(request)
+        with operation_context(request.operation):
+            return await (await self.begin(request.tenant)).execute(request)
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
         raise QueryError("transactions cannot be nested", operation="transaction")

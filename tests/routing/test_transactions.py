@@ -1,0 +1,84 @@
+"""transaction() of a router: one database, that of the tenant of its first call."""
+
+import asyncio
+
+import pytest
+
+from axon_storage import QueryError, StorageConnectionError, TenantRouter
+from tests.routing.test_routing import keys, save
+
+
+async def test_a_block_over_tenants_of_one_database_commits_together(pair: TenantRouter) -> None:
+    async with pair.transaction() as transaction:
+        await save(transaction, "a1")
+        await save(transaction, "a2")
+        assert await keys(pair, "a1") == []
+        assert await keys(transaction, "a1") == ["name"]
+    assert await keys(pair, "a1") == await keys(pair, "a2") == ["name"]
+    with pytest.raises(ZeroDivisionError):
+        async with pair.transaction() as transaction:
+            await save(transaction, "a1", "other")
+            raise ZeroDivisionError
+    assert await keys(pair, "a1") == ["name"]
+
+
+async def test_a_block_over_tenants_of_two_databases_is_refused(pair: TenantRouter) -> None:
+    message = "save_session: a transaction.. has one database: that of 'b1' is 'b', and it began in 'a'"
+    async with pair.transaction() as transaction:
+        await save(transaction, "a1")
+        with pytest.raises(QueryError, match=message):
+            await save(transaction, "b1")
+        await save(transaction, "a1", "other")  # nothing was sent, so the block goes on
+    async with pair.for_tenant("a1").transaction() as transaction:
+        with pytest.raises(QueryError, match=message):
+            await save(transaction, "b1")
+    assert await keys(pair, "a1") == ["name", "other"]
+    assert await keys(pair, "b1") == []
+
+
+async def test_a_write_beside_the_block_of_its_own_task_is_refused_on_every_database(pair: TenantRouter) -> None:
+    async with pair.for_tenant("a1").transaction():
+        for tenant in ("a1", "b1"):
+            with pytest.raises(QueryError, match=r"this task is inside a transaction\(\) of this storage"):
+                await save(pair, tenant)
+        with pytest.raises(QueryError, match=r"this task is inside a transaction\(\) of this storage"):
+            await pair.transaction().__aenter__()
+        with pytest.raises(QueryError, match="close the storage after the block"):
+            await pair.close()
+        assert await keys(pair, "b1") == []  # a read is allowed
+
+
+async def test_the_first_call_of_a_block_is_made_by_its_task(pair: TenantRouter) -> None:
+    async with pair.transaction() as transaction:
+        with pytest.raises(QueryError, match="must be made by the task of the block"):
+            await asyncio.create_task(save(transaction, "a1"))
+    async with pair.for_tenant("a1").transaction() as transaction:
+        await asyncio.create_task(save(transaction, "a1"))
+    assert await keys(pair, "a1") == ["name"]
+
+
+async def test_an_empty_block_sends_nothing_and_a_block_ends(pair: TenantRouter) -> None:
+    async with pair.transaction() as transaction:
+        assert "not begun" in repr(transaction)
+        assert await transaction.is_healthy()
+    with pytest.raises(QueryError, match="save_session: this transaction is over"):
+        await save(transaction, "a1")
+    assert repr(pair) == "<TenantRouter 0 of 100 databases open>"
+
+
+async def test_close_waits_for_the_block_of_another_task(pair: TenantRouter) -> None:
+    async def block() -> None:
+        async with pair.transaction() as transaction:
+            await save(transaction, "a1")
+            begun.set()
+            await asyncio.sleep(0.05)
+            await save(transaction, "a1", "other")
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(block())
+    await begun.wait()
+    await pair.close()
+    assert task.done()
+    await task
+    with pytest.raises(StorageConnectionError, match="closed"):
+        await keys(pair, "a1")
