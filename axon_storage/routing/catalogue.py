@@ -7,7 +7,8 @@ Rules:
 2. A placement is changed by creating the entry of the next version. Of several writers that do so, one succeeds.
 3. The transaction that changes a placement also replaces the epoch, the entry with an empty scope. Each process reads
    the epoch when its cache is older than ``seconds``, and empties the cache if the epoch has changed. A placement that
-   is not active is not cached. So every process knows of a change ``seconds`` after it was committed.
+   is not active is not cached. So a call that begins ``seconds`` after a change was committed knows of it. A call that
+   began before goes on in the database that it has found.
 4. The first placement of a tenant leaves the epoch as it is, because a tenant without a placement is not cached.
 """
 
