@@ -138,9 +138,12 @@ async def test_a_block_that_has_begun_is_refused_further_calls_when_its_tenant_i
         assert await keys(router, "acme") == ["name"]
 
 
-async def test_an_error_of_reading_is_raised_and_the_next_call_reads_again(home: Home) -> None:
-    catalogue = TenantCatalogue(home)
+async def test_without_the_home_database_placements_are_used_as_long_as_they_are_new_enough(home: Home) -> None:
+    long, short = TenantCatalogue(home, 3600), TenantCatalogue(home, 0)
+    await long.put(Placement("acme", "a"))
+    assert await long.cached("acme") == await short.cached("acme") == Placement("acme", "a")
     await home.backend.close()
-    for _ in range(2):
+    assert await long.cached("acme") == Placement("acme", "a")
+    for catalogue, tenant in [(short, "acme"), (short, "acme"), (long, "globex")]:
         with pytest.raises(StorageConnectionError, match="the catalogue of tenants: this storage is closed"):
-            await catalogue.cached("acme")
+            await catalogue.cached(tenant)
