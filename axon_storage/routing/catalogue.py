@@ -12,11 +12,9 @@ Rules:
 4. The first placement of a tenant leaves the epoch as it is, because a tenant without a placement is not cached.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import Context
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import uuid4
@@ -24,6 +22,7 @@ from uuid import uuid4
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import QueryError, StorageError, TenantMismatchError
 from axon_storage.model.rows import SessionRow
+from axon_storage.routing.shared_tasks import SharedTasks
 from axon_storage.tenancy import check_tenant
 
 CATALOGUE_TENANT = "axon_storage_catalogue"
@@ -58,7 +57,7 @@ class TenantCatalogue:
         self._home, self._seconds = home.for_tenant(CATALOGUE_TENANT), seconds
         self._cache: dict[str, Placement] = {}
         self._epoch, self._valid_until = "", 0.0
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = SharedTasks[None]()
 
     async def cached(self, tenant: str) -> Placement | None:
         """Return the placement of a tenant, or None. It was in force ``seconds`` ago or later."""
@@ -95,12 +94,13 @@ class TenantCatalogue:
         self._valid_until = 0.0
         return created
 
+    def known(self, tenant: str) -> Placement | None:
+        """Return the placement of a tenant if it is cached and new enough."""
+        return self._cache.get(tenant) if time.monotonic() < self._valid_until else None
+
     async def _current_cache(self) -> dict[str, Placement]:
         if time.monotonic() >= self._valid_until:
-            if self._reading is None:  # calls at the same time wait for one reading, with no call's context
-                self._reading = asyncio.create_task(self._read_epoch(), context=Context())
-                self._reading.add_done_callback(self._has_read)
-            await asyncio.shield(self._reading)
+            await self._reading.run("", self._read_epoch)
         return self._cache
 
     async def _read_epoch(self) -> None:
@@ -111,11 +111,6 @@ class TenantCatalogue:
         if epoch != self._epoch:
             self._epoch, self._cache = epoch, {}
         self._valid_until = begin + self._seconds
-
-    def _has_read(self, reading: asyncio.Task[None]) -> None:
-        self._reading = None
-        if not reading.cancelled():
-            reading.exception()  # marks it as retrieved, because every caller may have been cancelled
 
 
 def check_placeable(tenant: str) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar, Unpack, cast
 
 from axon_storage.backend import StorageBackend
@@ -30,11 +31,13 @@ from axon_storage.model.seals import CountSeals
 from axon_storage.model.stats import StorageStats
 from axon_storage.model.validation import check_interval, operation_context
 from axon_storage.opening import OpenOptions, check_option_names
+from axon_storage.routing.block import Block
 from axon_storage.routing.catalogue import Placement, PlacementState, TenantCatalogue, check_placeable
 from axon_storage.routing.databases import Databases, hidden_urls, place_by_file, urls_of
+from axon_storage.routing.shared_tasks import SharedTasks
 from axon_storage.routing.stats import sum_of
 from axon_storage.routing.storages import OpenStorages
-from axon_storage.routing.transaction import Block, RoutedTransaction
+from axon_storage.routing.transaction import RoutedTransaction
 
 T = TypeVar("T")
 
@@ -87,6 +90,7 @@ class TenantRouter(StorageBackend):
         self._storages = OpenStorages(lambda name: LoopLocal(url_of(name), **options), max_open, _ROOM_SECONDS)
         self._max_open = max_open
         self._lifecycle = Lifecycle()
+        self._finding = SharedTasks[Placement]()
         self._tasks_in_transaction: set[asyncio.Task[Any] | None] = set()
 
     @property
@@ -112,18 +116,24 @@ class TenantRouter(StorageBackend):
                 self._refuse_outer_write()
             self._tasks_in_transaction.add(task)
             try:
-                async with AsyncExitStack() as stack:
-                    block = Block(stack, task)
-                    transaction = RoutedTransaction(self, block, self._storages, self._database_of)
+                async with self._block() as block:
+                    transaction = RoutedTransaction(self, block, self._database_of)
                     if self._tenant is not None:
                         with operation_context("transaction"):
                             await transaction.begin(self._tenant)
-                    try:
-                        yield transaction
-                    finally:
-                        block.over = True
+                    yield transaction
             finally:
                 self._tasks_in_transaction.discard(task)
+
+    @asynccontextmanager
+    async def _block(self) -> AsyncIterator[Block]:
+        block = Block(self._storages)
+        try:
+            yield block
+        except BaseException as error:
+            await block.end(error)
+            raise
+        await block.end(None)
 
     async def stats(self) -> StorageStats:
         """Return the sum of the databases that have tenants, without the state of pools and queues."""
@@ -165,21 +175,22 @@ class TenantRouter(StorageBackend):
     async def _database_of(self, tenant: str, *, writes: bool = True) -> str:
         """Return the name of the database of a tenant, and place it if it is new."""
         check_placeable(tenant)
-        placement = await self._catalogue.cached(tenant) or await self._placed(tenant)
+        placement = self._catalogue.known(tenant) or await self._finding.run(tenant, partial(self._find, tenant))
         if writes and placement.state is PlacementState.STOPPED:
             message = f"the writes of {tenant!r} are stopped, because it is moved to another database: repeat the call"
             raise StorageConnectionError(message, transient=True)
         return placement.database
 
-    async def _placed(self, tenant: str) -> Placement:
+    async def _find(self, tenant: str) -> Placement:
+        if (found := await self._catalogue.cached(tenant)) is not None:
+            return found
         if self._place is None:
             message = f"{tenant!r} has no database: add it with catalogue.put(Placement(...)), or pass place"
             raise TenantMismatchError(message)
         new = Placement(tenant, self._place(tenant))
         self._url_of(new.database)  # an unknown name is not stored
-        if await self._catalogue.put(new):
-            return new
-        return await self._catalogue.get(tenant) or new  # another process has placed it
+        await self._catalogue.put(new)
+        return await self._catalogue.cached(tenant) or new  # another process may have placed it
 
     def _refuse_outer_write(self) -> None:
         """Raise a QueryError if this task is inside one of this router's ``transaction()`` blocks."""

@@ -12,7 +12,10 @@ NewFile = Callable[[], str]
 """Returns the URL of a new SQLite file with the newest schema."""
 
 DEAD = "postgresql://ada@127.0.0.1:1/agents"
-"""The URL of a database that is down."""
+"""The URL of a server that is down."""
+
+MISSING = "sqlite:///missing/folder/agents.db"
+"""The URL of a file that cannot be opened."""
 
 
 @pytest.fixture(scope="session")

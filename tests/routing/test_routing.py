@@ -19,7 +19,7 @@ from axon_storage import (
 from axon_storage.model.seals import ListSealedTenants
 from axon_storage.routing import CATALOGUE_TENANT, Placement, file_name
 from axon_storage.testing.samples import sample
-from tests.routing.conftest import DEAD, NewFile
+from tests.routing.conftest import DEAD, MISSING, NewFile
 
 
 async def save(storage: StorageBackend, tenant: str, key: str = "name") -> None:
@@ -131,16 +131,17 @@ def test_invalid_arguments_are_refused() -> None:
 
 
 async def test_a_database_that_is_down_harms_its_own_tenants_alone(new_file: NewFile) -> None:
-    databases = {"a": new_file(), "d": DEAD}
-    options = {"place": lambda tenant: tenant[0], "retry_attempts": 1}
-    async with TenantRouter(new_file(), databases, **options) as router:  # type: ignore[arg-type]
-        for _ in range(2):
+    databases = {"a": new_file(), "f": MISSING, "s": DEAD}
+    async with TenantRouter(new_file(), databases, place=lambda tenant: tenant[0]) as router:
+        for tenant in ("f1", "s1", "f1"):
+            down = asyncio.create_task(save(router, tenant))
+            await save(router, "a1", tenant)
             with pytest.raises(StorageConnectionError):
-                await save(router, "d1")
-            await save(router, "a1")
+                await down
+        assert await keys(router, "a1") == ["f1", "s1"]
         assert await router.is_healthy()
         assert (await router.for_tenant("a1").health()).reasons == ()
-        assert [reason.name for reason in (await router.for_tenant("d1").health()).reasons] == ["cannot_open"]
+        assert [reason.name for reason in (await router.for_tenant("f1").health()).reasons] == ["cannot_open"]
         with pytest.raises(StorageConnectionError):  # part of the tenants would look like all of them
             await router.tenant_ids()
         with pytest.raises(StorageConnectionError):
@@ -148,14 +149,13 @@ async def test_a_database_that_is_down_harms_its_own_tenants_alone(new_file: New
 
 
 async def test_a_home_database_that_is_down_is_named(new_file: NewFile) -> None:
-    async with TenantRouter(DEAD, {"a": new_file()}, place=lambda _: "a", retry_attempts=1) as router:
+    async with TenantRouter(MISSING, {"a": new_file()}, place=lambda _: "a") as router:
         with pytest.raises(
             StorageConnectionError, match=r"^connection error: load_sessions: the catalogue of tenants: "
         ):
             await keys(router, "acme")
         assert not await router.is_healthy()
-    health = await router.health()
-    assert [reason.name for reason in health.reasons] == ["closed"]
+    assert [reason.name for reason in (await router.health()).reasons] == ["closed"]
 
 
 async def test_close_closes_the_databases_and_leaves_a_home_storage_that_was_passed_open(new_file: NewFile) -> None:

@@ -1,10 +1,12 @@
 """transaction() of a router: one database, that of the tenant of its first call."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from axon_storage import QueryError, StorageConnectionError, TenantRouter
+from tests.routing.conftest import MISSING, NewFile
 from tests.routing.test_routing import keys, save
 
 
@@ -48,13 +50,47 @@ async def test_a_write_beside_the_block_of_its_own_task_is_refused_on_every_data
         assert await keys(pair, "b1") == []  # a read is allowed
 
 
-async def test_the_first_call_of_a_block_is_made_by_its_task(pair: TenantRouter) -> None:
+async def test_tasks_of_a_block_can_make_its_first_calls_together(pair: TenantRouter) -> None:
     async with pair.transaction() as transaction:
-        with pytest.raises(QueryError, match="must be made by the task of the block"):
-            await asyncio.create_task(save(transaction, "a1"))
-    async with pair.for_tenant("a1").transaction() as transaction:
-        await asyncio.create_task(save(transaction, "a1"))
+        calls = [save(transaction, f"a{number}") for number in range(3)]
+        failed = await asyncio.gather(*calls, save(transaction, "b1"), return_exceptions=True)
+        assert [type(error) for error in failed] == [type(None)] * 3 + [QueryError]
+    assert await pair.tenant_ids() == ["a0", "a1", "a2"]
+
+
+async def test_a_block_waits_for_a_first_call_in_progress(pair: TenantRouter) -> None:
+    async with pair.transaction() as transaction:
+        call = asyncio.create_task(save(transaction, "a1"))
+        await asyncio.sleep(0)
+    await call
     assert await keys(pair, "a1") == ["name"]
+
+
+async def test_a_block_that_is_cancelled_is_rolled_back(pair: TenantRouter) -> None:
+    async def block() -> None:
+        async with pair.transaction() as transaction:
+            await save(transaction, "a1")
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(block())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await save(pair, "a1", "afterwards")
+    assert await keys(pair, "a1") == ["afterwards"]
+
+
+async def test_a_block_that_cannot_begin_raises_the_error(new_file: NewFile) -> None:
+    async with TenantRouter(new_file(), {"a": MISSING}, place=lambda _: "a") as router:
+        with pytest.raises(StorageConnectionError):
+            await router.for_tenant("a1").transaction().__aenter__()
+        with pytest.raises(StorageConnectionError):
+            async with router.transaction() as transaction:
+                with suppress(StorageConnectionError):
+                    await save(transaction, "a1")
 
 
 async def test_an_empty_block_sends_nothing_and_a_block_ends(pair: TenantRouter) -> None:
