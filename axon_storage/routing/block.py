@@ -13,7 +13,6 @@ from axon_storage.backend import StorageBackend
 from axon_storage.errors import QueryError, StorageError
 from axon_storage.routing.storages import OpenStorages
 
-
 _OVER = "this transaction is over"
 
 
