@@ -1,11 +1,7 @@
 """The conformance suite on a router over a SQLite file and another database."""
 
 from axon_storage.testing.suite.beside_transactions import *  # noqa: F403
-from axon_storage.testing.suite.concurrency import *  # noqa: F403
-from axon_storage.testing.suite.erasing import *  # noqa: F403
-from axon_storage.testing.suite.follow import *  # noqa: F403
 from axon_storage.testing.suite.health import *  # noqa: F403
-from axon_storage.testing.suite.iterators import *  # noqa: F403
 from axon_storage.testing.suite.many import *  # noqa: F403
 from axon_storage.testing.suite.stats import *  # noqa: F403
 from axon_storage.testing.suite.tenants import *  # noqa: F403
