@@ -1,5 +1,6 @@
 """Opening a storage: the options, and the backend for a URL."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.retry import Retry
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, IDLE_TRANSACTION_TIMEOUT, STATEMENT_MARGIN, check_timeout
 from axon_storage.engine.url import hidden
+from axon_storage.errors import EncryptionError
 from axon_storage.memory import InMemoryBackend
 from axon_storage.model.ids import Clock
 from axon_storage.observability import Observability, ObservabilityOptions
@@ -131,7 +133,7 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     encryption = options.get("encryption")
     if encryption is not None:
         check_is_keyring(encryption)
-        await encryption.unlock()
+        await _unlock(encryption, seconds=timeout)
     url = hidden(url or os.environ.get("DATABASE_URL"))
     if not url:
         _log.warning("no database URL is given and DATABASE_URL is not set: nothing will be stored")
@@ -164,6 +166,15 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
         raise
     _log.info("opened %s", storage.database, extra={"storage_event": "opened", "database": storage.database})
     return storage
+
+
+async def _unlock(keyring: Keyring, *, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await keyring.unlock()
+    except TimeoutError:
+        message = f"the keys were not unwrapped within {seconds:g} s"
+        raise EncryptionError(message, operation="open", transient=True, code="key_unavailable") from None
 
 
 def _subset(options: OpenOptions, kind: type[Options]) -> Options:

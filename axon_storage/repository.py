@@ -14,6 +14,7 @@ from axon_storage.backend import StorageBackend
 from axon_storage.encryption import Keyring
 from axon_storage.encryption.check import Sample, check_keys
 from axon_storage.encryption.cipher import DocumentCipher
+from axon_storage.encryption.columns import document_columns
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.capacity import TENANT_BYTES, TENANT_ROWS
 from axon_storage.engine.group_commit.commit import GroupCommit
@@ -152,13 +153,13 @@ class SqlRepository(StorageBackend):
         if self._executor.connections.row_security.binds:
             _log.warning(_KEYS_NOT_CHECKED, self._database, extra={"storage_event": "keys_not_checked"})
             return
-        async with aclosing(self._samples(cipher)) as samples:
+        async with aclosing(self._samples()) as samples:
             with self._executor.translate_errors("open"):
                 await check_keys(cipher, samples)
 
-    async def _samples(self, cipher: DocumentCipher) -> AsyncGenerator[Sample, None]:
+    async def _samples(self) -> AsyncGenerator[Sample, None]:
         for row_type in ROW_TYPES:
-            if cipher.columns(row_type):
+            if document_columns(row_type):
                 request = ReadSamples(operation="open", tenant="", row_type=row_type, limit=_SAMPLES)
                 try:
                     found = await self.execute(request)

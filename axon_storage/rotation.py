@@ -8,7 +8,7 @@ from typing import Any
 
 from axon_storage.backend import StorageBackend
 from axon_storage.encryption import Keyring
-from axon_storage.encryption.columns import DocumentColumn, document_columns
+from axon_storage.encryption.columns import document_columns
 from axon_storage.encryption.envelope import Label
 from axon_storage.encryption.rows import stored_label
 from axon_storage.errors import EncryptionError, InvalidArgumentError
@@ -77,7 +77,7 @@ async def key_status(storage: StorageBackend, *, tenants: Iterable[str] | None =
         keyring = _keyring_of(side)
         for tenant in await tenants_of(tenants, [side], [side]):
             for row_type in ROW_TYPES:
-                async with aclosing(_pages(_STATUS, side, keyring, tenant, row_type)) as found:
+                async with aclosing(_pages(_STATUS, side, tenant, row_type)) as found:
                     async for page in found:
                         labels = [label for row in page for label in _labels(keyring, row_type, row)]
                         counts.update((row_type.TABLE, label) for label in labels)
@@ -97,7 +97,7 @@ async def _rotate_table(
     side: Side, keyring: Keyring, tenant: str, row_type: type[Row], tally: Tally, *, from_plaintext: bool
 ) -> int:
     changed = 0
-    async with aclosing(_pages(_ROTATE, side, keyring, tenant, row_type)) as found:
+    async with aclosing(_pages(_ROTATE, side, tenant, row_type)) as found:
         async for page in found:
             for keys in _steps([row for row in page if _is_outdated(keyring, row_type, row)]):
                 step = ReencryptRows(
@@ -109,9 +109,9 @@ async def _rotate_table(
 
 
 async def _pages(
-    operation: str, side: Side, keyring: Keyring, tenant: str, row_type: type[Row]
+    operation: str, side: Side, tenant: str, row_type: type[Row]
 ) -> AsyncGenerator[Sequence[StartRow], None]:
-    page, after = StartPage([], is_last=not _encrypted(keyring, row_type)), tuple[Any, ...]()
+    page, after = StartPage([], is_last=not document_columns(row_type)), tuple[Any, ...]()
     while not page.is_last:
         request = ReadStarts(operation=operation, tenant=tenant, row_type=row_type, after=after, max_rows=PAGE_ROWS)
         page = await side.repository.execute(request)
@@ -133,13 +133,12 @@ def _steps(rows: Sequence[StartRow]) -> Iterator[list[tuple[Any, ...]]]:
         yield keys
 
 
-def _encrypted(keyring: Keyring, row_type: type[Row]) -> list[DocumentColumn]:
-    return [each for each in document_columns(row_type) if f"{row_type.TABLE}.{each.name}" in keyring.columns]
-
-
 def _labels(keyring: Keyring, row_type: type[Row], row: StartRow) -> list[Label | None]:
-    pairs = zip(_encrypted(keyring, row_type), row.starts, strict=True)
-    return [stored_label(start, is_json=column.is_json) for column, start in pairs]
+    """Return the labels of the documents that are encrypted, and None for each one that should be."""
+    columns = document_columns(row_type)
+    labels = [stored_label(start, is_json=each.is_json) for each, start in zip(columns, row.starts, strict=True)]
+    named = [f"{row_type.TABLE}.{each.name}" in keyring.columns for each in columns]
+    return [label for label, is_named in zip(labels, named, strict=True) if is_named or label is not None]
 
 
 def _is_outdated(keyring: Keyring, row_type: type[Row], row: StartRow) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from axon_storage.audit.encoding import DETAIL, ID
-from axon_storage.encryption.envelope import looks_encrypted
+from axon_storage.encryption.envelope import is_envelope
+from axon_storage.encryption.rows import envelope_of
 from axon_storage.errors import EncryptionError, QueryError, SerializationError
 from axon_storage.model.requests import TablePage
 from axon_storage.model.rows import AuditRow
@@ -33,11 +34,17 @@ async def entry_pages(
                 raise QueryError(message, operation=operation) from None
             if page is None:
                 return
-            if repository.encryption is None and any(looks_encrypted(row[DETAIL]) for row in page.rows):
+            if repository.encryption is None and any(
+                is_envelope(envelope_of(row[DETAIL], is_json=True)) for row in page.rows
+            ):
                 message = "audit_log.detail is encrypted: open the storage with its keyring, or give --keyring"
                 raise EncryptionError(message, operation=operation, code="value_encrypted")
             last = str(page.rows[-1][ID])
             yield page
+
+
+def _has_envelope(page: TablePage) -> bool:
+    return any(is_envelope(envelope_of(row[DETAIL], is_json=True)) for row in page.rows)
 
 
 class Entries:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from axon_storage.cli.options import Json, Url, keyring_of, opened, require_writable
+from axon_storage.cli.options import Json, Url, Yes, keyring_of, opened, require_writable
 from axon_storage.cli.progress import bar
-from axon_storage.cli.terminal import NOTHING, fail, nothing, printable, quoted, run, show, show_json, show_table
+from axon_storage.cli.terminal import NOTHING, ask, fail, nothing, printable, quoted, run, show, show_json, show_table
 from axon_storage.cli.transferred import Tenants, reporting, tenant_names
 from axon_storage.encryption import files
 from axon_storage.errors import StorageError
@@ -115,16 +115,22 @@ def retire(file: File, key_id: KeyId, url: Url) -> None:
 
 
 @app.command("erase-tenant")
-def erase_tenant_secret(tenant: Annotated[str, typer.Argument(metavar="TENANT")], keyring: Keyring) -> None:
-    """Erase the secret of a tenant: its documents cannot be decrypted any more, in no backup.
+def erase_tenant_secret(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT")], keyring: Keyring, *, yes: Yes = False
+) -> None:
+    """Erase the secret of a tenant: its documents cannot be decrypted any more, in no backup. Asks for its name first.
 
-    First erase the rows with `axon-storage tenants erase`. Processes in use forget the secret within 60 seconds. Exits
-    with status 3 if the tenant has no secret.
+    First stop the tenant's writers, and erase the rows with `axon-storage tenants erase`. Processes in use stop using
+    the secret within 60 seconds; what they save meanwhile cannot be read. Exits with status 3 if there is no secret.
     """
     opened_keyring = keyring_of(keyring)
     secrets = None if opened_keyring is None else opened_keyring.tenant_secrets
     if secrets is None:
         fail("the keyring has no secrets of tenants: the documents of one tenant cannot be erased by their key")
+    if not yes:
+        question = f"No document of tenant {quoted(tenant)} can be read any more, in the database and in every backup."
+        if ask(question, "Type the tenant's name to continue") != tenant:
+            fail("that is not the tenant's name: nothing was erased")
     if not run(secrets.erase(tenant)):
         nothing(f"tenant {quoted(tenant)} has no secret")
     show(f"erased the secret of tenant {quoted(tenant)}")

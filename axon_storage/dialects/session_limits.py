@@ -22,6 +22,10 @@ class SessionLimits:
         return ()
 
 
+_LONGEST = 2**31 - 1
+"""The longest limit of PostgreSQL in milliseconds, almost 25 days."""
+
+
 def milliseconds(seconds: float) -> int:
     """Return a limit in whole milliseconds; 0 would mean that there is no limit."""
-    return max(1, round(seconds * 1000))
+    return min(max(1, round(seconds * 1000)), _LONGEST)

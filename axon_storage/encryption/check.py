@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from axon_storage.encryption.cipher import DocumentCipher
-from axon_storage.encryption.envelope import Place, label_of, looks_encrypted
+from axon_storage.encryption.columns import document_columns
+from axon_storage.encryption.envelope import Place, is_envelope, label_of
 from axon_storage.encryption.keyring import Keyring
 from axon_storage.encryption.rows import envelope_of, key_names
 from axon_storage.errors import EncryptionError, InvalidArgumentError
@@ -30,7 +31,7 @@ async def check_keys(cipher: DocumentCipher, samples: AsyncIterator[Sample]) -> 
     errors: dict[str, EncryptionError] = {}
     right: set[str] = set()
     async for row_type, row in samples:
-        for place, envelope in _envelopes(cipher, row_type, row):
+        for place, envelope in _envelopes(row_type, row):
             await _try(cipher, place, envelope, errors, right)
         if cipher.keyring.active in right:
             return
@@ -54,12 +55,12 @@ async def _try(
         errors.setdefault("" if error.code == "tenant_secret_missing" else label.key_id, error)
 
 
-def _envelopes(cipher: DocumentCipher, row_type: type[Row], row: tuple[Any, ...]) -> list[tuple[Place, str]]:
-    columns = cipher.columns(row_type)
+def _envelopes(row_type: type[Row], row: tuple[Any, ...]) -> list[tuple[Place, str]]:
+    columns = document_columns(row_type)
     key, documents = row[1 : 1 + len(key_names(row_type))], row[-len(columns) :]
     found = []
     for column, value in zip(columns, documents, strict=True):
         envelope = envelope_of(value, is_json=column.is_json)
-        if looks_encrypted(envelope):
+        if is_envelope(envelope):
             found.append((Place(row_type.TABLE, row[0], key, column.name), str(envelope)))
     return found

@@ -126,8 +126,8 @@ class DocumentCipher:
         else:
             if found is None:
                 return None
-            secret, reason = Secret(found), "too short"
-            is_valid = len(found) >= _MIN_SECRET_BYTES
+            is_valid = isinstance(found, bytes) and len(found) >= _MIN_SECRET_BYTES
+            secret, reason = Secret(found if is_valid else b""), "too short, or not bytes"
             del found
             if is_valid:
                 return secret

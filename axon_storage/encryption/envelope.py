@@ -51,6 +51,17 @@ def looks_encrypted(value: object) -> bool:
     return isinstance(value, str) and value.startswith((f"{VERSION}.", f'"{VERSION}.'))
 
 
+def is_envelope(value: object) -> bool:
+    """Return whether a value is a complete envelope, of any key."""
+    if not isinstance(value, str) or (label := label_of(value)) is None:
+        return False
+    try:
+        unpack(label, value)
+    except ValueError:
+        return False
+    return True
+
+
 def label_of(start: str) -> Label | None:
     """Return the label of an envelope from its start; None if there is none."""
     found = _LABEL.match(start)
@@ -96,4 +107,4 @@ def _bytes_of(value: Any) -> bytes:
             return str(value).encode()
         case UUID():
             return value.bytes
-    raise TypeError(type(value).__name__)
+    raise ValueError(type(value).__name__)  # SQLite stores any type in a key

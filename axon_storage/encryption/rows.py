@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from axon_storage.encryption.cipher import DocumentCipher, not_encrypted
-from axon_storage.encryption.columns import DocumentColumn
-from axon_storage.encryption.envelope import Label, Place, label_of, looks_encrypted
+from axon_storage.encryption.columns import DocumentColumn, document_columns
+from axon_storage.encryption.envelope import Label, Place, is_envelope, label_of, looks_encrypted
 from axon_storage.errors import EncryptionError
 from axon_storage.model.json import JsonText, decode_json
 from axon_storage.model.rows import Row
@@ -24,7 +24,8 @@ class RowCipher:
     def __init__(self, cipher: DocumentCipher, row_type: type[Row], names: Sequence[str]) -> None:
         self._cipher, self._table, self._tenant = cipher, row_type.TABLE, names.index("tenant_id")
         self._key = [names.index(name) for name in key_names(row_type)]
-        self._documents = [(names.index(name), name, is_json) for name, is_json in cipher.columns(row_type)]
+        self._encrypted = cipher.columns(row_type)
+        self._documents = [(names.index(each.name), each) for each in document_columns(row_type)]
 
     def encrypt(self, row: Values) -> tuple[Any, ...]:
         """Return a row with its documents as they are stored. JSON is given as text.
@@ -32,31 +33,33 @@ class RowCipher:
         A document that is an envelope is refused: it would be encrypted twice.
         """
         values = list(row)
-        for place, index, is_json in self._places(row):
-            if looks_encrypted(values[index]):
-                message = f"{place}: a value is already encrypted: give the keyring of the source"
-                raise EncryptionError(message, code="value_encrypted")
-            values[index] = stored(self._cipher.encrypt(place, values[index]), is_json=is_json)
+        for place, index, column in self._places(row):
+            refuse_envelope(place, values[index], is_json=column.is_json)
+            if column in self._encrypted:
+                values[index] = stored(self._cipher.encrypt(place, values[index]), is_json=column.is_json)
         return tuple(values)
 
     def decrypt(self, row: Values) -> tuple[Any, ...]:
         """Return a row as the column types return it, with JSON parsed, with its documents decrypted."""
         values = list(row)
-        for place, index, is_json in self._places(row):
-            text = self._cipher.decrypt(place, values[index])
-            values[index] = decode_json(text) if is_json else text
+        for place, index, column in self._places(row):
+            if column in self._encrypted or is_envelope(values[index]):
+                text = self._cipher.decrypt(place, values[index])
+                values[index] = decode_json(text) if column.is_json else text
         return tuple(values)
 
     def decrypt_text(self, row: Values) -> tuple[Any, ...]:
         """Return a row whose JSON is text, with its documents decrypted."""
         values = list(row)
-        for place, index, is_json in self._places(row):
-            values[index] = self._cipher.decrypt(place, envelope_of(values[index], is_json=is_json))
+        for place, index, column in self._places(row):
+            envelope = envelope_of(values[index], is_json=column.is_json)
+            if column in self._encrypted or is_envelope(envelope):
+                values[index] = self._cipher.decrypt(place, envelope)
         return tuple(values)
 
-    def _places(self, row: Values) -> list[tuple[Place, int, bool]]:
+    def _places(self, row: Values) -> list[tuple[Place, int, DocumentColumn]]:
         tenant, key = row[self._tenant], tuple([row[index] for index in self._key])
-        return [(Place(self._table, tenant, key, name), index, is_json) for index, name, is_json in self._documents]
+        return [(Place(self._table, tenant, key, each.name), index, each) for index, each in self._documents]
 
 
 class ReencryptedRows:
@@ -68,13 +71,16 @@ class ReencryptedRows:
 
     def reencrypted(self, key: tuple[Any, ...], values: Values) -> Values | None:
         """Return the stored documents of a row, encrypted with the active key; None if all of them are."""
-        columns = self._cipher.columns(self._row_type)
+        columns = document_columns(self._row_type)
         new = [self._stored(key, *each) for each in zip(columns, values, strict=True)]
         return None if new == list(values) else new
 
     def _stored(self, key: tuple[Any, ...], column: DocumentColumn, value: Any) -> Any:
         place = Place(self._row_type.TABLE, self._tenant, key, column.name)
         envelope = envelope_of(value, is_json=column.is_json)
+        is_named = column in self._cipher.columns(self._row_type)
+        if not is_named and not is_envelope(envelope):
+            return value
         if looks_encrypted(envelope):
             if label_of(envelope) == self._cipher.keyring.active_label:
                 return value
@@ -88,24 +94,31 @@ class ReencryptedRows:
 
 def encrypted_values(cipher: DocumentCipher, row_type: type[Row], values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of all columns of a row to save, with its documents encrypted."""
-    columns = cipher.columns(row_type)
-    if not columns:
-        return values
-    tenant, key = values["tenant_id"], tuple([values[name] for name in key_names(row_type)])
-    return values | {
-        name: stored(cipher.encrypt(Place(row_type.TABLE, tenant, key, name), values[name]), is_json=is_json)
-        for name, is_json in columns
-    }
+    columns, new = cipher.columns(row_type), values
+    for column in document_columns(row_type):
+        key = tuple([values[name] for name in key_names(row_type)])
+        place, text = Place(row_type.TABLE, values["tenant_id"], key, column.name), values[column.name]
+        refuse_envelope(place, text, is_json=column.is_json)
+        if column in columns:
+            new = new | {column.name: stored(cipher.encrypt(place, text), is_json=column.is_json)}
+    return new
 
 
 def decrypting(
     cipher: DocumentCipher, row_type: type[Row], names: Sequence[str], make: Callable[[Values], Any]
 ) -> Callable[[Values], Any]:
     """Return a function that decrypts the columns ``names`` and calls ``make``; ``make`` if nothing is encrypted."""
-    if not cipher.columns(row_type):
+    if not document_columns(row_type):
         return make
     rows = RowCipher(cipher, row_type, names)
     return lambda columns: make(rows.decrypt(columns))
+
+
+def refuse_envelope(place: Place, text: Any, *, is_json: bool) -> None:
+    """Raise an EncryptionError for a document that is an envelope, so that no stored envelope is a plain document."""
+    if looks_encrypted(text) and is_envelope(envelope_of(text, is_json=is_json)):
+        message = f"{place}: a value is already encrypted: give the keyring of the source"
+        raise EncryptionError(message, code="value_encrypted")
 
 
 def stored(envelope: str, *, is_json: bool) -> str:

@@ -78,7 +78,12 @@ class TenantSecretDirectory:
     def _read(self, tenant: str) -> bytes | None:
         with suppress(FileNotFoundError):
             return self._file(tenant).read_bytes()
+        self._check_mark()
         return None
+
+    def _check_mark(self) -> None:
+        """Raise a FileNotFoundError if the directory is not there, for example because it is not mounted any more."""
+        (self._path / _MARK).stat()
 
     def _create(self, tenant: str) -> bytes:
         if (found := self._read(tenant)) is not None:

@@ -104,10 +104,10 @@ class Connections:
         if group:
             begin_for_group(connection, self.dialect)
 
-    def run(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline) -> T:
-        """Run a unit of work in an open transaction. Name its tenants, if the database asks for them."""
-        if self.row_security.names_tenants(connection, unit.tenants):
-            self.row_security.use(connection, unit.tenants or ())
+    def run(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline, *, named: bool) -> T:
+        """Run a unit of work in an open transaction. ``named``: it must name its tenants."""
+        if named and (tenants := self.row_security.check(unit.tenants)):
+            self.row_security.use(connection, tenants)
         allow_in_transaction(connection, self.dialect, deadline.longest)
         return unit.run(connection)
 

@@ -48,6 +48,7 @@ class OpenTransaction:
         self._failure: BaseException | None = None
         self._over = False
         self._event_time = inf
+        self._names_tenants = False
 
     @property
     def monitor(self) -> Monitor:
@@ -74,7 +75,7 @@ class OpenTransaction:
                 self._event_time = min(self._event_time, unit.event_time)
                 try:
                     if self._has_run_a_call:
-                        return await greenlet_spawn(self._connections.run, unit, self._connection, deadline)
+                        return await greenlet_spawn(self._run_unit, unit, self._connection, deadline)
                     return await self._run_first_call(operation, unit, deadline)
                 except BaseException as failure:
                     self._failure = failure
@@ -102,7 +103,7 @@ class OpenTransaction:
             with self._executor.translate_errors(operation):
                 connection = self._connection or await self._begin(deadline)
                 try:
-                    return await greenlet_spawn(self._connections.run, unit, connection, deadline)
+                    return await greenlet_spawn(self._run_unit, unit, connection, deadline)
                 except BaseException as error:
                     await self._discard_connection(error)
                     raise
@@ -155,10 +156,13 @@ class OpenTransaction:
             raise
         return self._connection
 
+    def _run_unit(self, unit: UnitOfWork[T], connection: Connection, deadline: Deadline) -> T:
+        return self._connections.run(unit, connection, deadline, named=self._names_tenants)
+
     def _begin_on(self, connection: Connection) -> None:
         """Begin. If the database binds the account to tenants, the first call begins, because it names them."""
-        named = self._connections.row_security.names_tenants(connection, _ANY)
-        self._connections.begin(connection, writes=True, tenants=() if named else None)
+        self._names_tenants = self._connections.row_security.names_tenants(connection, _ANY)
+        self._connections.begin(connection, writes=True, tenants=() if self._names_tenants else None)
 
     async def _discard_connection(self, error: BaseException) -> None:
         """Roll back because of an error, and return the connection to its pool."""

@@ -50,9 +50,14 @@ class RowSecurity:
             self._binds = self._read(connection)
         if not self._binds:
             return False
+        return len(self.check(tenants)) > 0
+
+    @staticmethod
+    def check(tenants: Collection[str] | None) -> Collection[str]:
+        """Return the tenants; raise a QueryError for every tenant (None)."""
         if tenants is None:
             raise EveryTenantError(_EVERY_TENANT)
-        return len(tenants) > 0
+        return tenants
 
     def prepare(self, connection: Connection) -> None:
         """Prepare a connection for :meth:`use`."""

@@ -149,12 +149,14 @@ async def secure(
     Storages do that by themselves. ``maintenance``: a role that sees the rows of every tenant; without it, an earlier
     one is kept. Raise an :class:`InvalidArgumentError` on another database. It may be repeated.
     """
+    target = hidden(target)
     await _migrate(target, "secure", lambda connection: row_security.secure(connection, maintenance), timeouts)
     _log.info("switched on row-level security", extra={"storage_event": "secured"})
 
 
 async def unsecure(target: AsyncEngine | str, *, timeouts: MigrationTimeouts | None = None) -> None:
     """Switch off what :func:`secure` has switched on."""
+    target = hidden(target)
     await _migrate(target, "unsecure", row_security.unsecure, timeouts)
     _log.info("switched off row-level security", extra={"storage_event": "unsecured"})
 

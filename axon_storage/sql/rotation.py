@@ -7,6 +7,7 @@ from sqlalchemy import Column, Connection, Select, Update, bindparam, select, up
 
 from axon_storage.dialects import Dialect
 from axon_storage.encryption.cipher import DocumentCipher
+from axon_storage.encryption.columns import document_columns
 from axon_storage.encryption.rows import ReencryptedRows
 from axon_storage.errors import QueryError
 from axon_storage.model.cached import cached
@@ -34,7 +35,7 @@ def compile_encryption_request(
     """Compile a request about envelopes."""
     if cipher is None:
         raise QueryError("the storage was opened without a keyring", operation=request.operation)
-    names = tuple([column.name for column in cipher.columns(request.row_type)])
+    names = tuple([column.name for column in document_columns(request.row_type)])
     match request:
         case ReadStarts():
             return read_starts(dialect, request, names)

@@ -69,7 +69,7 @@ async def test_no_command_prints_a_key(axon: Axon, tmp_path: Path) -> None:
         await axon("keys", "activate", str(file), "three"),
         await axon("keys", "retire", str(file), "three"),
         await axon("keys", "status", "--keyring", str(file)),
-        await axon("keys", "erase-tenant", TENANT, "--keyring", str(file)),
+        await axon("keys", "erase-tenant", TENANT, "--yes", "--keyring", str(file)),
     ]
     assert [result.exit_code for result in results] == [0, 1, 0, 1, 1, 1, 3, 3]
     keys = json.loads(file.read_text(encoding="utf-8"))["keys"]
@@ -92,7 +92,9 @@ async def test_a_tenants_secret_is_erased(axon: Axon, repository: SqlRepository,
     storage = SqlRepository(repository.engine, encryption=read_keyring(file))
     for tenant in (TENANT, "z"):
         await storage.for_tenant(tenant).save_session(sample(SessionRow, tenant))
-    assert (await axon("keys", "erase-tenant", "z", "--keyring", str(file))).exit_code == 0
+    refused = await axon("keys", "erase-tenant", "z", "--keyring", str(file))
+    assert (refused.exit_code, "--yes" in refused.stderr) == (1, True)  # it asks, and here is no terminal
+    assert (await axon("keys", "erase-tenant", "z", "--yes", "--keyring", str(file))).exit_code == 0
     shown = await axon("show", "sessions", "--tenant", "z", "--keyring", str(file))
     assert (shown.exit_code, "needs the secret of the tenant" in shown.stderr) == (1, True)
     assert (await axon("show", "sessions", "--tenant", TENANT, "--keyring", str(file))).exit_code == 0

@@ -24,7 +24,7 @@ MAY_SKIP = {
     "needs the database of a server": 1,
     "needs an Oracle server": 1,
     "needs two databases": 4,
-    "needs a database with rows": 2,
+    "needs a database with rows": 3,
     "needs a checkout": 1,
     "runs in the example's own test": 2,
     "runs in the tests of this project": 6,

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from subprocess import PIPE
 from time import monotonic
+from traceback import TracebackException
+from typing import cast
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -160,12 +162,40 @@ async def test_secrets_that_cannot_be_read_fail_the_call_and_write_nothing(
             return False
 
     storage = SqlRepository(engine, encryption=keyring("one", tenant_secrets=Failing()))
-    with pytest.raises(EncryptionError, match=r"save_session: .* \(too short\)") as refused:
+    with pytest.raises(EncryptionError, match=r"save_session: .* \(too short, or not bytes\)") as refused:
         await _save(storage, TENANT)
     assert refused.value.code == "tenant_secret_unavailable"
     with pytest.raises(EncryptionError, match=r"load_sessions: .* \(OSError\)"):
         await storage.for_tenant(TENANT).load_sessions(ROW.scope)
     assert await plain.tenant_ids() == []
+
+
+async def test_a_directory_that_is_gone_gives_no_new_secrets(
+    engine: AsyncEngine, secrets: TenantSecretDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets").rename(tmp_path / "unmounted")
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    storage = SqlRepository(engine, encryption=keyring("one", tenant_secrets=secrets))
+    with pytest.raises(EncryptionError, match="FileNotFoundError"):
+        await _save(storage, TENANT)
+    assert list((tmp_path / "secrets").iterdir()) == []
+
+
+async def test_a_secret_that_is_no_bytes_is_refused_and_not_shown(engine: AsyncEngine) -> None:
+    class Texts:
+        async def get(self, _tenant: str) -> bytes | None:
+            return None
+
+        async def create(self, _tenant: str) -> bytes:
+            return cast("bytes", "a secret that is a text")
+
+        async def erase(self, _tenant: str) -> bool:
+            return False
+
+    with pytest.raises(EncryptionError, match="not bytes") as refused:
+        await _save(SqlRepository(engine, encryption=keyring("one", tenant_secrets=Texts())), TENANT)
+    report = TracebackException.from_exception(refused.value, capture_locals=True)
+    assert "that is a text" not in "".join(report.format())
 
 
 def test_a_directory_is_made_only_on_purpose_and_only_for_its_owner(tmp_path: Path) -> None:

@@ -93,6 +93,14 @@ async def test_a_change_is_known_when_the_cache_is_older_than_its_limit(home: Ho
     assert await never.cached("acme") == old
 
 
+async def test_the_end_of_a_stop_is_known_at_once(home: Home) -> None:
+    writer, reader = TenantCatalogue(home), TenantCatalogue(home, 3600)
+    placements = [Placement("acme", "a", 1, PlacementState.STOPPED), Placement("acme", "b", 2)]
+    for placement in placements:
+        await writer.put(placement)
+        assert await reader.cached("acme") == placement
+
+
 async def test_a_placement_that_was_read_before_a_change_does_not_stay(home: Home) -> None:
     reader, writer = TenantCatalogue(home, 0), TenantCatalogue(home)
     await writer.put(Placement("acme", "a"))

@@ -96,9 +96,9 @@ async def test_iterators_go_on_although_others_need_their_place(tmp_path: Path, 
 
 async def test_many_tenants_at_once_share_few_places(tmp_path: Path, opened: Opened) -> None:
     async with _router(tmp_path, 3) as router:
-        await asyncio.gather(*(save(router, f"t{number}") for number in range(12)))
+        await asyncio.gather(*(save(router, f"t{number}") for number in range(8)))
         assert repr(router) == "<TenantRouter 3 of 3 databases open>"
-        assert len(await router.tenant_ids()) == 12
+        assert len(await router.tenant_ids()) == 8
         balance = most = 0
         for event, name in opened.events:
             balance += (event == "opened") - (event == "closed") if name != "home" else 0

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from axon_storage import QueryError, StorageConnectionError, TenantRouter
+from axon_storage import QueryError, StorageBackend, StorageConnectionError, TenantRouter
 from tests.routing.conftest import MISSING, NewFile
 from tests.routing.test_routing import keys, save
 
@@ -69,16 +69,18 @@ async def test_a_block_waits_for_a_first_call_in_progress(pair: TenantRouter) ->
 async def test_a_block_that_is_cancelled_is_rolled_back(pair: TenantRouter) -> None:
     async def block() -> None:
         async with pair.transaction() as transaction:
+            opened.append(transaction)
             await save(transaction, "a1")
             begun.set()
             await asyncio.Event().wait()
 
-    begun = asyncio.Event()
+    begun, opened = asyncio.Event(), list[StorageBackend]()
     task = asyncio.create_task(block())
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert " open" not in repr(opened[0])  # it is rolled back before the block ends
     await save(pair, "a1", "afterwards")
     assert await keys(pair, "a1") == ["afterwards"]
 

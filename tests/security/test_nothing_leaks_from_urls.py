@@ -56,6 +56,8 @@ USES: dict[str, Use] = {
     "current": lambda url, _: schema.current(url),
     "differences": lambda url, _: schema.differences(url),
     "downgrade": lambda url, _: schema.downgrade(url, "base"),
+    "secure": lambda url, _: schema.secure(url),
+    "unsecure": lambda url, _: schema.unsecure(url),
     "stamp": lambda url, _: schema.stamp(url, "head"),
     "upgrade": lambda url, _: schema.upgrade(url),
     "copy from": lambda url, folder: transfer.copy(url, f"sqlite:///{folder}/other.db"),

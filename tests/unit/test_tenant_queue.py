@@ -235,3 +235,20 @@ async def test_all_callers_for_whom_there_is_room_are_woken_at_once() -> None:
     for _ in range(5):
         capacity.remove(write("a"))
     assert (capacity.rows, capacity.bytes, capacity.has_room("a")) == (0, 0, True)
+
+
+@pytest.mark.parametrize(("large", "rows"), [(2, 1_000), (3, 600), (5, 5_000)])
+def test_a_tenant_is_not_left_out_again_and_again_beside_one_large_write_of_each_other(large: int, rows: int) -> None:
+    waiting, overtaken = Waiting(), 0
+    waiting.add("n", 50)
+    others = "abcde"[:large]
+    for other in others:
+        waiting.add(other, rows=rows)
+    for _ in range(100):
+        batch = waiting.next_batch(16)
+        for other in others:
+            if other in batch:
+                waiting.add(other, rows=rows)
+        overtaken = 0 if "n" in batch else overtaken + 1
+        waiting.add("n", batch.count("n"))
+        assert overtaken <= 10

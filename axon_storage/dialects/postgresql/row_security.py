@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from axon_storage.dialects.row_security import RowSecuritySupport
@@ -26,6 +27,7 @@ _ALLOWED_AS_STORED = (
 
 LACKS_TENANTS = "row-level security is on, and the transaction has named no tenant: repeat the call"
 
+_EMPTY = ': ""'  # the end of the message about an empty text, in every language
 _UNKNOWN_SETTING, _NOT_AN_ARRAY = "42704", "22P02"
 
 _BINDS = """
@@ -83,7 +85,7 @@ class PostgreSQLRowSecurity(RowSecuritySupport):
         code = self.code(error)
         if code == _NOT_AN_ARRAY:
             # After a transaction that has set it, the setting is an empty string. This package sends no array as text.
-            return getattr(error, "server_source_filename", None) == "arrayfuncs.c"
+            return self.message(error).endswith(_EMPTY)
         return code == _UNKNOWN_SETTING and SETTING in self.message(error)
 
     def secure(self, connection: Connection, table: str, maintenance: Sequence[str]) -> list[str]:
@@ -166,4 +168,9 @@ def _send(connection: Connection, statements: str) -> None:
     SQLAlchemy prepares each statement, so that it cannot send several at once.
     """
     driver: Any = connection.connection.driver_connection
-    await_only(driver.execute(statements))
+    try:
+        await_only(driver.execute(statements))
+    except Exception as error:
+        if not driver.is_closed():
+            raise
+        raise DBAPIError(None, None, error, connection_invalidated=True) from error  # as SQLAlchemy does

@@ -26,13 +26,16 @@ class TenantQueue:
 
     turn_rows: int = 16
     turn_bytes: int = 2**16
+    most_left_out: int = 1_000
+    """The most tenants whose writes did not fit into a batch, before it is sent without looking for others."""
 
     def __init__(self) -> None:
         self._writes: dict[str, OrderedDict[QueuedWrite, None]] = {}
         # Each tenant of ``_writes`` is in one of these. They may have tenants without writes, see rule 3.
         self._new: OrderedDict[str, None] = OrderedDict()
         self._had_a_turn: OrderedDict[str, None] = OrderedDict()
-        self._overtaken: str | None = None
+        self._overtaken: dict[str, None] = {}
+        self._batches_since_overtaken = 0
         self._count = 0
 
     def __len__(self) -> int:
@@ -70,7 +73,12 @@ class TenantQueue:
     def take(self, limit: int, fits: Callable[[PreparedWrite[Any]], bool], use: Callable[[QueuedWrite], None]) -> None:
         """Remove up to ``limit`` writes that fit, and pass each of them to ``use``."""
         served, left_out = set[str](), list[tuple[str, OrderedDict[str, None]]]()
-        while self._count and limit > 0 and (turns := self._new or self._had_a_turn):
+        while (
+            self._count
+            and limit > 0
+            and len(left_out) < self.most_left_out
+            and (turns := self._new or self._had_a_turn)
+        ):
             tenant, _ = turns.popitem(last=False)
             if not (writes := self._writes[tenant]):
                 del self._writes[tenant]
@@ -82,17 +90,22 @@ class TenantQueue:
                 left_out.append((tenant, turns))
         for tenant, turns in reversed(left_out):
             _put_first(turns, tenant)
-        self._note_overtaken(next((tenant for tenant, _ in left_out if tenant not in served), None))
+        self._note_overtaken(served, [tenant for tenant, _ in left_out])
         if not self._count:
             self._clear()
 
-    def _note_overtaken(self, tenant: str | None) -> None:
-        """Note the first tenant that had no turn in a batch; after the second batch it is the first one of all."""
-        if tenant is not None and tenant == self._overtaken:
-            self._had_a_turn.pop(tenant, None)
-            _put_first(self._new, tenant)
-            tenant = None
-        self._overtaken = tenant
+    def _note_overtaken(self, served: set[str], left_out: list[str]) -> None:
+        """Give the first turn to the tenant that was left out first, at most after every second batch."""
+        for tenant in [tenant for tenant in self._overtaken if tenant in served or not self._writes.get(tenant)]:
+            del self._overtaken[tenant]
+        first = next(iter(self._overtaken), None)
+        self._overtaken.update(dict.fromkeys(tenant for tenant in left_out if tenant not in served))
+        self._batches_since_overtaken += 1
+        if first in left_out and self._batches_since_overtaken > 1:
+            self._batches_since_overtaken = 0
+            del self._overtaken[first]
+            self._had_a_turn.pop(first, None)
+            _put_first(self._new, first)
 
     def _turn(
         self,
@@ -121,6 +134,7 @@ class TenantQueue:
         self._writes.clear()
         self._new.clear()
         self._had_a_turn.clear()
+        self._overtaken.clear()
 
 
 def _put_first(order: OrderedDict[T, None], item: T) -> None:
