@@ -1,11 +1,14 @@
 """transaction() of a router: one database, that of the tenant of its first call."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from axon_storage import QueryError, StorageBackend, StorageConnectionError, TenantRouter
+from axon_storage import InMemoryBackend, QueryError, StorageBackend, StorageConnectionError, TenantRouter
+from axon_storage.routing.block import Block
+from axon_storage.routing.storages import OpenStorages
 from tests.routing.conftest import MISSING, NewFile
 from tests.routing.test_routing import keys, save
 
@@ -69,20 +72,41 @@ async def test_a_block_waits_for_a_first_call_in_progress(pair: TenantRouter) ->
 async def test_a_block_that_is_cancelled_is_rolled_back(pair: TenantRouter) -> None:
     async def block() -> None:
         async with pair.transaction() as transaction:
-            opened.append(transaction)
             await save(transaction, "a1")
             begun.set()
             await asyncio.Event().wait()
 
-    begun, opened = asyncio.Event(), list[StorageBackend]()
+    begun = asyncio.Event()
     task = asyncio.create_task(block())
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert " open" not in repr(opened[0])  # it is rolled back before the block ends
     await save(pair, "a1", "afterwards")
     assert await keys(pair, "a1") == ["afterwards"]
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError(), QueryError("refused")])
+async def test_a_block_ends_when_its_transaction_has_ended(error: Exception | None) -> None:
+    raised: list[BaseException | None] = []
+
+    class Slow(InMemoryBackend):
+        @asynccontextmanager
+        async def transaction(self) -> AsyncIterator[StorageBackend]:
+            try:
+                yield self
+            except Exception as found:
+                await asyncio.sleep(0.01)
+                raised.append(found)
+                raise
+            await asyncio.sleep(0.01)
+            raised.append(None)
+
+    block = Block(OpenStorages(lambda _: Slow(), 1, 5))
+    await block.begin("a")
+    await block.end(error)
+    assert len(raised) == 1
+    assert (raised[0] is None) == (error is None)
 
 
 async def test_a_block_that_cannot_begin_raises_the_error(new_file: NewFile) -> None:
