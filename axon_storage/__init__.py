@@ -40,6 +40,7 @@ from axon_storage.model.stats import CallStats, PoolStats, QueueStats, StorageSt
 from axon_storage.model.summaries import CostSummary, EventSummary, TraceSummary
 from axon_storage.model.validation import id_range
 from axon_storage.repository import SqlRepository
+from axon_storage.routing import TenantRouter
 from axon_storage.tenancy import tenant_scope
 
 __version__ = _version("axon-storage")
@@ -81,6 +82,7 @@ __all__ = [
     "StorageStats",
     "TableStats",
     "TenantMismatchError",
+    "TenantRouter",
     "TraceRow",
     "TraceSummary",
     "__version__",

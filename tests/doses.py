@@ -50,6 +50,7 @@ TARGETS_OF = {
     "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
     "tests/migrations/test_migrations.py::test_alembic_in_a_checkout": ("sqlite", "postgresql"),
     "tests/migrations/test_wheel.py::test_the_installed": ("sqlite", "postgresql"),
+    "tests/routing/test_suite.py": ("sqlite",),
     "tests/rolling/": ("sqlite", "postgresql", "mysql"),
     "tests/test_examples.py": ("sqlite", "postgresql"),
     "tests/transfer/": ("sqlite", "postgresql"),

@@ -14,7 +14,7 @@ class HealthReasonName(StrEnum):
     CLOSED = "closed"
     """The storage is closed."""
     CANNOT_OPEN = "cannot_open"
-    """A :class:`LoopLocal` cannot open the storage of this event loop."""
+    """A :class:`LoopLocal` or a :class:`TenantRouter` cannot open the storage of this event loop or tenant."""
     UNREACHABLE = "unreachable"
     """The database does not answer, or refuses the connection."""
     NO_SCHEMA = "no_schema"

@@ -3,11 +3,21 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from axon_storage import LoopLocal, SqlRepository, StorageConnectionError, create_engine, open_storage
+from axon_storage import (
+    InvalidArgumentError,
+    LoopLocal,
+    SqlRepository,
+    StorageConnectionError,
+    TenantRouter,
+    create_engine,
+    open_storage,
+)
+from axon_storage.routing.databases import Databases
 from tests.security.reports import PASSWORD, check_frames, check_log, check_report
 
 SPECIAL = "s3cr3t@/:?#%&"
@@ -100,12 +110,33 @@ async def test_the_health_of_a_database_that_refuses_the_password(url: str, full
     check_log(full_log, PASSWORD)
 
 
+_DOWN = f"postgresql://ada:{PASSWORD}@127.0.0.1:1/agents"
+
+
 async def test_the_errors_of_a_loop_local_storage() -> None:
-    storage = LoopLocal(f"postgresql://ada:{PASSWORD}@127.0.0.1:1/agents", retry_attempts=1)
+    storage = LoopLocal(_DOWN, retry_attempts=1)
     with pytest.raises(StorageConnectionError) as refused:
         await storage.load_daemons()
     check_report(refused.value, PASSWORD)
     assert PASSWORD not in f"{storage!r} {await storage.health()!r}"
+
+
+@pytest.mark.parametrize(
+    "databases", [{"a": _DOWN}, "postgresql://ada:" + PASSWORD + "@127.0.0.1:1/{tenant}", lambda _: _DOWN]
+)
+@pytest.mark.parametrize("home_is_down", [False, True])
+async def test_the_errors_of_a_router(databases: Databases, home_is_down: bool, tmp_path: Path) -> None:
+    home = _DOWN if home_is_down else f"sqlite:///{tmp_path}/home.db"
+    router = TenantRouter(home, databases, place=lambda _: "a", retry_attempts=1)
+    with pytest.raises(StorageConnectionError) as refused:
+        await router.load_daemons()
+    check_report(refused.value, PASSWORD)
+    shown = f"{router!r} {await router.health()!r} {await router.for_tenant('default').health()!r}"
+    assert PASSWORD not in shown
+    with pytest.raises(InvalidArgumentError) as invalid:
+        TenantRouter(home, databases, max_open=0)
+    check_report(invalid.value, PASSWORD)
+    await router.close()
 
 
 @pytest.mark.parametrize("name", ["password", "passwd", "sslpassword", "wallet_password", "access_token", "dsn"])
