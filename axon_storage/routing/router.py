@@ -30,7 +30,7 @@ from axon_storage.model.requests import (
 from axon_storage.model.seals import CountSeals
 from axon_storage.model.stats import StorageStats
 from axon_storage.model.validation import check_interval, operation_context
-from axon_storage.opening import OpenOptions, check_option_names
+from axon_storage.opening import OpenOptions, check_option_names, hide_password
 from axon_storage.routing.block import Block
 from axon_storage.routing.catalogue import Placement, PlacementState, TenantCatalogue, check_placeable
 from axon_storage.routing.databases import Databases, hidden_urls, place_by_file, urls_of
@@ -79,6 +79,7 @@ class TenantRouter(StorageBackend):
         **options: Unpack[OpenOptions],
     ) -> None:
         home, databases = hidden(home), hidden_urls(databases)
+        hide_password(options)
         check_option_names("TenantRouter", options)
         check_interval(catalogue_seconds, "catalogue_seconds")
         super().__init__(require_tenant=options.get("require_tenant", False))

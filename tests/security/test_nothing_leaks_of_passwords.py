@@ -15,6 +15,7 @@ from axon_storage import (
     StorageConnectionError,
     StorageDispatcher,
     StorageError,
+    TenantRouter,
     create_engine,
     open_storage,
     schema,
@@ -164,6 +165,13 @@ async def test_a_password_that_cannot_be_used(reason: str) -> None:
         with pytest.raises((StorageConnectionError, InvalidArgumentError), match=message) as refused:
             await way(url, password)
         check_report(refused.value, PASSWORD)
+
+
+def test_a_router_that_cannot_be_made() -> None:
+    url = "postgresql://ada@127.0.0.1:1/agents"
+    with pytest.raises(InvalidArgumentError) as refused:
+        TenantRouter(url, {"a": url}, catalogue_seconds=-1, password=PASSWORD)
+    check_report(refused.value, PASSWORD)
 
 
 def _check_without_the_function(error: BaseException) -> None:
