@@ -95,8 +95,8 @@ class ReencryptedRows:
 def encrypted_values(cipher: DocumentCipher, row_type: type[Row], values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of all columns of a row to save, with its documents encrypted."""
     columns, new = cipher.columns(row_type), values
+    key = tuple([values[name] for name in key_names(row_type)])
     for column in document_columns(row_type):
-        key = tuple([values[name] for name in key_names(row_type)])
         place, text = Place(row_type.TABLE, values["tenant_id"], key, column.name), values[column.name]
         refuse_envelope(place, text, is_json=column.is_json)
         if column in columns:
