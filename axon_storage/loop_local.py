@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -10,11 +11,14 @@ from typing import TypeVar, Unpack
 
 from axon_storage.backend import StorageBackend
 from axon_storage.backend.health import health_from
+from axon_storage.engine.deadline import Deadline
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout, current_timeout, rest_of_timeout
 from axon_storage.engine.url import hidden
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 from axon_storage.model.health import Health, HealthReasonName
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
+from axon_storage.model.validation import operation_context
 from axon_storage.opening import OpenOptions, check_option_names, hide_password, open_backend
 
 T = TypeVar("T")
@@ -44,22 +48,28 @@ class LoopLocal(StorageBackend):
         check_option_names("LoopLocal", options)
         super().__init__(require_tenant=options.get("require_tenant", False))
         self._open = partial(open_backend, url, **options)
+        self._timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
         # A forked child may run the loop of its parent, but it must not use the parent's connections.
         self._loops: dict[tuple[int, asyncio.AbstractEventLoop], _OfLoop] = {}
 
     async def execute(self, request: Request[T]) -> T:
-        return await (await self._of_running_loop().storage()).execute(request)
+        if (storage := self._of_running_loop().open_storage) is not None:
+            return await storage.execute(request)
+        async with self._opened(request.operation) as storage:
+            return await storage.execute(request)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        storage = await self._of_running_loop().storage()
+        async with self._opened("transaction") as storage:
+            pass
         if self.tenant_fallback.named:
             storage.tenant_fallback.named = True
         async with storage.transaction() as transaction:
             yield transaction if self._tenant is None else transaction.for_tenant(self._tenant)
 
     async def stats(self) -> StorageStats:
-        return await (await self._of_running_loop().storage()).stats()
+        async with self._opened("stats") as storage:
+            return await storage.stats()
 
     async def is_healthy(self) -> bool:
         try:
@@ -70,6 +80,15 @@ class LoopLocal(StorageBackend):
 
     async def health(self) -> Health:
         return await health_from(self._health_of_running_loop, failed=HealthReasonName.CANNOT_OPEN)
+
+    @asynccontextmanager
+    async def _opened(self, operation: str) -> AsyncIterator[StorageBackend]:
+        """Return the storage of the running loop. The time until it is open counts towards the timeout of the call."""
+        begin, seconds = time.monotonic(), current_timeout(self._timeout)
+        with operation_context(operation), Deadline(seconds, waiting_for=_OPENING):
+            storage = await self._of_running_loop().storage()
+        with rest_of_timeout(seconds, begin):
+            yield storage
 
     async def _health_of_running_loop(self) -> Health:
         return await (await self._of_running_loop().storage()).health()
@@ -120,6 +139,7 @@ def _here() -> tuple[int, asyncio.AbstractEventLoop]:
 
 
 _HEALTH_SECONDS = 5
+_OPENING = "the database to be opened"
 
 
 class _OfLoop:
@@ -136,6 +156,11 @@ class _OfLoop:
     def is_open(self) -> bool:
         """Whether the storage is open or being closed."""
         return self._storage is not None and not self.is_closed
+
+    @property
+    def open_storage(self) -> StorageBackend | None:
+        """The storage, if it has been opened."""
+        return self._storage
 
     @property
     def is_closed(self) -> bool:

@@ -50,6 +50,8 @@ TARGETS_OF = {
     "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
     "tests/migrations/test_migrations.py::test_alembic_in_a_checkout": ("sqlite", "postgresql"),
     "tests/migrations/test_wheel.py::test_the_installed": ("sqlite", "postgresql"),
+    "tests/routing/test_moves_under_load.py::test_a_move_under_load": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_mover_that_is_killed": ("sqlite",),
     "tests/routing/test_suite.py": ("sqlite",),
     "tests/rolling/": ("sqlite", "postgresql", "mysql"),
     "tests/test_examples.py": ("sqlite", "postgresql"),
