@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar, Unpack
 
@@ -148,6 +148,7 @@ class _OfLoop:
     def __init__(self, open_: Callable[[], Awaitable[StorageBackend]]) -> None:
         self._open = open_
         self._opening: asyncio.Task[None] | None = None
+        self._waiting, self._is_closing = 0, False
         self._storage: StorageBackend | None = None
         self._closed = asyncio.Event()
         self._closer: AsyncGenerator[None] | None = None
@@ -169,21 +170,32 @@ class _OfLoop:
 
     async def storage(self) -> StorageBackend:
         """Return the storage. Open it first if it is not open; calls at the same time wait for one opening."""
-        while self._storage is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._open_storage())
-                self._opening.add_done_callback(self._opened)
-            await asyncio.shield(self._opening)
+        self._waiting += 1
+        try:
+            while self._storage is None:
+                if self._opening is None:
+                    self._opening = asyncio.create_task(self._open_storage())
+                    self._opening.add_done_callback(self._opened)
+                await asyncio.shield(self._opening)
+        finally:
+            self._waiting -= 1
+            self._end_opening()
         return self._storage
 
     async def close(self) -> None:
-        """Close the storage if it is open. Calls that wait for its opening come first."""
-        if self._opening is not None:
-            with suppress(Exception):  # these calls raise it
-                await asyncio.shield(self._opening)
+        """Close the storage if it is open. Calls that wait for its opening come first; without any it is cancelled."""
+        self._is_closing = True
+        if (opening := self._opening) is not None:
+            self._end_opening()
+            await asyncio.wait({opening})  # the calls raise its error
         if self._storage is not None and self._closer is not None:
             await self._storage.close()
             await self._closer.aclose()
+
+    def _end_opening(self) -> None:
+        """Cancel the opening if no call waits for it any more: they have timed out, as the database does not answer."""
+        if self._is_closing and not self._waiting and self._opening is not None:
+            self._opening.cancel()
 
     async def _open_storage(self) -> None:
         storage = await self._open()
