@@ -34,6 +34,7 @@ from axon_storage.model.seals import CountSeals
 from axon_storage.model.stats import StorageStats
 from axon_storage.model.validation import check_interval, operation_context
 from axon_storage.opening import OpenOptions, check_option_names, hide_password
+from axon_storage.routing.all_databases import ask_all
 from axon_storage.routing.block import Block
 from axon_storage.routing.catalogue import (
     Found,
@@ -180,12 +181,10 @@ class TenantRouter(StorageBackend):
 
     async def stats(self) -> StorageStats:
         """Return the sum of the databases that have tenants, without the state of pools and queues."""
-        with self._lifecycle.call("stats"):
-            found = []
-            for name in sorted({placement.database for placement in await self._catalogue.list()}):
-                async with self._storages.use(name) as storage:
-                    found.append(await storage.stats())
-            return sum_of(found)
+        with operation_context("stats"), self._lifecycle.call():
+            names = [placement.database for placement in await self._catalogue.list()]
+            found = await ask_all(self._storages, names, lambda storage: storage.stats())
+            return sum_of([*found.values()])
 
     async def is_healthy(self) -> bool:
         return (await self.health()).healthy
@@ -209,11 +208,8 @@ class TenantRouter(StorageBackend):
     async def _tenant_ids(self) -> list[str]:
         """Return the tenants that have rows in their database. Rows elsewhere, such as copies, do not count."""
         placed = {placement.tenant: placement.database for placement in await self._catalogue.list()}
-        found: list[str] = []
-        for name in sorted(set(placed.values())):
-            async with self._storages.use(name) as storage:
-                found += [tenant for tenant in await storage.tenant_ids() if placed.get(tenant) == name]
-        return sorted(found)
+        found = await ask_all(self._storages, placed.values(), lambda storage: storage.tenant_ids())
+        return sorted(tenant for name, tenants in found.items() for tenant in tenants if placed.get(tenant) == name)
 
     async def _find(self, tenant: str, *, writes: bool = True, may_wait: bool = True) -> Found:
         """Return the placement of a tenant, and place it if it is new. Wait while the tenant is stopped for writes."""
