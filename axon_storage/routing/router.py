@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Unpack, cast
 
 from axon_storage.backend import StorageBackend
 from axon_storage.backend.health import health_from
+from axon_storage.backend.prune_run import has_rows
 from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.lifecycle import CLOSED, Lifecycle
 from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout, current_timeout, rest_of_timeout
@@ -61,7 +62,7 @@ _READS = (
 _ROOM_SECONDS = 30.0
 """How long a call waits for one of the open storages, as for a connection of a pool."""
 
-_UNKNOWN = "it may have been carried out"
+_ROLLED_BACK, _UNKNOWN = "repeat the block", "it may have been carried out"
 
 _STOPPED_SECONDS = 0.1
 """How often the calls of a stopped tenant, all together, read its placement."""
@@ -148,7 +149,8 @@ class TenantRouter(StorageBackend):
             self._tasks_in_transaction.add(task)
             try:
                 async with self._block() as block:
-                    transaction = RoutedTransaction(self, block, self._find)
+                    check = partial(self._check_placements, block, _ROLLED_BACK)
+                    transaction = RoutedTransaction(self, block, find=self._find, check=check)
                     if self._tenant is not None:
                         with operation_context("transaction"):
                             await transaction.begin(self._tenant)
@@ -162,7 +164,7 @@ class TenantRouter(StorageBackend):
         try:
             yield block
             with operation_context("transaction"):
-                await self._check_placements(block, "repeat the block")
+                await self._check_placements(block, _ROLLED_BACK)
         except BaseException as error:
             await block.end(error)
             raise
@@ -172,7 +174,7 @@ class TenantRouter(StorageBackend):
 
     async def _check_placements(self, block: Block, outcome: str) -> None:
         """Raise an error if a tenant of the block was moved, and its rows may have been copied without the block's."""
-        for tenant, found in block.found.items():
+        for tenant, found in [*block.found.items()]:
             if self._catalogue.is_old(found):
                 now = clock()
                 if not await self._is_in_force(found, writes=True):
@@ -182,8 +184,8 @@ class TenantRouter(StorageBackend):
     async def stats(self) -> StorageStats:
         """Return the sum of the databases that have tenants, without the state of pools and queues."""
         with operation_context("stats"), self._lifecycle.call():
-            names = [placement.database for placement in await self._catalogue.list()]
-            found = await ask_all(self._storages, names, lambda storage: storage.stats())
+            names = await self._placed()
+            found = await ask_all(self._storages, names.values(), lambda storage: storage.stats())
             return sum_of([*found.values()])
 
     async def is_healthy(self) -> bool:
@@ -207,9 +209,16 @@ class TenantRouter(StorageBackend):
 
     async def _tenant_ids(self) -> list[str]:
         """Return the tenants that have rows in their database. Rows elsewhere, such as copies, do not count."""
-        placed = {placement.tenant: placement.database for placement in await self._catalogue.list()}
-        found = await ask_all(self._storages, placed.values(), lambda storage: storage.tenant_ids())
-        return sorted(tenant for name, tenants in found.items() for tenant in tenants if placed.get(tenant) == name)
+        placed = await self._placed()
+        answers = await ask_all(self._storages, placed.values(), lambda storage: storage.tenant_ids())
+        found = {tenant for name, tenants in answers.items() for tenant in tenants if placed.get(tenant) == name}
+        for tenant, database in (await self._placed()).items():
+            if placed.get(tenant, database) != database and await has_rows(self, "tenant_ids", tenant):
+                found.add(tenant)  # it was moved meanwhile
+        return sorted(found)
+
+    async def _placed(self) -> dict[str, str]:
+        return {placement.tenant: placement.database for placement in await self._catalogue.list()}
 
     async def _find(self, tenant: str, *, writes: bool = True, may_wait: bool = True) -> Found:
         """Return the placement of a tenant, and place it if it is new. Wait while the tenant is stopped for writes."""

@@ -19,12 +19,19 @@ T = TypeVar("T")
 class RoutedTransaction(StorageBackend):
     """The object that ``transaction()`` of a :class:`TenantRouter` returns. Its methods run in one transaction.
 
-    ``find``: returns the placement of a tenant that may write.
+    ``find``: returns the placement of a tenant that may write. ``check``: raises an error if one is no longer in force.
     """
 
-    def __init__(self, router: StorageBackend, block: Block, find: Callable[..., Awaitable[Found]]) -> None:
+    def __init__(
+        self,
+        router: StorageBackend,
+        block: Block,
+        *,
+        find: Callable[..., Awaitable[Found]],
+        check: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(tenant=router.view_tenant, fallback=router.tenant_fallback)
-        self._router, self._block, self._find = router, block, find
+        self._router, self._block, self._find, self._check = router, block, find, check
 
     async def begin(self, tenant: str) -> StorageBackend:
         """Return the transaction of the database of a tenant. The first call begins it."""
@@ -42,7 +49,9 @@ class RoutedTransaction(StorageBackend):
 
     async def execute(self, request: Request[T]) -> T:
         with operation_context(request.operation), self._block.call():
-            return await (await self.begin(request.tenant)).execute(request)
+            result = await (await self.begin(request.tenant)).execute(request)
+            await self._check()
+            return result
 
     def transaction(self) -> AbstractAsyncContextManager[StorageBackend]:
         raise QueryError("transactions cannot be nested", operation="transaction")

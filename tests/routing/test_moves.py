@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
@@ -10,15 +11,18 @@ from axon_storage import (
     AuditRow,
     EventRow,
     InvalidArgumentError,
+    LoopLocal,
     QueryError,
     Row,
     SqlRepository,
     StorageConnectionError,
     TenantMismatchError,
+    TenantRouter,
     audit,
     create_engine,
     open_storage,
 )
+from axon_storage.model.requests import Request
 from axon_storage.model.seals import ListSeals
 from axon_storage.moving import MoveStep
 from axon_storage.moving.fence import Fence
@@ -34,6 +38,8 @@ from tests.routing.conftest import NewFile
 from tests.routing.sites import Site
 from tests.routing.test_routing import keys, save
 from tests.transfer.filling import TENANTS, difficult, fill
+
+T = TypeVar("T")
 
 MOVED, SMALL = TENANTS[1], 10_000
 
@@ -176,6 +182,27 @@ async def test_a_block_that_ends_late_is_rolled_back(site: Site) -> None:
                 await block.__aexit__(None, None, None)
             await router.catalogue.put(Placement("acme", "one", version + 1))
         assert await keys(router, "acme") == ["name", "stopped"]
+
+
+async def test_a_tenant_that_is_moved_while_tenants_are_listed_is_listed(site: Site) -> None:
+    class Home(LoopLocal):
+        async def execute(self, request: Request[T]) -> T:
+            result = await super().execute(request)
+            if request.operation == "scan" and to:  # the placements have been read
+                await site.move("acme", to.pop())
+            return result
+
+    to: list[str] = []
+
+    async with (
+        Home(site.home) as home,
+        TenantRouter(home, site.databases, place=lambda _: "one", catalogue_seconds=1e-6) as router,
+    ):
+        await save(router, "acme")
+        await save(router, "globex")
+        to.append("two")
+        assert await router.tenant_ids() == ["acme", "globex"]
+        assert not to
 
 
 @pytest.mark.not_on("sqlite", "its reads wait for nothing")
