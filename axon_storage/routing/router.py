@@ -105,11 +105,12 @@ class TenantRouter(StorageBackend):
         self._catalogue = TenantCatalogue(self._home, catalogue_seconds)
         self._url_of = url_of = urls_of(databases)
         self._place = place or place_by_file(databases)
-        self._storages = OpenStorages(lambda name: LoopLocal(url_of(name), **options), max_open, _ROOM_SECONDS)
+        self._timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
+        room = min(_ROOM_SECONDS, self._timeout)
+        self._storages = OpenStorages(lambda name: LoopLocal(url_of(name), **options), max_open, room)
         self._max_open = max_open
         self._lifecycle = Lifecycle()
         self._finding = SharedTasks[Found]()
-        self._timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
         self._tasks_in_transaction: set[asyncio.Task[Any] | None] = set()
 
     @property

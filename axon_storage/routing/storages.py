@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.timeouts import current_timeout
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class OpenStorages:
     async def _wait_for_room(self, name: str) -> None:
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(min(self._seconds, current_timeout(self._seconds))):
                 while self._needs_room(name):
                     if sum(not entry.is_silent for entry in self._closing.values()) < self._waiting:
                         self._close_idle()
