@@ -14,6 +14,7 @@ from axon_storage import (
     LoopLocal,
     QueryError,
     Row,
+    SessionRow,
     SqlRepository,
     StorageConnectionError,
     TenantMismatchError,
@@ -22,6 +23,7 @@ from axon_storage import (
     create_engine,
     open_storage,
 )
+from axon_storage.encryption import Keyring, MasterKey
 from axon_storage.model.requests import Request
 from axon_storage.model.seals import ListSeals
 from axon_storage.moving import MoveStep
@@ -107,6 +109,23 @@ async def test_everything_of_the_tenant_is_moved(new_file: NewFile, url: str) ->
         assert await site.rows_in("two", MOVED) == 0
         assert "afterwards" in await keys(router, MOVED)
         assert await _seals(one) == seals
+
+
+async def test_encrypted_documents_are_moved_as_they_are_stored(site: Site) -> None:
+    ring = Keyring({"one": MasterKey.generate()})
+    async with site.router(encryption=ring) as router:
+        await save(router, "acme")
+        before = await _stored(site.databases["one"])
+        await site.move("acme", "two", encryption=ring)
+        assert await _stored(site.databases["two"]) == before
+        assert len(await router.for_tenant("acme").load_sessions("s")) == 1
+
+
+async def _stored(url: str) -> list[str]:
+    async with open_storage(url) as storage:
+        values = [row.value for row in await storage.for_tenant("acme").load_sessions("s")]
+    assert all(value != sample(SessionRow).value for value in values)
+    return values
 
 
 async def test_a_write_waits_while_its_tenant_is_stopped_and_goes_on_in_the_new_database(site: Site) -> None:
