@@ -41,6 +41,8 @@ def begin_for_group(connection: Connection, dialect: Dialect) -> None:
     if _WAITS_BRIEFLY not in connection.info:
         for statement in dialect.brief_lock_waits_local:
             connection.exec_driver_sql(statement)
+    for statement in dialect.brief_lock_waits_elsewhere:
+        connection.exec_driver_sql(statement)
 
 
 def group_pool_of(engine: Engine) -> Pool | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -116,8 +116,8 @@ class PostgreSQL(
     denied_codes = codes.DENIED
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
-    brief_lock_waits = ("SET lock_timeout = '1ms'",)
-    brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
+    brief_lock_waits: ClassVar[Sequence[str]] = ("SET lock_timeout = '1ms'",)
+    brief_lock_waits_local: ClassVar[Sequence[str]] = ("SET LOCAL lock_timeout = '1ms'",)
 
     def identifier(self, length: int) -> TypeEngine[str]:
         return String(length, collation="C")
