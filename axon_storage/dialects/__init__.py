@@ -6,7 +6,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
-from axon_storage.dialects.distribution import Place
+from axon_storage.dialects.distribution import Distribution, Place
 from axon_storage.dialects.errors import ErrorClass, before_values
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
@@ -22,6 +22,7 @@ __all__ = [
     "VERSION_TABLE",
     "WRITTEN_ONCE",
     "Dialect",
+    "Distribution",
     "ErrorClass",
     "Place",
     "Tls",

@@ -36,6 +36,7 @@ from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
+from axon_storage.dialects.postgresql.distribution import PostgreSQLDistribution
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
@@ -83,6 +84,7 @@ class PostgreSQL(
     PostgreSQLGrants,
     PostgreSQLRowSecurity,
     PostgreSQLLimits,
+    PostgreSQLDistribution,
     OnConflict,
 ):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""

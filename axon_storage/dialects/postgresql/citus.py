@@ -13,6 +13,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.util import await_only
 
 from axon_storage.dialects.distribution import Place
+from axon_storage.dialects.error_codes import postgresql as codes
+from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.statements import VERSION_TABLE
 from axon_storage.errors import StorageConnectionError
@@ -21,7 +23,7 @@ from axon_storage.errors import StorageConnectionError
 # when all others are distributed.
 _RECOGNIZED = (
     "SELECT FROM pg_extension WHERE extname = 'citus'",
-    f"SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass('{VERSION_TABLE}')",
+    f"SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass('{VERSION_TABLE}') AND repmodel = 't'",
 )
 _ONE_ROW = "SELECT 1"  # a command tag
 
@@ -51,6 +53,9 @@ SELECT success, result FROM
   master_run_on_worker(nodes, ports, texts, true)
 """
 
+_INTERNAL, _NOT_SUPPORTED = "XX000", "0A000"
+_STALE_PLAN = "cached plan"
+
 _INSERT = re.compile(r"(INSERT INTO \S+ \([^()]*\) VALUES )(\(.*\))( ON CONFLICT .*)", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 _LARGEST = 128
@@ -74,6 +79,11 @@ class Citus(PostgreSQL):
         driver: Any = connection.driver_connection
         return all(await_only(driver.execute(statement)) == _ONE_ROW for statement in _RECOGNIZED)
 
+    def migration_settings(self, lock: float, statement: float) -> list[str]:
+        # Citus changes parts in several sessions by default, which a transaction that writes a reference table refuses
+        sequential = "SET citus.multi_shard_modify_mode = 'sequential'"
+        return [*super().migration_settings(lock, statement), sequential]
+
     def batch(self, save: Insert, table: Table) -> Executable:
         # INSERT … SELECT FROM unnest() would pass every row through a temporary copy on this node
         del table
@@ -91,6 +101,15 @@ class Citus(PostgreSQL):
         for rows in _parts(parameters, may_repeat=statement.endswith("DO NOTHING")):
             cursor.execute(_of_several(statement, len(rows)), tuple(chain.from_iterable(rows)))
         return True
+
+    def classify_error(self, error: BaseException, *, invalidated: bool = False) -> ErrorClass:
+        error_class = super().classify_error(error, invalidated=invalidated)
+        message = self.message(error)
+        if error_class.code == _INTERNAL and message.startswith(codes.OF_OTHER_NODES):
+            return error_class._replace(connection=True, transient=True)
+        if error_class.code == _NOT_SUPPORTED and _STALE_PLAN not in message:
+            return error_class._replace(transient=False)  # a statement that Citus cannot distribute
+        return error_class
 
     def place(self, connection: Connection, tenant: str) -> Place | None:
         found = connection.execute(_PLACE, {"tenant": tenant}).one_or_none()
