@@ -20,23 +20,19 @@ async def nodes(url: str) -> list[tuple[str, int, int]]:
         await engine.dispose()
 
 
-async def create_database(url: str, name: str) -> None:
-    """Create a database on each node of a cluster, and make those a cluster."""
-    known = await nodes(url)
+async def create_database(url: str, name: str) -> list[tuple[str, str]]:
+    """Create a database on each node of a cluster, make those a cluster, and return how to drop it on each node."""
+    known, drops = await nodes(url), []
     for host, port, group in known:
         node = _node(url, host, port, group)
         await run(_text(node), [f"CREATE DATABASE {name}"])
+        drops.append((_text(node), f"DROP DATABASE {name} WITH (FORCE)"))  # the daemon of the extension is connected
         await run(_text(node.set(database=name)), ["CREATE EXTENSION citus"])
     [(host, port, _), *workers] = known
     statements = [f"SELECT citus_set_coordinator_host('{host}', {port})"]
     statements += [f"SELECT citus_add_node('{worker}', {port})" for worker, port, _ in workers]
     await run(_text(make_url(url).set(database=name)), statements)
-
-
-async def drop_database(url: str, name: str) -> None:
-    """Drop a database on each node."""
-    for host, port, group in reversed(await nodes(url)):
-        await run(_text(_node(url, host, port, group)), [f"DROP DATABASE {name} WITH (FORCE)"])
+    return drops
 
 
 def _node(url: str, host: str, port: int, group: int) -> URL:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from axon_storage.dialects.distribution import Place
 from axon_storage.dialects.error_codes import postgresql as codes
 from axon_storage.dialects.errors import ErrorClass
 from axon_storage.dialects.postgresql import PostgreSQL
+from axon_storage.dialects.postgresql.row_security import SETTING, tenants_literal
 from axon_storage.dialects.statements import VERSION_TABLE
 from axon_storage.errors import StorageConnectionError
 
@@ -83,6 +84,11 @@ class Citus(PostgreSQL):
         # Citus changes parts in several sessions by default, which a transaction that writes a reference table refuses
         sequential = "SET citus.multi_shard_modify_mode = 'sequential'"
         return [*super().migration_settings(lock, statement), sequential]
+
+    def set_tenants_statement(self, tenants: Collection[str]) -> str:
+        # Citus sends the settings of SET LOCAL to the other nodes, and not those of set_config()
+        local = f"SET LOCAL {SETTING} = {tenants_literal(tenants)}"
+        return f"SET LOCAL citus.propagate_set_commands = 'local'; {local}"
 
     def batch(self, save: Insert, table: Table) -> Executable:
         # INSERT … SELECT FROM unnest() would pass every row through a temporary copy on this node
