@@ -98,6 +98,8 @@ class Databases:
         if (target, role) not in self._ready:
             account = await self.account(target, owner, role.split("+"), for_run=True)
             self._keep_ready(target, role, account)
+            async with self._ready[target, role][1].connect():
+                pass  # a storage knows a variant of a database from the first connection of its engine
         async with engine.begin() as connection:
             for name in (await connection.execute(FILLED_TABLES)).scalars().all():
                 await connection.execute(metadata.tables[name].delete())

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
-from axon_storage.dialects import Dialect
+from axon_storage.dialects import Dialect, dialect_of
 from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.forks import keep
 
@@ -26,7 +26,7 @@ def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connec
     connection = Connection(engine, _group_pool(owner).connect())
     if _WAITS_BRIEFLY not in connection.info and allows_autocommit(connection):
         try:
-            for statement in dialect.brief_lock_waits:
+            for statement in dialect_of(connection.dialect).brief_lock_waits:
                 connection.exec_driver_sql(statement)
             connection.commit()
         except BaseException:
@@ -41,7 +41,8 @@ def begin_for_group(connection: Connection, dialect: Dialect) -> None:
     if _WAITS_BRIEFLY not in connection.info:
         for statement in dialect.brief_lock_waits_local:
             connection.exec_driver_sql(statement)
-    for statement in dialect.brief_lock_waits_elsewhere:
+    # The dialect of a connection may be known better than when the storage was made.
+    for statement in dialect_of(connection.dialect).brief_lock_waits_elsewhere:
         connection.exec_driver_sql(statement)
 
 

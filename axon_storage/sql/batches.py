@@ -64,7 +64,9 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     one_statement = len(saves) == 1 and dialect.is_one_statement(saves[0][1])
     event_time = min([write.event_time for write in writes])
     tenants = {write.tenant for write in writes}
-    can_autocommit = only_appends and one_statement
+    # If locks are held elsewhere, only a transaction limits the wait for the same id in another transaction.
+    waits_briefly = not dialect.brief_lock_waits_elsewhere or not any(write.row_keys for write in writes)
+    can_autocommit = only_appends and one_statement and waits_briefly
     return UnitOfWork(run, writes=True, can_autocommit=can_autocommit, event_time=event_time, tenants=tenants)
 
 

@@ -25,6 +25,7 @@ AND coalesce(current_setting('output_plugin_libraries', true) ~ '\\mcitus\\M', t
 AND EXISTS (SELECT FROM pg_proc WHERE proname = 'create_distributed_table_concurrently')
 """
 _COLUMN = "tenant_id"
+_BLOCKING, _ONLINE = "create_distributed_table", "create_distributed_table_concurrently"
 _ON_A_WORKER = (
     "this server is a worker of a Citus cluster: change the schema on the coordinator, which changes all nodes"
 )
@@ -50,12 +51,12 @@ class PostgreSQLDistribution(DistributionSupport):
         found = self.distribution(connection, [*tables, VERSION_TABLE])
         if found is None:
             raise UnsupportedServer("the server has no extension that distributes tables: CREATE EXTENSION citus")
-        function = "create_distributed_table"
-        if connection.exec_driver_sql(_IS_ONLINE).scalar_one():
-            function += "_concurrently"
+        is_online = connection.exec_driver_sql(_IS_ONLINE).scalar_one()
         colocated = next((name for name in tables if name in found.tables), None)
         for name in tables:
             if name not in found.tables:
+                # takes seconds for each table, and an empty one is distributed in no time
+                function = _ONLINE if is_online and _has_rows(connection, name) else _BLOCKING
                 _create(connection, function, name, colocated, None if colocated else shards)
                 yield name
             colocated = colocated or name
@@ -67,7 +68,7 @@ class PostgreSQLDistribution(DistributionSupport):
     def distribute_new_table(self, connection: Connection, table: str) -> None:
         found = self.distribution(connection, [_ANY_TABLE])
         if found is not None and found.tables:
-            _create(connection, "create_distributed_table", table, _ANY_TABLE, None)
+            _create(connection, _BLOCKING, table, _ANY_TABLE, None)
 
 
 _ANY_TABLE = "sessions"
@@ -76,6 +77,11 @@ _ANY_TABLE = "sessions"
 
 def _has_extension(connection: Connection) -> bool:
     return bool(connection.exec_driver_sql(_HAS_EXTENSION).scalar_one())
+
+
+def _has_rows(connection: Connection, table: str) -> bool:
+    name = connection.dialect.identifier_preparer.quote(table)
+    return bool(connection.exec_driver_sql(f"SELECT EXISTS (SELECT FROM {name})").scalar_one())  # noqa: S608  # ours
 
 
 def _create(connection: Connection, function: str, table: str, colocated: str | None, shards: int | None) -> None:
