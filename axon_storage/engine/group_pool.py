@@ -17,7 +17,7 @@ _group_pools: "WeakKeyDictionary[Engine, tuple[int, Pool]]" = WeakKeyDictionary(
 """The pool of each engine, with the id of the process that created it."""
 
 
-def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connection:
+def connect_for_group(engine: Engine, owner: Engine) -> Connection:
     """Return a connection from the pool of group commits. If possible, set the short lock timeout for its session.
 
     The pool has the settings of ``owner``'s pool. It is separate, so that open transactions cannot take all
