@@ -1,5 +1,6 @@
 """What the dialect of Citus sends, as far as it can be seen without a server."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -59,3 +60,24 @@ def test_an_append_of_at_most_128_rows_is_one_statement() -> None:
 
 def test_another_batch_is_left_to_the_driver() -> None:
     assert not Citus().executemany(Cursor(), "DELETE FROM t WHERE tenant_id = $1::VARCHAR", [("acme",), ("umbrella",)])
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "is_transient"),
+    [
+        ("XX000", "could not commit transaction for shard 102008 on at least one active node", True),
+        ("XX000", "failure on connection marked as essential: 10.0.0.2:5432", True),
+        ("XX000", "could not find valid entry for shard 102008", True),
+        ("XX000", "cache lookup failed for relation 4711", False),
+        ("08006", "connection to the remote node app@10.0.0.2:5432 failed", True),
+        ("0A000", "cached plan must not change result type", True),
+        ("0A000", "recursive CTEs are only supported when they contain a filter on the distribution column", False),
+    ],
+)
+def test_what_a_lost_node_or_a_moved_shard_causes_is_transient(code: str, message: str, *, is_transient: bool) -> None:
+    kind: Any = import_module("asyncpg.exceptions").PostgresError
+    error = kind(message)
+    error.sqlstate = code
+    found = Citus().classify_error(error)
+    assert found.transient is is_transient
+    assert found.connection is (is_transient and code != "0A000")
