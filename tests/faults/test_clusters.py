@@ -226,9 +226,8 @@ async def test_after_a_node_is_killed_under_load_the_others_go_on_and_nothing_is
     assert set(error_codes) <= MySQL.transient_codes.keys()
 
 
+@pytest.mark.skipif(not FULL, reason="part of the full load: a node takes 40 s to leave and to come back")
 async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(cluster: Cluster, target: str) -> None:
-    if target == "group-replication" and not FULL:
-        pytest.skip("part of the full load: a node takes 40 s to leave and to come back")
     async with opened(cluster) as storages:
         await storages[-1].save_trace(sample(TraceRow))
         cluster.leave(cluster.nodes[-1])
