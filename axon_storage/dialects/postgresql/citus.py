@@ -68,7 +68,6 @@ _BITS = 4
 class Citus(PostgreSQL):
     """PostgreSQL with the extension Citus, and tables that ``axon-storage migrate distribute`` has distributed."""
 
-    title = "PostgreSQL with Citus"
     has_places = True
     brief_lock_waits = (*PostgreSQL.brief_lock_waits, "SET citus.propagate_set_commands = 'local'")
     brief_lock_waits_local = ("SET LOCAL citus.propagate_set_commands = 'local'", *PostgreSQL.brief_lock_waits_local)
