@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
+from axon_storage.dialects.distribution import DistributionSupport
 from axon_storage.dialects.grants import GrantSupport
 from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
@@ -63,6 +64,7 @@ class Dialect(
     GrantSupport,
     RowSecuritySupport,
     SessionLimits,
+    DistributionSupport,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
@@ -70,8 +72,8 @@ class Dialect(
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
     server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions, and
-    :class:`DatabaseIdentity` for telemetry.
+    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions,
+    :class:`DistributionSupport` for distributed tables, and :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.
@@ -185,6 +187,10 @@ class Dialect(
         """Return the parameters with which the statement of :meth:`batch` stores the rows."""
         return rows
 
+    def is_one_statement(self, parameters: Any) -> bool:
+        """Return whether a save with these parameters, of one row or of :meth:`batch_parameters`, is one statement."""
+        return not isinstance(parameters, list)
+
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
@@ -281,6 +287,8 @@ class Dialect(
     """Statements that make a session wait for a lock only briefly."""
     brief_lock_waits_local: ClassVar[Sequence[str]] = ()
     """The same for one transaction, for poolers that give each transaction another session."""
+    brief_lock_waits_elsewhere: ClassVar[Sequence[str]] = ()
+    """Further statements of each group commit, if the locks are held in sessions on other servers."""
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, if the driver does not begin it by itself."""

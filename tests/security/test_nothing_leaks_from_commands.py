@@ -45,6 +45,7 @@ WITH_URL: dict[str, list[str]] = {
     "migrate sql": [],
     "migrate grants": ["--app", "app"],
     "migrate secure": [],
+    "migrate distribute": [],
     "keys status": ["--keyring", "{folder}/keys.json"],
     "keys rotate": ["--keyring", "{folder}/keys.json"],
     "keys retire": ["{folder}/keys.json", "old"],

@@ -64,6 +64,8 @@ USES: dict[str, Use] = {
     "differences": lambda url, _: schema.differences(url),
     "downgrade": lambda url, _: schema.downgrade(url, "base"),
     "secure": lambda url, _: schema.secure(url),
+    "distribute": lambda url, _: schema.distribute(url),
+    "distribution_of": lambda url, _: schema.distribution_of(url),
     "unsecure": lambda url, _: schema.unsecure(url),
     "stamp": lambda url, _: schema.stamp(url, "head"),
     "upgrade": lambda url, _: schema.upgrade(url),

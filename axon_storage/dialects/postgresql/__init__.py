@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -36,6 +36,7 @@ from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
+from axon_storage.dialects.postgresql.distribution import PostgreSQLDistribution
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
@@ -83,6 +84,7 @@ class PostgreSQL(
     PostgreSQLGrants,
     PostgreSQLRowSecurity,
     PostgreSQLLimits,
+    PostgreSQLDistribution,
     OnConflict,
 ):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
@@ -116,8 +118,8 @@ class PostgreSQL(
     denied_codes = codes.DENIED
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
-    brief_lock_waits = ("SET lock_timeout = '1ms'",)
-    brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
+    brief_lock_waits: ClassVar[Sequence[str]] = ("SET lock_timeout = '1ms'",)
+    brief_lock_waits_local: ClassVar[Sequence[str]] = ("SET LOCAL lock_timeout = '1ms'",)
 
     def identifier(self, length: int) -> TypeEngine[str]:
         return String(length, collation="C")
