@@ -4,6 +4,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.errors import ErrorClass, before_values
+from axon_storage.dialects.hosts import Host, Hosts
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
@@ -17,6 +18,8 @@ __all__ = [
     "WRITTEN_ONCE",
     "Dialect",
     "ErrorClass",
+    "Host",
+    "Hosts",
     "Tls",
     "UnsupportedServer",
     "before_values",

@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.grants import GrantSupport
+from axon_storage.dialects.hosts import HostSupport
 from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
@@ -63,6 +64,7 @@ class Dialect(
     GrantSupport,
     RowSecuritySupport,
     SessionLimits,
+    HostSupport,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
@@ -70,8 +72,8 @@ class Dialect(
     Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
     server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions, and
-    :class:`DatabaseIdentity` for telemetry.
+    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions,
+    :class:`HostSupport` for URLs with several hosts, and :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.

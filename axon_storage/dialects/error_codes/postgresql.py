@@ -62,3 +62,6 @@ CLASSES_WITHOUT_VALUES = {
 
 DENIED = {"42501": "insufficient_privilege"}
 """The account lacks a right."""
+
+LOGINS = {code: PERMANENT[code] for code in ("28000", "28P01")}
+"""The name or the password is refused."""
