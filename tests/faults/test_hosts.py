@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 
 from axon_storage import (
     SessionRow,
@@ -22,6 +22,7 @@ from axon_storage.model.findings import Status
 from axon_storage.testing.samples import sample
 from tests.accounts import run
 from tests.databases import Databases
+from tests.faults.private import with_hosts
 from tests.servers.process import free_port
 from tests.telemetry import Telemetry, attributes_of
 
@@ -44,20 +45,6 @@ def silent() -> Iterator[str]:
 def dead() -> str:
     """Return a host that refuses connections."""
     return f"127.0.0.1:{free_port()}"
-
-
-def with_hosts(url: str | URL, *hosts: str | None, **parameters: str) -> str:
-    """Return a URL with these hosts; None stands for its own."""
-    parsed = make_url(url)
-    own = f"{parsed.host}:{parsed.port}"
-    made = URL.create(
-        parsed.drivername,
-        parsed.username,
-        parsed.password,
-        database=parsed.database,
-        query={**parsed.query, **parameters, "host": [host or own for host in hosts]},
-    )
-    return made.render_as_string(hide_password=False)
 
 
 async def test_a_host_that_refuses_connections_is_passed_over(url: str) -> None:

@@ -71,7 +71,9 @@ class Pair:
         self.primary, self.standby = self.standby, self.primary
 
     def bring_back(self) -> None:
-        """Make the killed server a standby of the one that was promoted, from a new copy of its data."""
+        """Make the killed server, if one was killed, a standby of the other, from a new copy of its data."""
+        if self.standby.process.popen.poll() is None:
+            return
         shutil.rmtree(self.standby.data)
         self.standby = self._add_standby(self.standby.data, self.standby.url.port)
 
