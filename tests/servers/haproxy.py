@@ -15,6 +15,7 @@ defaults
 listen primary
   bind 127.0.0.1:{port}
   option httpchk GET /primary
+  option redispatch 1
   default-server inter 100ms fall 2 rise 1 on-marked-down shutdown-sessions
 """
 
