@@ -8,6 +8,9 @@ BENCH_READY := $(BENCH_VENV)/ready
 # Options for `make bench`, such as BENCH=--quick; python -m benchmarks --help lists them.
 BENCH ?=
 
+# Container images often set this, and then each of the many processes of the tests would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test matrix faults rolling suites bench lint docs servers clean
 
 demo: $(READY)

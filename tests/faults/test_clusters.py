@@ -234,9 +234,8 @@ def url_of_all(cluster: Cluster) -> str:
     return with_hosts(nodes[0].url, *(f"127.0.0.1:{make_url(node.url).port}" for node in nodes))
 
 
-async def test_with_all_nodes_in_the_url_a_node_out_of_service_is_passed_over(cluster: Cluster, target: str) -> None:
-    if target == "group-replication" and not FULL:
-        pytest.skip("part of the full load: a node takes 40 s to leave and to come back")
+@pytest.mark.skipif(not FULL, reason="part of the full load: a node takes 40 s to leave and to come back")
+async def test_with_all_nodes_in_the_url_a_node_out_of_service_is_passed_over(cluster: Cluster) -> None:
     first = cluster.nodes[-1]
     async with opened(cluster), open_storage(url_of_all(cluster), migrate=False) as storage:
         await storage.save_trace(sample(TraceRow))
@@ -281,9 +280,8 @@ async def test_with_all_nodes_in_the_url_the_death_of_a_node_costs_no_acknowledg
     assert ledger.problems == []
 
 
+@pytest.mark.skipif(not FULL, reason="part of the full load: a node takes 40 s to leave and to come back")
 async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(cluster: Cluster, target: str) -> None:
-    if target == "group-replication" and not FULL:
-        pytest.skip("part of the full load: a node takes 40 s to leave and to come back")
     async with opened(cluster) as storages:
         await storages[-1].save_trace(sample(TraceRow))
         cluster.leave(cluster.nodes[-1])
