@@ -282,6 +282,12 @@ class Dialect(
     brief_lock_waits_local: ClassVar[Sequence[str]] = ()
     """The same for one transaction, for poolers that give each transaction another session."""
 
+    def wait_briefly(self, connection: Connection) -> bool:
+        """Make a session wait for a lock only briefly. Return False, and set nothing, if it is shared with others."""
+        for statement in self.brief_lock_waits:
+            connection.exec_driver_sql(statement)
+        return True
+
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, if the driver does not begin it by itself."""
 

@@ -14,9 +14,9 @@ from sqlalchemy.util import greenlet_spawn
 from axon_storage.dialects import before_values
 from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
-from axon_storage.engine.events import attach_events, mark_clean
+from axon_storage.engine.events import allows_autocommit, attach_events, mark_clean
 from axon_storage.engine.generation import generation_of
-from axon_storage.engine.group_pool import begin_for_group, connect_for_group
+from axon_storage.engine.group_pool import begin_for_group, connect_for_group, waits_briefly
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.row_security import row_security_of
 from axon_storage.engine.session_limits import allow, allow_in_transaction
@@ -88,6 +88,13 @@ class Connections:
             connection.close()
             raise
         return connection
+
+    def allows_autocommit(self, connection: Connection, *, group: bool) -> bool:
+        """Return whether a statement may run without a transaction. ``group``: that of a group commit."""
+        if not (self.dialect.autocommit_options and allows_autocommit(connection)):
+            return False
+        # A group commit waits briefly for locks. Without a transaction only the session can have that setting.
+        return not group or self.dialect.serial_writes or waits_briefly(connection)
 
     def begin(
         self, connection: Connection, *, writes: bool, group: bool = False, tenants: Collection[str] | None = None

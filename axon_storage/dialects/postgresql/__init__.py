@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     Delete,
     Executable,
     Select,
@@ -116,7 +117,6 @@ class PostgreSQL(
     denied_codes = codes.DENIED
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
-    brief_lock_waits = ("SET lock_timeout = '1ms'",)
     brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
 
     def identifier(self, length: int) -> TypeEngine[str]:
@@ -204,6 +204,13 @@ class PostgreSQL(
             raise UnsupportedServer(
                 f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8"
             )
+
+    def wait_briefly(self, connection: Connection) -> bool:
+        # Behind a pooler, the number of the session is another one, and other clients would get the setting.
+        driver: Any = connection.connection.driver_connection
+        is_own = f"pg_backend_pid() = {driver.get_server_pid()}"
+        statement = f"SELECT set_config('lock_timeout', '1ms', false) WHERE {is_own}"
+        return connection.exec_driver_sql(statement).first() is not None
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         return bool(connection.driver_connection.is_closed())
