@@ -9,6 +9,7 @@ from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.sqlite import SQLite
 from axon_storage.dialects.statements import APPEND_ONLY, FILLFACTOR, WRITTEN_ONCE, execute
+from axon_storage.dialects.versions import dotted
 
 __all__ = [
     "APPEND_ONLY",
@@ -21,6 +22,7 @@ __all__ = [
     "UnsupportedServer",
     "before_values",
     "dialect_of",
+    "dotted",
     "execute",
     "of_driver",
     "of_scheme",

@@ -41,6 +41,7 @@ from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
 from axon_storage.dialects.row_security import RowSecuritySupport
 from axon_storage.dialects.session_limits import SessionLimits
+from axon_storage.dialects.versions import ServerVersions
 
 
 class Tls(NamedTuple):
@@ -63,15 +64,12 @@ class Dialect(
     GrantSupport,
     RowSecuritySupport,
     SessionLimits,
+    ServerVersions,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
-    Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
-    :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions, and
-    :class:`DatabaseIdentity` for telemetry.
+    Its parts are base classes, whose docstrings say what they are for.
     """
 
     # Names and URLs.

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.dialects import before_values
+from axon_storage.dialects import UnsupportedServer, before_values, dialect_of, dotted
 from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import allows_autocommit, attach_events, mark_clean
@@ -81,8 +81,11 @@ class Connections:
             pool.waiting -= 1
         if began:
             monitor.connected(pool, perf_counter() - began)
-        deadline.waiting_for, self._has_connected = DATABASE, True
+        deadline.waiting_for = DATABASE
         try:
+            if not self._has_connected:
+                check_version(connection)
+                self._has_connected = True
             allow(connection, self.dialect, deadline.longest)
         except BaseException:
             connection.close()
@@ -155,7 +158,21 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise _refusal(error) from None
     async with AsyncExitStack() as stack:
         stack.push_async_exit(connection)
+        check_version(connection.sync_connection)
         yield connection
+
+
+def check_version(connection: Connection | None) -> None:
+    """Raise :class:`UnsupportedServer` if the version of the server is known to fail."""
+    if connection is None:
+        return
+    dialect = dialect_of(connection.dialect)
+    oldest, version = dialect.oldest_server, dialect.server_version(connection.dialect)
+    if oldest is not None and version < oldest.version:
+        raise UnsupportedServer(
+            f"{dialect.title} {dotted(version)} is too old: {oldest.reason}; upgrade the server to"
+            f" {dotted(oldest.version)} or later. Tested are {', '.join(dialect.tested_servers)}"
+        )
 
 
 def _refusal(error: Exception) -> StorageConnectionError:

@@ -29,7 +29,7 @@ def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connec
             connection.info[_WAITS_BRIEFLY] = allows_autocommit(connection) and dialect.wait_briefly(connection)
             connection.commit()
         except BaseException:
-            connection.info.pop(_WAITS_BRIEFLY, None)
+            connection.invalidate()
             connection.close()
             raise
     return connection

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.types import TypeEngine
+from sqlalchemy.util import await_only
 
 from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
@@ -42,6 +43,7 @@ from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
 from axon_storage.dialects.postgresql.row_security import LACKS_TENANTS, PostgreSQLRowSecurity
 from axon_storage.dialects.postgresql.session_limits import PostgreSQLLimits
+from axon_storage.dialects.postgresql.versions import PostgreSQLVersions
 from axon_storage.dialects.statements import take_application_name
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
@@ -84,6 +86,7 @@ class PostgreSQL(
     PostgreSQLGrants,
     PostgreSQLRowSecurity,
     PostgreSQLLimits,
+    PostgreSQLVersions,
     OnConflict,
 ):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
@@ -209,8 +212,8 @@ class PostgreSQL(
         # Behind a pooler, the number of the session is another one, and other clients would get the setting.
         driver: Any = connection.connection.driver_connection
         is_own = f"pg_backend_pid() = {driver.get_server_pid()}"
-        statement = f"SELECT set_config('lock_timeout', '1ms', false) WHERE {is_own}"
-        return connection.exec_driver_sql(statement).first() is not None
+        answer = await_only(driver.execute(f"SELECT set_config('lock_timeout', '1ms', false) WHERE {is_own}"))
+        return bool(answer == "SELECT 1")
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         return bool(connection.driver_connection.is_closed())
