@@ -27,6 +27,9 @@ OF_VARIANTS = (
 )
 """The beginnings of the node ids of tests that run on variants."""
 
+THROUGH_POOLERS = ("tests/conformance/test_creates.py",)
+"""The beginnings of the node ids of tests that run through poolers."""
+
 TARGETS_OF = {
     "tests/audit/test_kept_seals.py": ("sqlite", "postgresql"),
     "tests/audit/test_sealing.py": ("sqlite", "postgresql"),
@@ -70,6 +73,8 @@ def is_in_dose(node_id: str, target: str, tenant: str = "") -> bool:
     if EVERYTHING:
         return True
     if tenant == "default" and target not in BY_BOTH_TENANTS:
+        return False
+    if target.startswith("postgresql-pgbouncer") and not node_id.startswith(THROUGH_POOLERS):
         return False
     if target in VARIANTS and not node_id.startswith(OF_VARIANTS):
         return False
