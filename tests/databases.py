@@ -27,6 +27,12 @@ TARGETS = {
 } | {name: (name, "") for name in (*ORACLES, *(["citus"] if "citus" in GIVEN else []))}
 """The targets of the conformance suite: a server, and a driver if it is not the server's default."""
 
+POOLERS = {"postgresql-pgbouncer": "new", "postgresql-pgbouncer-1.18": "old"}
+"""Further targets of the conformance suite: PostgreSQL through a pgbouncer in transaction mode, by its age."""
+
+WITHOUT_CACHES = "?statement_cache_size=0&prepared_statement_cache_size=0"
+"""The parameters of a URL that the old pgbouncer needs."""
+
 SERVERS = [target for target, (_, driver) in TARGETS.items() if not driver]
 """Each server once, with its default driver."""
 
@@ -58,7 +64,7 @@ class Databases:
         It is dropped after the test, or with ``for_run`` at the end of the run.
         """
         name = f"axon_{uuid4().hex[:12]}"
-        server, driver = TARGETS[target]
+        server, driver = TARGETS.get(target, ("postgresql", ""))
         if server == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
         url = make_url(self._server_url(server))
@@ -77,6 +83,8 @@ class Databases:
         else:
             made = url.set(database=name)
             statements, drop = [f"CREATE DATABASE {name}"], f"DROP DATABASE {name}"
+            if server == "postgresql":  # a pooler keeps sessions
+                drop += " WITH (FORCE)"
         administrator = url.render_as_string(hide_password=False)
         await run(administrator, statements)
         kept.append((administrator, drop))
@@ -92,7 +100,7 @@ class Databases:
             await schema.upgrade(url)
             if target == "citus":
                 await schema.distribute(url, shards=citus.SHARDS)
-            self._keep_ready(target, "owner", url)
+            self._keep_ready(target, "owner", self._pooled(url, POOLERS[target]) if target in POOLERS else url)
         owner, engine = self._ready[target, "owner"]
         role = "owner" if target == "sqlite" else role
         if (target, role) not in self._ready:
@@ -146,6 +154,15 @@ class Databases:
             await engine.dispose()
         self._made += self._for_run
         await self.drop()
+
+    def _pooled(self, url: str, age: str) -> str:
+        """Return the URL of a database through a pooler."""
+        try:
+            pooler = make_url(self._servers.pooler(age))
+        except UnavailableError as error:
+            skip_without("pgbouncer", str(error))
+        pooled = make_url(url).set(host=pooler.host, port=pooler.port).render_as_string(hide_password=False)
+        return pooled + (WITHOUT_CACHES if age == "old" else "")
 
     def _server_url(self, server: str) -> str:
         try:

@@ -8,7 +8,7 @@ from statistics import median
 
 from sqlalchemy import Connection, literal, select
 
-from axon_storage.dialects import Dialect, dialect_of
+from axon_storage.dialects import Dialect, dialect_of, dotted
 from axon_storage.model.findings import Finding, Status, ok_unless
 from axon_storage.schema import distribution, drift
 from axon_storage.schema.revisions import current_revision, head, revision_problem
@@ -38,9 +38,9 @@ def round_trips(connection: Connection) -> Iterator[Finding]:
 def server_version(connection: Connection) -> Iterator[Finding]:
     """Compare the server's version with those that are tested."""
     dialect = _dialect(connection)
-    found, tested = dialect.server_version(connection), dialect.tested_servers
-    known = not tested or any(f"{found}.".startswith(f"{each}.") for each in tested)
-    remedy = "" if known else f"this package is tested with {', '.join(tested)}"
+    version, tested = dialect.server_version(connection.dialect), dialect.tested_servers
+    found = dotted(version)
+    remedy = "" if dialect.is_tested(version) else f"this package is tested with {', '.join(tested)}"
     if not dialect.server_is_tested:
         remedy = f"this package is tested with a double of {dialect.title}, not with the server"
     yield ok_unless("server version", f"{dialect.title} {found}", warn=remedy)

@@ -15,6 +15,7 @@ from axon_storage.dialects.postgresql import PostgreSQL
 from axon_storage.dialects.postgresql.citus import Citus
 from axon_storage.dialects.sqlite import SQLite
 from axon_storage.dialects.statements import APPEND_ONLY, FILLFACTOR, VERSION_TABLE, WRITTEN_ONCE, execute
+from axon_storage.dialects.versions import dotted
 
 __all__ = [
     "APPEND_ONLY",
@@ -32,6 +33,7 @@ __all__ = [
     "UnsupportedServer",
     "before_values",
     "dialect_of",
+    "dotted",
     "execute",
     "of_driver",
     "of_scheme",

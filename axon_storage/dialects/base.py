@@ -43,6 +43,7 @@ from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
 from axon_storage.dialects.row_security import RowSecuritySupport
 from axon_storage.dialects.session_limits import SessionLimits
+from axon_storage.dialects.versions import ServerVersions
 
 
 class Tls(NamedTuple):
@@ -67,16 +68,12 @@ class Dialect(
     SessionLimits,
     DistributionSupport,
     HostSupport,
+    ServerVersions,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
-    Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
-    :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions,
-    :class:`DistributionSupport` for distributed tables, :class:`HostSupport` for URLs with several hosts, and
-    :class:`DatabaseIdentity` for telemetry.
+    Its parts are base classes, whose docstrings say what they are for.
     """
 
     # Names and URLs.
@@ -292,6 +289,12 @@ class Dialect(
     """The same for one transaction, for poolers that give each transaction another session."""
     brief_lock_waits_elsewhere: ClassVar[Sequence[str]] = ()
     """Further statements of each group commit, if the locks are held in sessions on other servers."""
+
+    def wait_briefly(self, connection: Connection) -> bool:
+        """Make a session wait for a lock only briefly. Return False, and set nothing, if it is shared with others."""
+        for statement in self.brief_lock_waits:
+            connection.exec_driver_sql(statement)
+        return True
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, if the driver does not begin it by itself."""

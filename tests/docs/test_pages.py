@@ -26,7 +26,7 @@ MAY_SKIP = {
     "needs two databases": 4,
     "needs a database with rows": 3,
     "needs a server and an account of a cloud": 1,
-    "needs a checkout": 1,
+    "needs a checkout": 2,
     "runs in the example's own test": 2,
     "runs in the tests of this project": 6,
 }

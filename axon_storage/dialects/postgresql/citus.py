@@ -69,7 +69,6 @@ class Citus(PostgreSQL):
     """PostgreSQL with the extension Citus, and tables that ``axon-storage migrate distribute`` has distributed."""
 
     has_places = True
-    brief_lock_waits = (*PostgreSQL.brief_lock_waits, "SET citus.propagate_set_commands = 'local'")
     brief_lock_waits_local = ("SET LOCAL citus.propagate_set_commands = 'local'", *PostgreSQL.brief_lock_waits_local)
     # The locks of rows are held in sessions of the nodes, which get only the settings of a transaction.
     brief_lock_waits_elsewhere = PostgreSQL.brief_lock_waits_local
@@ -78,6 +77,12 @@ class Citus(PostgreSQL):
         # without preparing, because a pooler may be in between
         driver: Any = connection.driver_connection
         return all(await_only(driver.execute(statement)) == _ONE_ROW for statement in _RECOGNIZED)
+
+    def wait_briefly(self, connection: Connection) -> bool:
+        if not super().wait_briefly(connection):
+            return False
+        connection.exec_driver_sql("SET citus.propagate_set_commands = 'local'")
+        return True
 
     def migration_settings(self, lock: float, statement: float) -> list[str]:
         # Citus changes parts in several sessions by default, which a transaction that writes a reference table refuses
