@@ -90,6 +90,8 @@ TARGETS_OF = {
     "tests/migrations/test_wheel.py::test_the_installed": ("sqlite",),
     "tests/oracle/test_statements.py::test_the_grammar_accepts_every_statement": ("oracle-double-12.1",),
     "tests/rolling/": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_move_under_load": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_mover_that_is_killed": ("sqlite",),
     "tests/routing/test_suite.py": ("sqlite",),
     "tests/security/test_nothing_leaks_when_connecting.py": (
         "sqlite",

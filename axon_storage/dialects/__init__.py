@@ -8,6 +8,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.distribution import Distribution, Place
 from axon_storage.dialects.errors import ErrorClass, before_values
+from axon_storage.dialects.hosts import Host, Hosts
 from axon_storage.dialects.mysql import MariaDB, MySQL
 from axon_storage.dialects.oracle import Oracle
 from axon_storage.dialects.postgresql import PostgreSQL
@@ -24,6 +25,8 @@ __all__ = [
     "Dialect",
     "Distribution",
     "ErrorClass",
+    "Host",
+    "Hosts",
     "Place",
     "Tls",
     "UnsupportedServer",

@@ -36,6 +36,7 @@ from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.distribution import DistributionSupport
 from axon_storage.dialects.grants import GrantSupport
+from axon_storage.dialects.hosts import HostSupport
 from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
@@ -65,6 +66,7 @@ class Dialect(
     RowSecuritySupport,
     SessionLimits,
     DistributionSupport,
+    HostSupport,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
@@ -73,7 +75,8 @@ class Dialect(
     :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
     server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
     :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions,
-    :class:`DistributionSupport` for distributed tables, and :class:`DatabaseIdentity` for telemetry.
+    :class:`DistributionSupport` for distributed tables, :class:`HostSupport` for URLs with several hosts, and
+    :class:`DatabaseIdentity` for telemetry.
     """
 
     # Names and URLs.

@@ -22,6 +22,8 @@ WITH_URL: dict[str, list[str]] = {
     "doctor --json": [],
     "tenants list": [],
     "tenants erase": ["acme", "--yes"],
+    "tenants where": [],
+    "tenants move": ["acme", "--to", "a", "--databases", "sqlite:///{folder}/{{tenant}}.db"],
     "show": ["events"],
     "traces": [],
     "tail": [],

@@ -15,7 +15,7 @@ from tests.servers.process import Process, StartError
 SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai")
 """The servers that can be started here."""
 
-NEEDED = (*SERVED, "galera", "group-replication", "pgbouncer", "oracle", "oracle-grammar", "citus")
+NEEDED = (*SERVED, "galera", "group-replication", "pgbouncer", "haproxy", "oracle", "oracle-grammar", "citus")
 """What ``AXON_TEST_REQUIRE`` may name."""
 
 

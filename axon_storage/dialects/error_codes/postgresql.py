@@ -69,3 +69,6 @@ OF_OTHER_NODES = (
 
 DENIED = {"42501": "insufficient_privilege"}
 """The account lacks a right."""
+
+LOGINS = {code: PERMANENT[code] for code in ("28000", "28P01")}
+"""The name or the password is refused."""

@@ -54,6 +54,7 @@ _POOLER_REFUSAL = re.compile(
     "does not exist|authentication failed|no such (?:database|user)|unsupported startup parameter|not allowed"
     "|login rejected|TLS connection required"
 )
+_POOLER_LOGIN = "authentication failed"
 _POOLER_HINT = (
     "behind a pooler add statement_cache_size=0&prepared_statement_cache_size=0 to the URL"
     " (or, for pgbouncer 1.21 and later, set its max_prepared_statements)"
@@ -92,6 +93,12 @@ class PostgreSQL(
     title = "PostgreSQL"
     system_name = "postgresql"
     default_port = 5432
+    session_attributes = {
+        "read-write": ("SHOW transaction_read_only", {"off"}),
+        "read-only": ("SHOW transaction_read_only", {"on"}),
+        "primary": ("SELECT pg_is_in_recovery()", {"False"}),
+        "standby": ("SELECT pg_is_in_recovery()", {"True"}),
+    }
     backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
     copies = COPIES
     unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
@@ -116,6 +123,7 @@ class PostgreSQL(
     fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
+    login_codes = codes.LOGINS
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
     brief_lock_waits: ClassVar[Sequence[str]] = ("SET lock_timeout = '1ms'",)
@@ -189,7 +197,7 @@ class PostgreSQL(
         return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
 
     def server(self, url: URL) -> Server:
-        if url.host is not None or (host := parameter(url, "host")) is None:
+        if url.host is not None or (host := parameter(url, "host")) is None or "port" in url.query:
             return super().server(url)
         if host.startswith("/"):  # the folder of a socket
             return Server(host, None)
@@ -225,6 +233,11 @@ class PostgreSQL(
         if error_class.code in codes.UNKNOWN_STATEMENT:
             return error_class._replace(message=f"{error_class.message}: {_POOLER_HINT}")
         return error_class
+
+    def refuses_login(self, error: BaseException) -> bool:
+        cause = self.driver_error(error)
+        by_pooler = self.code(cause) == _POOLER_ERROR and _POOLER_LOGIN in self.message(cause)
+        return by_pooler or super().refuses_login(error)
 
     def message(self, error: BaseException) -> str:
         # RAISE in PL/pgSQL, with any code: the message may contain a value
