@@ -97,8 +97,6 @@ class Dialect(
     """Whether ids have the database's own UUID type; elsewhere they are 32 hexadecimal digits, in the same order."""
     has_timestamps_with_time_zone: ClassVar[bool] = False
     """Whether timestamps are sent with their time zone; elsewhere they are sent as naive UTC."""
-    table_options: ClassVar[Mapping[str, Any]] = {}
-    """Keyword arguments of :class:`sqlalchemy.Table` for every table; each begins with SQLAlchemy's dialect name."""
 
     def identifier(self, length: int) -> TypeEngine[str]:
         """Return the type of a string of at most ``length`` characters, compared by code point."""
@@ -283,18 +281,6 @@ class Dialect(
     """Execution options of a single statement without a transaction; empty if that saves no round trip."""
     commit_outlives_cancellation: ClassVar[bool] = False
     """Whether the server may still commit after a COMMIT was cancelled and its connection closed."""
-    brief_lock_waits: ClassVar[Sequence[str]] = ()
-    """Statements that make a session wait for a lock only briefly."""
-    brief_lock_waits_local: ClassVar[Sequence[str]] = ()
-    """The same for one transaction, for poolers that give each transaction another session."""
-    brief_lock_waits_elsewhere: ClassVar[Sequence[str]] = ()
-    """Further statements of each group commit, if the locks are held in sessions on other servers."""
-
-    def wait_briefly(self, connection: Connection) -> bool:
-        """Make a session wait for a lock only briefly. Return False, and set nothing, if it is shared with others."""
-        for statement in self.brief_lock_waits:
-            connection.exec_driver_sql(statement)
-        return True
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, if the driver does not begin it by itself."""

@@ -1,7 +1,7 @@
 """The base class for what a migration needs of a database: the schema lock, timeouts, online changes, comparison."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Table
 
@@ -11,6 +11,8 @@ from axon_storage.dialects.errors import DriverErrors
 class MigrationSupport(DriverErrors):
     """What migrations need of a database. A subclass overrides what differs."""
 
+    table_options: ClassVar[Mapping[str, Any]] = {}
+    """Keyword arguments of :class:`sqlalchemy.Table` for every table; each begins with SQLAlchemy's dialect name."""
     has_axon_servers: ClassVar[bool] = False
     """Whether an AxonServer, whose tables can be adopted, may use this database."""
     upgrades_in_one_transaction: ClassVar[bool] = False

@@ -7,6 +7,8 @@ import pytest
 
 from axon_storage.routing import TenantRouter
 from axon_storage.testing.ephemeral import EphemeralDatabases, open_databases
+from tests.doses import EVERYTHING
+from tests.routing.sites import Site
 
 NewFile = Callable[[], str]
 """Returns the URL of a new SQLite file with the newest schema."""
@@ -37,10 +39,15 @@ def new_file(files: EphemeralDatabases) -> Iterator[NewFile]:
         files.release(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", *(["mariadb", "mysql"] if EVERYTHING else [])])
 def target(request: pytest.FixtureRequest) -> str:
     """The kind of the second database."""
     return str(request.param)
+
+
+@pytest.fixture
+def site(new_file: NewFile) -> Site:
+    return Site(new_file(), new_file(), new_file())
 
 
 def place(tenant: str) -> str:

@@ -85,12 +85,6 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLL
         for suffix in ("", "+aiomysql", "+asyncmy")
     }
     extras = {"aiomysql": "mysql", "asyncmy": "asyncmy"}
-    # the row format too, because a server's default may allow only shorter keys
-    table_options = {
-        f"{name}_{option}": value
-        for name in ("mysql", "mariadb")  # a script for a mariadb:// URL uses the second
-        for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "row_format": "DYNAMIC"}.items()
-    }
     driver_modules = frozenset({"aiomysql", "pymysql", "asyncmy"})
     collation = "utf8mb4_0900_bin"
     session_isolation = "READ COMMITTED"

@@ -18,7 +18,14 @@ FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 
 
 
 class MySQLMigration(MigrationSupport):
-    """The named lock, timeouts, online indexes and the comparison of MySQL's tables."""
+    """The named lock, timeouts, online indexes, the options and the comparison of MySQL's tables."""
+
+    # the row format too, because a server's default may allow only shorter keys
+    table_options = {
+        f"{name}_{option}": value
+        for name in ("mysql", "mariadb")  # a script for a mariadb:// URL uses the second
+        for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "row_format": "DYNAMIC"}.items()
+    }
 
     def extra_differences(self, connection: Connection, table: str) -> Iterator[tuple[str, str]]:
         for what, state in connection.execute(text(_TRIGGERS_AND_DESCENDING_INDEXES), {"table": table}):
