@@ -7,6 +7,8 @@ BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/ready
 # Options for `make bench`, such as BENCH=--quick; python -m benchmarks --help lists them.
 BENCH ?=
+# Rows of `make matrix`; without them it runs everything.
+ROWS ?=
 
 # Container images often set this, and then each of the many processes of the tests would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,9 +21,11 @@ demo: $(READY)
 test: $(READY) servers
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-# Every test on every target; `make test` leaves out some combinations, see tests/doses.py.
+# Every test on every target, of which `make test` leaves out some (tests/doses.py), and then the rows of tests/versions.
+# `make matrix ROWS="postgresql-18 python-3.14"` runs only these rows.
 matrix: $(READY) servers
-	AXON_MATRIX=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(if $(ROWS),,AXON_MATRIX=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup)
+	$(BIN)/python -m tests.versions $(ROWS)
 
 # The fault tests with their full load, one hour at most; `make test` runs them with a smaller load.
 faults: $(READY) servers

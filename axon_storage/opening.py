@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import TypedDict, TypeVar, Unpack
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from axon_storage import schema
 from axon_storage.backend import StorageBackend
-from axon_storage.dialects import dialect_of
+from axon_storage.dialects import dialect_of, dotted
 from axon_storage.encryption import Keyring
 from axon_storage.encryption.check import check_is_keyring
 from axon_storage.engine.create import create_engine
@@ -178,8 +180,20 @@ async def open_backend(url: str | None, **options: Unpack[OpenOptions]) -> Stora
     except BaseException:
         await storage.close()
         raise
+    _log_version(engine, storage.database)
     _log.info("opened %s", storage.database, extra={"storage_event": "opened", "database": storage.database})
     return storage
+
+
+def _log_version(engine: AsyncEngine, database: str) -> None:
+    """Log that the version of the server is not one of those with which the package is tested."""
+    dialect = dialect_of(engine.dialect)
+    version = dialect.server_version(engine.dialect)
+    if not dialect.is_tested(version):
+        found, tested = dotted(version), ", ".join(dialect.tested_servers) or "a double of the server"
+        message = "%s: this package is not tested with %s %s, but with %s"
+        event = {"storage_event": "untested_server", "server_version": found}
+        _log.info(message, database, dialect.title, found, tested, extra=event)
 
 
 async def _unlock(keyring: Keyring, *, seconds: float) -> None:

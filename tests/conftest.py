@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine
-from tests.databases import REQUIRED, TARGETS, Databases
+from tests.databases import POOLERS, REQUIRED, TARGETS, Databases
 from tests.doses import is_in_dose
 from tests.servers import GIVEN, NEEDED, NOT_EXERCISED, Servers
 
@@ -129,7 +129,11 @@ async def single_connection(url: str) -> AsyncIterator[AsyncEngine]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
         # the longest name, because one name may be the start of another
-        ran_on = [target for target in ("memory", *TARGETS) if re.search(rf"\[{re.escape(target)}[]-]", report.nodeid)]
+        ran_on = [
+            target
+            for target in ("memory", *TARGETS, *POOLERS)
+            if re.search(rf"\[{re.escape(target)}[]-]", report.nodeid)
+        ]
         _passed.update(sorted(ran_on, key=len)[-1:])
 
 

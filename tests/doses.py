@@ -56,6 +56,13 @@ NOT_ON_MARIADB = (
 )
 """The beginnings of the node ids of long tests whose statements are the same on MariaDB and MySQL."""
 
+THROUGH_POOLERS = ("tests/conformance/test_creates.py",)
+"""The beginnings of the node ids of tests that run through poolers."""
+
+_NOT_ON = {"oracle-double": NOT_ON_DOUBLES, "mariadb": NOT_ON_MARIADB}
+_ONLY = {**dict.fromkeys(VARIANTS, OF_VARIANTS), "postgresql-pgbouncer": THROUGH_POOLERS}
+"""The tests of each target, by the beginning of its name."""
+
 TARGETS_OF = {
     "tests/audit/test_kept_seals.py": ("sqlite", "postgresql"),
     "tests/audit/test_sealing.py": ("sqlite", "postgresql"),
@@ -90,6 +97,8 @@ TARGETS_OF = {
     "tests/migrations/test_wheel.py::test_the_installed": ("sqlite",),
     "tests/oracle/test_statements.py::test_the_grammar_accepts_every_statement": ("oracle-double-12.1",),
     "tests/rolling/": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_move_under_load": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_mover_that_is_killed": ("sqlite",),
     "tests/routing/test_suite.py": ("sqlite",),
     "tests/security/test_nothing_leaks_when_connecting.py": (
         "sqlite",
@@ -118,10 +127,8 @@ def is_in_dose(node_id: str, target: str, tenant: str = "") -> bool:
         return True
     if tenant == "default" and target not in BY_BOTH_TENANTS:
         return False
-    if target.startswith("oracle-double") and node_id.startswith(NOT_ON_DOUBLES):
+    if any(target.startswith(name) and node_id.startswith(starts) for name, starts in _NOT_ON.items()):
         return False
-    if target == "mariadb" and node_id.startswith(NOT_ON_MARIADB):
-        return False
-    if target in VARIANTS and not node_id.startswith(OF_VARIANTS):
+    if any(target.startswith(name) and not node_id.startswith(starts) for name, starts in _ONLY.items()):
         return False
     return all(target in targets for start, targets in TARGETS_OF.items() if node_id.startswith(start))

@@ -8,9 +8,9 @@ from statistics import median
 
 from sqlalchemy import Connection, literal, select
 
-from axon_storage.dialects import Dialect, dialect_of
+from axon_storage.dialects import Dialect, dialect_of, dotted
 from axon_storage.model.findings import Finding, Status, ok_unless
-from axon_storage.schema import drift
+from axon_storage.schema import distribution, drift
 from axon_storage.schema.revisions import current_revision, head, revision_problem
 from axon_storage.sql.tables import metadata
 
@@ -38,9 +38,9 @@ def round_trips(connection: Connection) -> Iterator[Finding]:
 def server_version(connection: Connection) -> Iterator[Finding]:
     """Compare the server's version with those that are tested."""
     dialect = _dialect(connection)
-    found, tested = dialect.server_version(connection), dialect.tested_servers
-    known = not tested or any(f"{found}.".startswith(f"{each}.") for each in tested)
-    remedy = "" if known else f"this package is tested with {', '.join(tested)}"
+    version, tested = dialect.server_version(connection.dialect), dialect.tested_servers
+    found = dotted(version)
+    remedy = "" if dialect.is_tested(version) else f"this package is tested with {', '.join(tested)}"
     if not dialect.server_is_tested:
         remedy = f"this package is tested with a double of {dialect.title}, not with the server"
     yield ok_unless("server version", f"{dialect.title} {found}", warn=remedy)
@@ -155,6 +155,15 @@ def row_security(connection: Connection) -> Iterator[Finding]:
         yield ok_unless(name, "on: this account sees the rows of the tenants that a call names")
     else:
         yield ok_unless(name, "on: this account is one for maintenance, which sees the rows of every tenant")
+
+
+def distributed(connection: Connection) -> Iterator[Finding]:
+    """Tell which tables are distributed over the nodes of a cluster, if the server can distribute tables."""
+    if (found := distribution.distribution(connection)) is None:
+        return
+    local = distribution.differences(connection)
+    complete = "some tables are local: run `axon-storage migrate distribute` again"
+    yield ok_unless("distribution", str(found), fail=complete if local else "")
 
 
 def _not_told(name: str, connection: Connection) -> Finding:

@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
+from axon_storage.dialects.distribution import DistributionSupport
 from axon_storage.dialects.grants import GrantSupport
 from axon_storage.dialects.hosts import HostSupport
 from axon_storage.dialects.identity import DatabaseIdentity
@@ -42,6 +43,7 @@ from axon_storage.dialects.migration import MigrationSupport
 from axon_storage.dialects.queries import QuerySupport
 from axon_storage.dialects.row_security import RowSecuritySupport
 from axon_storage.dialects.session_limits import SessionLimits
+from axon_storage.dialects.versions import ServerVersions
 
 
 class Tls(NamedTuple):
@@ -64,16 +66,14 @@ class Dialect(
     GrantSupport,
     RowSecuritySupport,
     SessionLimits,
+    DistributionSupport,
     HostSupport,
+    ServerVersions,
     DatabaseIdentity,
 ):
     """One database. A subclass sets attributes and overrides methods; a new database needs nothing else.
 
-    Its parts are base classes: :class:`QuerySupport` for parts of queries, :class:`MigrationSupport` for migrations,
-    :class:`DriverErrors` for errors, :class:`ServerInspection` and :class:`ServerDiagnosis` for questions about a
-    server, :class:`BackupSupport` for backups, :class:`GrantSupport` for the privileges of accounts,
-    :class:`RowSecuritySupport` for row-level security, :class:`SessionLimits` for the limits of sessions,
-    :class:`HostSupport` for URLs with several hosts, and :class:`DatabaseIdentity` for telemetry.
+    Its parts are base classes, whose docstrings say what they are for.
     """
 
     # Names and URLs.
@@ -187,6 +187,10 @@ class Dialect(
         """Return the parameters with which the statement of :meth:`batch` stores the rows."""
         return rows
 
+    def is_one_statement(self, parameters: Any) -> bool:
+        """Return whether a save with these parameters, of one row or of :meth:`batch_parameters`, is one statement."""
+        return not isinstance(parameters, list)
+
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
@@ -283,6 +287,14 @@ class Dialect(
     """Statements that make a session wait for a lock only briefly."""
     brief_lock_waits_local: ClassVar[Sequence[str]] = ()
     """The same for one transaction, for poolers that give each transaction another session."""
+    brief_lock_waits_elsewhere: ClassVar[Sequence[str]] = ()
+    """Further statements of each group commit, if the locks are held in sessions on other servers."""
+
+    def wait_briefly(self, connection: Connection) -> bool:
+        """Make a session wait for a lock only briefly. Return False, and set nothing, if it is shared with others."""
+        for statement in self.brief_lock_waits:
+            connection.exec_driver_sql(statement)
+        return True
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, if the driver does not begin it by itself."""

@@ -1,6 +1,6 @@
 """The base class for what ``axon-storage doctor`` asks a database."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
@@ -24,13 +24,6 @@ class ConnectionCount(NamedTuple):
 
 class ServerDiagnosis:
     """Questions about a server, a file or a session. A subclass overrides those that its database can answer."""
-
-    tested_servers: ClassVar[Sequence[str]] = ()
-    """The versions of the server with which the package is tested, as the beginning of a version. Empty for SQLite."""
-    server_is_tested: ClassVar[bool] = True
-    """False if the package is tested with a double of the server only."""
-    tested_drivers: ClassVar[Mapping[str, str]] = {}
-    """The distribution of each driver, with the version with which the package is tested."""
 
     durability_is_visible: ClassVar[bool] = True
     """Whether an account without special rights can read the settings that may lose a commit."""

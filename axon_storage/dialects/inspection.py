@@ -19,10 +19,6 @@ class ServerInspection:
     counts_all_rows: ClassVar[bool] = False
     """Whether the database has no estimate of the number of rows, so that all rows are counted."""
 
-    def server_version(self, connection: Connection) -> str:
-        """Return the version of the server, or of the library that opens a file."""
-        return ".".join(str(part) for part in connection.dialect.server_version_info or ())
-
     def table_sizes(self, connection: Connection, names: Sequence[str]) -> Mapping[str, TableSize]:
         """Return the sizes of tables by their names, as far as they are known without reading the tables."""
         raise NotImplementedError

@@ -11,12 +11,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from axon_storage.dialects import before_values
+from axon_storage.dialects import UnsupportedServer, before_values, dialect_of, dotted
 from axon_storage.engine.create import without_host_options
 from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
-from axon_storage.engine.events import attach_events, mark_clean
+from axon_storage.engine.events import allows_autocommit, attach_events, mark_clean
 from axon_storage.engine.generation import generation_of
-from axon_storage.engine.group_pool import begin_for_group, connect_for_group
+from axon_storage.engine.group_pool import begin_for_group, connect_for_group, waits_briefly
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.row_security import row_security_of
 from axon_storage.engine.session_limits import allow, allow_in_transaction
@@ -65,11 +65,7 @@ class Connections:
         began = perf_counter() if monitor.observers else 0.0
         pool.waiting += 1
         try:
-            connection = (
-                connect_for_group(engine, self.host_engine.sync_engine, self.dialect)
-                if use_group_pool
-                else engine.connect()
-            )
+            connection = connect_for_group(engine, self.host_engine.sync_engine) if use_group_pool else engine.connect()
         except PoolTimeoutError:
             monitor.connection_timed_out(pool)
             raise
@@ -81,13 +77,23 @@ class Connections:
             pool.waiting -= 1
         if began:
             monitor.connected(pool, perf_counter() - began)
-        deadline.waiting_for, self._has_connected = DATABASE, True
+        deadline.waiting_for = DATABASE
         try:
+            if not self._has_connected:
+                check_version(connection)
+                self._has_connected = True
             allow(connection, self.dialect, deadline.longest)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def allows_autocommit(self, connection: Connection, *, group: bool) -> bool:
+        """Return whether a statement may run without a transaction. ``group``: that of a group commit."""
+        if not (self.dialect.autocommit_options and allows_autocommit(connection)):
+            return False
+        # A group commit waits briefly for locks. Without a transaction only the session can have that setting.
+        return not group or self.dialect.serial_writes or waits_briefly(connection)
 
     def begin(
         self, connection: Connection, *, writes: bool, group: bool = False, tenants: Collection[str] | None = None
@@ -148,7 +154,21 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise _refusal(error) from None
     async with AsyncExitStack() as stack:
         stack.push_async_exit(connection)
+        check_version(connection.sync_connection)
         yield connection
+
+
+def check_version(connection: Connection | None) -> None:
+    """Raise :class:`UnsupportedServer` if the version of the server is known to fail."""
+    if connection is None:
+        return
+    dialect = dialect_of(connection.dialect)
+    oldest, version = dialect.oldest_server, dialect.server_version(connection.dialect)
+    if oldest is not None and version < oldest.version:
+        raise UnsupportedServer(
+            f"{dialect.title} {dotted(version)} is too old: {oldest.reason}; upgrade the server to"
+            f" {dotted(oldest.version)} or later. Tested are {', '.join(dialect.tested_servers)}"
+        )
 
 
 def _refusal(error: Exception) -> StorageConnectionError:

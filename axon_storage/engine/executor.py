@@ -18,7 +18,6 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from axon_storage.engine.connections import Connections, return_to_pool
 from axon_storage.engine.deadline import COMMIT, GRACE_SECONDS, Deadline, TimedDeadline
-from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.lifecycle import Lifecycle
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.observer import current_call
@@ -142,7 +141,7 @@ class Executor:
         """Run the unit in a transaction, or in autocommit mode if the unit, the dialect and the connection allow it."""
         try:
             named = self.connections.row_security.names_tenants(connection, unit.tenants)
-            if unit.can_autocommit and not named and self.dialect.autocommit_options and allows_autocommit(connection):
+            if unit.can_autocommit and not named and self.connections.allows_autocommit(connection, group=group):
                 self.check_horizon(unit.event_time)
                 return unit.run(connection.execution_options(**self.dialect.autocommit_options))
             tenants = unit.tenants if named else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, bindparam, func, literal, select
 
-from axon_storage.dialects import Dialect
+from axon_storage.dialects import Dialect, dotted
 from axon_storage.model.cached import cached
 from axon_storage.model.ids import timestamp_of
 from axon_storage.model.requests import ListTenants
@@ -31,7 +31,7 @@ def read_stats(dialect: Dialect, revision_of: Callable[[Connection], str | None]
     def run(connection: Connection) -> StorageStats:
         return StorageStats(
             database=dialect.title,
-            server_version=dialect.server_version(connection),
+            server_version=dotted(dialect.server_version(connection.dialect)),
             revision=revision_of(connection),
             tables=_tables(connection, dialect),
         )

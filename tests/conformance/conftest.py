@@ -14,13 +14,13 @@ from axon_storage.model.rows import ROW_TYPES
 from axon_storage.testing.pruning import OLD
 from axon_storage.testing.samples import sample
 from axon_storage.testing.verbs import everything
-from tests.databases import TARGETS
+from tests.databases import POOLERS, TARGETS
 from tests.pruning import clock_at
 
 OTHER_TENANT = "another tenant"
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=[*TARGETS, *POOLERS])
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -29,6 +29,8 @@ def target(request: pytest.FixtureRequest) -> str:
 def role(request: pytest.FixtureRequest, target: str) -> str:
     """The account of the application; the mark ``needs_role`` of a test that needs more names another."""
     if target.startswith("oracle"):  # the double knows no privileges: every user is one role of its PostgreSQL
+        return "owner"
+    if target in POOLERS:  # the pooler has one account
         return "owner"
     marks = [_needed(*mark.args, **mark.kwargs) for mark in request.node.iter_markers("needs_role")]
     return marks[0] if marks else "app"

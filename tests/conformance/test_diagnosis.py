@@ -185,8 +185,9 @@ def test_the_tested_versions_are_those_of_the_readme_and_the_constraints() -> No
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     for dialect in (*DIALECTS, MariaDB()):
-        for version in dialect.tested_servers:
-            assert re.search(rf"^\| {dialect.title} \|.*\| {re.escape(version)}, through", readme, re.MULTILINE)
+        if dialect.tested_servers:
+            tested = re.escape(", ".join(dialect.tested_servers))
+            assert re.search(rf"^\| {dialect.title} \|.*\| {tested}, through", readme, re.MULTILINE)
         for driver, version in dialect.tested_drivers.items():
             assert re.search(rf"^{driver}=={re.escape(version)}\.", constraints, re.MULTILINE)
 
@@ -224,6 +225,7 @@ async def test_an_account_that_may_only_read_fails(databases: Databases, target:
             if title == "PostgreSQL":
                 reader = given.set(username=given.database, password="reader")
                 await connection.execute(text(f"CREATE ROLE {given.database} LOGIN PASSWORD 'reader'"))
+                await connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))  # before PostgreSQL 15
                 await connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {given.database}"))
             else:
                 reader = given.set(username=given.database, password="reader")

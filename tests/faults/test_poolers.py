@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from axon_storage import (
+    EventRow,
     QueryError,
     SqlRepository,
     StorageConnectionError,
@@ -114,3 +115,24 @@ async def test_no_limit_stays_in_the_sessions_of_a_pooler(url: str) -> None:
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
             assert (await connection.execute(text(f"SHOW {setting}"))).scalar_one() == "0"
     await engine.dispose()
+
+
+@pytest.mark.parametrize("parameters", [f"?{PARAMETERS}", ""], ids=["without caches", "with caches"])
+async def test_the_short_lock_timeout_of_group_commits_stays_in_no_session_of_a_pooler(
+    url: str, age: str, parameters: str
+) -> None:
+    if age == "old" and not parameters:
+        pytest.skip("this version needs the parameters")
+    async with open_storage(f"{url}{parameters}", migrate=False, retry_attempts=1) as storage:
+        for _ in range(5):
+            await asyncio.gather(*(storage.append_event(sample(EventRow)) for _ in range(20)))
+        calls = (await storage.stats()).calls
+        assert calls is not None
+        assert calls.group_commits > 0
+    engine = create_engine(f"{url}?{PARAMETERS}", pool_size=4)
+    connections = [await engine.connect() for _ in range(2)]  # as many as the pooler has sessions
+    found = [(await each.execute(text("SHOW lock_timeout"))).scalar_one() for each in connections]
+    for each in connections:
+        await each.close()
+    await engine.dispose()
+    assert found == ["0", "0"]

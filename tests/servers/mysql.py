@@ -25,6 +25,9 @@ max-connections = 100
 log-error = {directory}/server.log
 """
 MARIADB_SETTINGS = """
+basedir = {home}
+lc-messages-dir = {home}/share/mysql
+character-sets-dir = {home}/share/mysql/charsets
 skip-log-bin
 innodb-log-file-size = 128M
 """
@@ -47,7 +50,6 @@ class Flavour:
 
     scheme: str
     server: Path
-    admin: Path
     client: Path
     settings: str
     install: tuple[str | Path, ...]
@@ -55,12 +57,11 @@ class Flavour:
 
 
 def mariadb(programs: Path) -> Flavour:
-    """MariaDB, installed on the host."""
-    sbin = programs.parent / "sbin"
+    """MariaDB, installed on the host or unpacked."""
+    home = programs.parent
+    settings = MARIADB_SETTINGS.format(home=home)
     install = (programs / "mariadb-install-db", "--auth-root-authentication-method=normal", "--skip-test-db")
-    return Flavour(
-        "mariadb", sbin / "mariadbd", programs / "mariadb-admin", programs / "mariadb", MARIADB_SETTINGS, install
-    )
+    return Flavour("mariadb", home / "sbin/mariadbd", programs / "mariadb", settings, install)
 
 
 def mysql(root: Path) -> Flavour:
@@ -68,9 +69,7 @@ def mysql(root: Path) -> Flavour:
     server = root / "usr/sbin/mysqld"
     programs = root / "usr/bin"
     settings = MYSQL_SETTINGS.format(root=root)
-    return Flavour(
-        "mysql", server, programs / "mysqladmin", programs / "mysql", settings, (server, "--initialize-insecure")
-    )
+    return Flavour("mysql", server, programs / "mysql", settings, (server, "--initialize-insecure"))
 
 
 def start(directory: Path, flavour: Flavour, more_settings: str = "") -> tuple[list[Process], str]:
@@ -104,7 +103,7 @@ def launch(directory: Path, flavour: Flavour) -> Process:
 
 def ping(directory: Path, flavour: Flavour) -> list[str | Path]:
     """Return a command that succeeds when the server accepts connections."""
-    return [flavour.admin, *_by_socket(directory), "ping"]
+    return [flavour.client, *_by_socket(directory), "-e", "SELECT 1"]
 
 
 def administer(directory: Path, flavour: Flavour, statements: str) -> str:

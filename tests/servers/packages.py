@@ -28,7 +28,18 @@ PGBOUNCER_SUITES: dict[str, dict[str, str | None]] = {
 }
 
 
+def chosen(kind: str) -> Path | None:
+    """Return the directory that ``AXON_TEST_<KIND>_PROGRAMS`` names, for a row of :mod:`tests.versions`."""
+    given = os.environ.get(f"AXON_TEST_{kind.upper()}_PROGRAMS")
+    return Path(given) if given else None
+
+
 def postgresql() -> Path | None:
+    """Return the directory of PostgreSQL's programs: those of the version under test, else the installed ones."""
+    return chosen("postgresql") or _installed_postgresql()
+
+
+def _installed_postgresql() -> Path | None:
     """Return the directory of the newest installed PostgreSQL's programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if found:
@@ -39,6 +50,8 @@ def postgresql() -> Path | None:
 
 def mariadb() -> Path | None:
     """Return the directory of MariaDB's programs."""
+    if given := chosen("mariadb"):
+        return given
     program = shutil.which("mariadb-install-db")
     server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(program).parent if program and server else None
@@ -76,7 +89,7 @@ def haproxy() -> Path | None:
 
 def oracle_double() -> double.Programs | None:
     """Return the programs of the Oracle double."""
-    programs, python = postgresql(), _home(double) / "bin/python"
+    programs, python = _installed_postgresql(), _home(double) / "bin/python"
     if programs is None or not (_home(double) / COMPLETE).exists() or not _orafce(programs).exists():
         return None
     return double.Programs(python, programs)
@@ -110,7 +123,7 @@ def install() -> list[str]:
     """Install what is missing; return a line with the reason for each server that is not available here."""
     problems = []
     wanted = [
-        ("PostgreSQL", postgresql, _install_postgresql),
+        ("PostgreSQL", _installed_postgresql, _install_postgresql),
         # the core packages have the programs, and start no service
         ("MariaDB", mariadb, lambda: _install("mariadb-server-core", "mariadb-client-core")),
         ("Galera", galera, lambda: _install("galera-4")),
@@ -170,7 +183,7 @@ def _unpack_haproxy() -> None:
 
 
 def _install_oracle_double() -> None:
-    programs = postgresql()
+    programs = _installed_postgresql()
     if programs is None:
         raise StartError("it needs PostgreSQL")
     if not _orafce(programs).exists():

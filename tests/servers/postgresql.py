@@ -30,5 +30,5 @@ def start(directory: Path, programs: Path, more_settings: str = "") -> tuple[lis
     with (data / "postgresql.conf").open("a") as settings:
         settings.write(SETTINGS.format(port=port, directory=directory) + more_settings)
     process = Process.start([programs / "postgres", "-D", data], directory / "server.log", user)
-    process.wait_for(programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port))
+    process.wait_for("grep", "--quiet", "^ready", data / "postmaster.pid")  # as pg_ctl does
     return [process], f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres"

@@ -208,6 +208,7 @@ async def test_opening_closing_and_the_schema_are_logged(tmp_path: Path, caplog:
     known = [
         (each.__dict__["storage_event"], each.levelno) for each in caplog.records if hasattr(each, "storage_event")
     ]
+    known = [each for each in known if each[0] != "untested_server"]  # it depends on this machine's SQLite
     assert known == [
         ("schema_upgraded", logging.INFO),
         ("schema_checked", logging.DEBUG),

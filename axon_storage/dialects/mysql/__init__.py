@@ -34,6 +34,7 @@ from axon_storage.dialects.mysql.grants import MySQLGrants
 from axon_storage.dialects.mysql.inspection import MySQLInspection
 from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
 from axon_storage.dialects.mysql.session_limits import MySQLLimits
+from axon_storage.dialects.mysql.versions import MariaDBVersions, MySQLVersions
 from axon_storage.dialects.statements import APPEND_ONLY, any_key, execute, replaced, take_application_name
 
 _CHARSET = "utf8mb4"
@@ -65,7 +66,7 @@ _QUOTED_VALUE = re.compile(
 _PRIMARY_KEY = re.compile(r" for key '(?:[^']*\.)?PRIMARY'$")
 
 
-class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLLimits, Dialect):
+class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLLimits, MySQLVersions, Dialect):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"
@@ -259,12 +260,11 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLL
         error.args = (error.args[0], message) if self.code(error) else (message,)
 
 
-class MariaDB(MariaDBMigration, MySQL):
+class MariaDB(MariaDBVersions, MariaDBMigration, MySQL):
     """MariaDB: another name for the collation, and a time limit for every statement."""
 
     title = "MariaDB"
     system_name = "mariadb"
-    tested_servers = ("10.11",)
     collation = "utf8mb4_nopad_bin"
     brief_lock_waits = ("SET SESSION innodb_lock_wait_timeout = 0",)  # no wait at all, which MySQL does not offer
 

@@ -31,9 +31,6 @@ _SHORT_IDLE_SECONDS = 60
 class MySQLDiagnosis(ServerDiagnosis):
     """The settings, connections and free space of MySQL."""
 
-    tested_servers = ("9.7",)
-    tested_drivers = {"aiomysql": "0.3", "asyncmy": "0.2"}
-
     def settings(self, connection: Connection) -> Iterator[Finding]:
         found = _variables(connection)
         yield ok_unless("sql_mode", found["sql_mode"])

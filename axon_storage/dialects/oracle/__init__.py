@@ -33,6 +33,7 @@ from axon_storage.dialects.oracle.diagnosis import OracleDiagnosis
 from axon_storage.dialects.oracle.grants import CURRENT_SCHEMA, OracleGrants, quoted
 from axon_storage.dialects.oracle.inspection import OracleInspection
 from axon_storage.dialects.oracle.migration import OracleMigration
+from axon_storage.dialects.oracle.versions import OracleVersions
 from axon_storage.dialects.statements import (
     ID_TIME_DIGITS,
     any_key,
@@ -50,7 +51,7 @@ _CANNOT_CONNECT = "DPY-6005"  # its cause says why
 _VARCHAR_CHARACTERS = 1000
 
 
-class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, Dialect):
+class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, OracleVersions, Dialect):
     """Oracle, without its JSON and BOOLEAN types, so that the schema is the same on every version of the server."""
 
     title = "Oracle"

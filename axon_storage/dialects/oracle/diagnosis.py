@@ -15,10 +15,7 @@ _OWNER = "SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA'), SYS_CONTEXT('USERENV'
 class OracleDiagnosis(ServerDiagnosis):
     """The character set and the role of an account of Oracle."""
 
-    tested_servers = ()
-    server_is_tested = False
     durability_is_visible = False  # commit_wait and commit_logging need a grant on v$parameter
-    tested_drivers = {"oracledb": "26.1"}
 
     def settings(self, connection: Connection) -> Iterator[Finding]:
         yield ok_unless("character set", str(connection.exec_driver_sql(_CHARSET).scalar_one()))

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     Delete,
     Executable,
     Select,
@@ -28,6 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, Insert
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.types import TypeEngine
+from sqlalchemy.util import await_only
 
 from axon_storage.dialects.base import Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import postgresql as codes
@@ -36,11 +38,13 @@ from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
+from axon_storage.dialects.postgresql.distribution import PostgreSQLDistribution
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
 from axon_storage.dialects.postgresql.row_security import LACKS_TENANTS, PostgreSQLRowSecurity
 from axon_storage.dialects.postgresql.session_limits import PostgreSQLLimits
+from axon_storage.dialects.postgresql.versions import PostgreSQLVersions
 from axon_storage.dialects.statements import take_application_name
 
 _CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
@@ -84,6 +88,8 @@ class PostgreSQL(
     PostgreSQLGrants,
     PostgreSQLRowSecurity,
     PostgreSQLLimits,
+    PostgreSQLDistribution,
+    PostgreSQLVersions,
     OnConflict,
 ):
     """PostgreSQL: READ COMMITTED, strings compared by code point, JSON stored as text."""
@@ -124,8 +130,7 @@ class PostgreSQL(
     login_codes = codes.LOGINS
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
-    brief_lock_waits = ("SET lock_timeout = '1ms'",)
-    brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
+    brief_lock_waits_local: ClassVar[Sequence[str]] = ("SET LOCAL lock_timeout = '1ms'",)
 
     def identifier(self, length: int) -> TypeEngine[str]:
         return String(length, collation="C")
@@ -212,6 +217,13 @@ class PostgreSQL(
             raise UnsupportedServer(
                 f"the database's encoding is {encoding}, which cannot hold every character; it must be UTF8"
             )
+
+    def wait_briefly(self, connection: Connection) -> bool:
+        # Behind a pooler, the number of the session is another one, and other clients would get the setting.
+        driver: Any = connection.connection.driver_connection
+        is_own = f"pg_backend_pid() = {driver.get_server_pid()}"
+        answer = await_only(driver.execute(f"SELECT set_config('lock_timeout', '1ms', false) WHERE {is_own}"))
+        return bool(answer == "SELECT 1")
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
         return bool(connection.driver_connection.is_closed())

@@ -57,9 +57,6 @@ _DEAD_ROWS_OF_CONCERN = 10_000
 class PostgreSQLDiagnosis(ServerDiagnosis):
     """The settings, connections and dead rows of PostgreSQL."""
 
-    tested_servers = ("15",)
-    tested_drivers = {"asyncpg": "0.32"}
-
     def settings(self, connection: Connection) -> Iterator[Finding]:
         yield ok_unless("encoding", _setting(connection, "server_encoding"))
         full_pages = _setting(connection, "full_page_writes")

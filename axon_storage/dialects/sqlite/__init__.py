@@ -19,6 +19,7 @@ from axon_storage.dialects.sqlite.diagnosis import SQLiteDiagnosis
 from axon_storage.dialects.sqlite.grants import SQLiteGrants
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
+from axon_storage.dialects.sqlite.versions import SQLiteVersions
 from axon_storage.dialects.statements import ID_TIME_DIGITS, execute, from_hexadecimal, take_application_name
 
 _WRITES = "axon_storage_writes"
@@ -34,7 +35,9 @@ _WRITABLE = "the folder must exist, and this account must be able to write to it
 _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no such \w+: [\w.]+")
 
 
-class SQLite(SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, SQLiteGrants, OnConflict):
+class SQLite(
+    SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, SQLiteGrants, SQLiteVersions, OnConflict
+):
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
     title = "SQLite"

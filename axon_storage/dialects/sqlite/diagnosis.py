@@ -17,8 +17,6 @@ _FREE_BYTES_OF_CONCERN = 2**26
 class SQLiteDiagnosis(ServerDiagnosis):
     """The settings and the free pages of a SQLite file."""
 
-    tested_drivers = {"aiosqlite": "0.22"}
-
     def settings(self, connection: Connection) -> Iterator[Finding]:
         yield ok_unless("encoding", _pragma(connection, "encoding"))
         mode = _pragma(connection, "journal_mode")
