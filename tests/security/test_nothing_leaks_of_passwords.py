@@ -93,9 +93,10 @@ async def test_a_password_that_the_server_refuses(url: str, kind: str, full_log:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", WRONG)
-async def test_a_server_that_cannot_be_reached(way: Callable[[str, Any], Any], kind: str) -> None:
+@pytest.mark.parametrize("place", ["127.0.0.1:1/agents", "/agents?host=127.0.0.1:1&host=127.0.0.1:2"])
+async def test_a_server_that_cannot_be_reached(way: Callable[[str, Any], Any], kind: str, place: str) -> None:
     with pytest.raises(StorageError) as refused:
-        await way("postgresql://ada@127.0.0.1:1/agents", WRONG[kind])
+        await way(f"postgresql://ada@{place}", WRONG[kind])
     check_report(refused.value, PASSWORD)
 
 
