@@ -10,6 +10,9 @@ BENCH ?=
 # Rows of `make matrix`; without them it runs everything.
 ROWS ?=
 
+# Container images often set this, and then each of the many processes of the tests would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test matrix faults rolling suites bench lint docs servers clean
 
 demo: $(READY)

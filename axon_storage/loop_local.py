@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar, Unpack
 
 from axon_storage.backend import StorageBackend
 from axon_storage.backend.health import health_from
+from axon_storage.engine.deadline import Deadline
+from axon_storage.engine.timeouts import DEFAULT_TIMEOUT, check_timeout, current_timeout, rest_of_timeout
 from axon_storage.engine.url import hidden
 from axon_storage.errors import QueryError, StorageConnectionError, StorageError
 from axon_storage.model.health import Health, HealthReasonName
 from axon_storage.model.requests import Request
 from axon_storage.model.stats import StorageStats
+from axon_storage.model.validation import operation_context
 from axon_storage.opening import OpenOptions, check_option_names, hide_password, open_backend
 
 T = TypeVar("T")
@@ -44,22 +48,28 @@ class LoopLocal(StorageBackend):
         check_option_names("LoopLocal", options)
         super().__init__(require_tenant=options.get("require_tenant", False))
         self._open = partial(open_backend, url, **options)
+        self._timeout = check_timeout(options.get("operation_timeout", DEFAULT_TIMEOUT))
         # A forked child may run the loop of its parent, but it must not use the parent's connections.
         self._loops: dict[tuple[int, asyncio.AbstractEventLoop], _OfLoop] = {}
 
     async def execute(self, request: Request[T]) -> T:
-        return await (await self._of_running_loop().storage()).execute(request)
+        if (storage := self._of_running_loop().open_storage) is not None:
+            return await storage.execute(request)
+        async with self._opened(request.operation) as storage:
+            return await storage.execute(request)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StorageBackend]:
-        storage = await self._of_running_loop().storage()
+        async with self._opened("transaction") as storage:
+            pass
         if self.tenant_fallback.named:
             storage.tenant_fallback.named = True
         async with storage.transaction() as transaction:
             yield transaction if self._tenant is None else transaction.for_tenant(self._tenant)
 
     async def stats(self) -> StorageStats:
-        return await (await self._of_running_loop().storage()).stats()
+        async with self._opened("stats") as storage:
+            return await storage.stats()
 
     async def is_healthy(self) -> bool:
         try:
@@ -70,6 +80,15 @@ class LoopLocal(StorageBackend):
 
     async def health(self) -> Health:
         return await health_from(self._health_of_running_loop, failed=HealthReasonName.CANNOT_OPEN)
+
+    @asynccontextmanager
+    async def _opened(self, operation: str) -> AsyncIterator[StorageBackend]:
+        """Return the storage of the running loop. The time until it is open counts towards the timeout of the call."""
+        begin, seconds = time.monotonic(), current_timeout(self._timeout)
+        with operation_context(operation), Deadline(seconds, waiting_for=_OPENING):
+            storage = await self._of_running_loop().storage()
+        with rest_of_timeout(seconds, begin):
+            yield storage
 
     async def _health_of_running_loop(self) -> Health:
         return await (await self._of_running_loop().storage()).health()
@@ -120,6 +139,7 @@ def _here() -> tuple[int, asyncio.AbstractEventLoop]:
 
 
 _HEALTH_SECONDS = 5
+_OPENING = "the database to be opened"
 
 
 class _OfLoop:
@@ -128,6 +148,7 @@ class _OfLoop:
     def __init__(self, open_: Callable[[], Awaitable[StorageBackend]]) -> None:
         self._open = open_
         self._opening: asyncio.Task[None] | None = None
+        self._waiting, self._is_closing = 0, False
         self._storage: StorageBackend | None = None
         self._closed = asyncio.Event()
         self._closer: AsyncGenerator[None] | None = None
@@ -138,27 +159,43 @@ class _OfLoop:
         return self._storage is not None and not self.is_closed
 
     @property
+    def open_storage(self) -> StorageBackend | None:
+        """The storage, if it has been opened."""
+        return self._storage
+
+    @property
     def is_closed(self) -> bool:
         """Whether the storage was closed, by :meth:`close` or by the end of the loop."""
         return self._closed.is_set()
 
     async def storage(self) -> StorageBackend:
         """Return the storage. Open it first if it is not open; calls at the same time wait for one opening."""
-        while self._storage is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._open_storage())
-                self._opening.add_done_callback(self._opened)
-            await asyncio.shield(self._opening)
+        self._waiting += 1
+        try:
+            while self._storage is None:
+                if self._opening is None:
+                    self._opening = asyncio.create_task(self._open_storage())
+                    self._opening.add_done_callback(self._opened)
+                await asyncio.shield(self._opening)
+        finally:
+            self._waiting -= 1
+            self._end_opening()
         return self._storage
 
     async def close(self) -> None:
-        """Close the storage if it is open. Calls that wait for its opening come first."""
-        if self._opening is not None:
-            with suppress(Exception):  # these calls raise it
-                await asyncio.shield(self._opening)
+        """Close the storage if it is open. Calls that wait for its opening come first; without any it is cancelled."""
+        self._is_closing = True
+        if (opening := self._opening) is not None:
+            self._end_opening()
+            await asyncio.wait({opening})  # the calls raise its error
         if self._storage is not None and self._closer is not None:
             await self._storage.close()
             await self._closer.aclose()
+
+    def _end_opening(self) -> None:
+        """Cancel the opening if no call waits for it any more: they have timed out, as the database does not answer."""
+        if self._is_closing and not self._waiting and self._opening is not None:
+            self._opening.cancel()
 
     async def _open_storage(self) -> None:
         storage = await self._open()

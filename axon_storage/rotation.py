@@ -23,6 +23,7 @@ STEP_ROWS = 50
 STEP_BYTES = 2**20
 
 _ROTATE, _STATUS = "rotate", "key_status"
+_DAMAGED = "value_not_authentic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,21 @@ async def rotate(
     ``from_plaintext``: also encrypt documents that are not encrypted; otherwise they raise an EncryptionError.
     ``progress``: called after each page of rows, with a :class:`axon_storage.transfer.Progress`.
 
+    A document that is not authentic stays as it is. When all others have the active key, it raises an EncryptionError
+    with the number of such rows and the place of the first one.
+
     The storage may be in use: a row is locked, read and written in one transaction with at most 50 others, so that no
     write is lost. If the run is interrupted, run it again: rows that have the active key are left. Rows that a process
     with an older keyring writes in the meantime may keep the older key: :func:`key_status` shows it.
     """
-    changed, tally = 0, Tally(progress)
     async with opened("storage", storage) as side:
-        keyring = _keyring_of(side)
+        rotation = _Rotation(side, Tally(progress), from_plaintext=from_plaintext)
         for tenant in await tenants_of(tenants, [side], [side]):
             for row_type in ROW_TYPES:
-                changed += await _rotate_table(side, keyring, tenant, row_type, tally, from_plaintext=from_plaintext)
-    return changed
+                await rotation.rotate_table(tenant, row_type)
+    if rotation.damaged:
+        raise rotation.error()
+    return rotation.changed
 
 
 async def key_status(storage: StorageBackend, *, tenants: Iterable[str] | None = None) -> list[KeyUse]:
@@ -93,19 +98,41 @@ async def require_unused(storage: StorageBackend, key_id: str) -> None:
         raise EncryptionError(message, code="key_in_use")
 
 
-async def _rotate_table(
-    side: Side, keyring: Keyring, tenant: str, row_type: type[Row], tally: Tally, *, from_plaintext: bool
-) -> int:
-    changed = 0
-    async with aclosing(_pages(_ROTATE, side, tenant, row_type)) as found:
-        async for page in found:
-            for keys in _steps([row for row in page if _is_outdated(keyring, row_type, row)]):
-                step = ReencryptRows(
-                    operation=_ROTATE, tenant=tenant, row_type=row_type, keys=keys, from_plaintext=from_plaintext
-                )
-                changed += await side.repository.execute(step)
-            tally.add(row_type.TABLE, tenant, len(page), sum(row.size for row in page))
-    return changed
+class _Rotation:
+    """A run of :func:`rotate`. ``changed``: how many rows were. ``damaged``: the errors of those that cannot be."""
+
+    def __init__(self, side: Side, tally: Tally, *, from_plaintext: bool) -> None:
+        self._side, self._tally, self._from_plaintext = side, tally, from_plaintext
+        self._keyring = _keyring_of(side)
+        self.changed, self.damaged = 0, list[EncryptionError]()
+
+    async def rotate_table(self, tenant: str, row_type: type[Row]) -> None:
+        """Encrypt the documents of a tenant's rows again that do not have the active key."""
+        async with aclosing(_pages(_ROTATE, self._side, tenant, row_type)) as found:
+            async for page in found:
+                for keys in _steps([row for row in page if _is_outdated(self._keyring, row_type, row)]):
+                    await self._reencrypt(tenant, row_type, keys)
+                self._tally.add(row_type.TABLE, tenant, len(page), sum(row.size for row in page))
+
+    async def _reencrypt(self, tenant: str, row_type: type[Row], keys: Sequence[tuple[Any, ...]]) -> None:
+        step = ReencryptRows(
+            operation=_ROTATE, tenant=tenant, row_type=row_type, keys=keys, from_plaintext=self._from_plaintext
+        )
+        try:
+            self.changed += await self._side.repository.execute(step)
+        except EncryptionError as error:
+            if error.code != _DAMAGED:
+                raise
+            if len(keys) == 1:
+                self.damaged.append(error)
+                return
+            for key in keys:  # nothing of the step was committed
+                await self._reencrypt(tenant, row_type, [key])
+
+    def error(self) -> EncryptionError:
+        """Return the error at the end of a run with damaged documents."""
+        message = f"{self.changed:,} rows were changed, and {len(self.damaged):,} were not, because they are damaged"
+        return EncryptionError(f"{message}; the first is {self.damaged[0].message}", operation=_ROTATE, code=_DAMAGED)
 
 
 async def _pages(

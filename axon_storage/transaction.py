@@ -8,14 +8,18 @@ from axon_storage.backend import StorageBackend, outside_transaction
 from axon_storage.engine.open_transaction import OpenTransaction
 from axon_storage.errors import InvalidArgumentError, QueryError, StorageError
 from axon_storage.model.health import Health
-from axon_storage.model.maintenance import MaintenanceRequest
+from axon_storage.model.maintenance import ForgetPruned, MaintenanceRequest, NotePruned
 from axon_storage.model.requests import Request, WriteRequest
+from axon_storage.model.seals import AddSeal, ForgetSeals
 from axon_storage.model.stats import StorageStats
 from axon_storage.sql.compiler import Compiler
 from axon_storage.sql.unit_of_work import UnitOfWork, checked_first
 from axon_storage.tenancy import TenantFallback
 
 T = TypeVar("T")
+
+_ALLOWED = (NotePruned, ForgetPruned, AddSeal, ForgetSeals)
+"""Steps of runs that can be part of a transaction, which the move of a tenant needs."""
 
 
 class Transaction(StorageBackend):
@@ -67,7 +71,7 @@ class Transaction(StorageBackend):
             if self._load_keys is not None:
                 await self._load_keys(request)
             match request:
-                case MaintenanceRequest():
+                case MaintenanceRequest() if not isinstance(request, _ALLOWED):
                     raise outside_transaction(request)
                 case WriteRequest() if (check := self._compiler.check_ids(request)) is not None:
                     unit = checked_first(check, self._compiler.compile(request))

@@ -15,7 +15,7 @@ from axon_storage import create_engine, schema
 from axon_storage.sql.tables import metadata
 from axon_storage.testing.ephemeral import FILLED_TABLES
 from tests.accounts import SECRET, Account, run
-from tests.servers import NOT_EXERCISED, ORACLES, Servers, UnavailableError
+from tests.servers import GIVEN, NOT_EXERCISED, ORACLES, Servers, UnavailableError, citus
 
 TARGETS = {
     "sqlite": ("sqlite", ""),
@@ -24,7 +24,7 @@ TARGETS = {
     "mysql": ("mysql", ""),
     "mariadb-asyncmy": ("mariadb", "+asyncmy"),
     "mysql-asyncmy": ("mysql", "+asyncmy"),
-} | {name: (name, "") for name in ORACLES}
+} | {name: (name, "") for name in (*ORACLES, *(["citus"] if "citus" in GIVEN else []))}
 """The targets of the conformance suite: a server, and a driver if it is not the server's default."""
 
 POOLERS = {"postgresql-pgbouncer": "new", "postgresql-pgbouncer-1.18": "old"}
@@ -69,6 +69,10 @@ class Databases:
             return f"sqlite:///{self._directory / name}.db"
         url = make_url(self._server_url(server))
         url = url.set(drivername=url.drivername + driver)
+        kept = self._for_run if for_run else self._made
+        if server == "citus":
+            kept += await citus.create_database(self._server_url(server), name)
+            return url.set(database=name).render_as_string(hide_password=False)
         if url.drivername == "oracle":  # a user of Oracle has a schema, which is what others call a database
             made = url.set(username=name, password=SECRET)
             statements = [
@@ -83,7 +87,7 @@ class Databases:
                 drop += " WITH (FORCE)"
         administrator = url.render_as_string(hide_password=False)
         await run(administrator, statements)
-        (self._for_run if for_run else self._made).append((administrator, drop))
+        kept.append((administrator, drop))
         return made.render_as_string(hide_password=False)
 
     async def ready(self, target: str, role: str = "owner") -> tuple[str, AsyncEngine]:
@@ -94,12 +98,16 @@ class Databases:
         if (target, "owner") not in self._ready:
             url = await self.empty(target, for_run=True)
             await schema.upgrade(url)
+            if target == "citus":
+                await schema.distribute(url, shards=citus.SHARDS)
             self._keep_ready(target, "owner", self._pooled(url, POOLERS[target]) if target in POOLERS else url)
         owner, engine = self._ready[target, "owner"]
         role = "owner" if target == "sqlite" else role
         if (target, role) not in self._ready:
             account = await self.account(target, owner, role.split("+"), for_run=True)
             self._keep_ready(target, role, account)
+            async with self._ready[target, role][1].connect():
+                pass  # a storage knows a variant of a database from the first connection of its engine
         async with engine.begin() as connection:
             for name in (await connection.execute(FILLED_TABLES)).scalars().all():
                 await connection.execute(metadata.tables[name].delete())

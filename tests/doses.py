@@ -8,16 +8,12 @@ VARIANTS = ("mariadb-asyncmy", "mysql-asyncmy", "oracle-double-12.1")
 """Targets that share their dialect with another target, and have another driver or version."""
 
 OF_VARIANTS = (
-    "tests/conformance/test_cache.py",
     "tests/conformance/test_connection_errors.py",
-    "tests/conformance/test_creates.py",
     "tests/conformance/test_group_commit.py",
     "tests/conformance/test_many.py",
     "tests/conformance/test_opening.py",
-    "tests/conformance/test_ranges.py",
     "tests/conformance/test_round_trip.py",
     "tests/conformance/test_saves.py",
-    "tests/conformance/test_summaries.py",
     "tests/faults/",
     "tests/migrations/test_migrations.py::test_every_revision",
     "tests/oracle/",
@@ -27,35 +23,92 @@ OF_VARIANTS = (
 )
 """The beginnings of the node ids of tests that run on variants."""
 
+NOT_ON_DOUBLES = (
+    "tests/audit/",
+    "tests/conformance/test_beside_transactions.py",
+    "tests/conformance/test_concurrency.py",
+    "tests/conformance/test_delete_ranges.py",
+    "tests/conformance/test_engine_use.py",
+    "tests/conformance/test_follow.py",
+    "tests/conformance/test_group_commit_queue.py",
+    "tests/conformance/test_health.py",
+    "tests/conformance/test_loop_local.py",
+    "tests/conformance/test_order.py",
+    "tests/conformance/test_write_order.py",
+    "tests/faults/test_follow.py",
+    "tests/faults/test_health.py",
+    "tests/faults/test_telemetry.py",
+    "tests/faults/test_timeouts.py",
+    "tests/migrations/test_drift.py",
+)
+"""The beginnings of the node ids of tests about tasks, locks and connections rather than about statements.
+
+A double of Oracle executes the statements in PostgreSQL, and has its locks. It is slow.
+"""
+
+NOT_ON_MARIADB = (
+    "tests/conformance/test_iterators.py",
+    "tests/conformance/test_prune",
+    "tests/conformance/test_recorded.py",
+    "tests/conformance/test_reverse_iterators.py",
+    "tests/conformance/test_scans.py",
+    "tests/conformance/test_tenants.py",
+)
+"""The beginnings of the node ids of long tests whose statements are the same on MariaDB and MySQL."""
+
 THROUGH_POOLERS = ("tests/conformance/test_creates.py",)
 """The beginnings of the node ids of tests that run through poolers."""
+
+_NOT_ON = {"oracle-double": NOT_ON_DOUBLES, "mariadb": NOT_ON_MARIADB}
+_ONLY = {**dict.fromkeys(VARIANTS, OF_VARIANTS), "postgresql-pgbouncer": THROUGH_POOLERS}
+"""The tests of each target, by the beginning of its name."""
 
 TARGETS_OF = {
     "tests/audit/test_kept_seals.py": ("sqlite", "postgresql"),
     "tests/audit/test_sealing.py": ("sqlite", "postgresql"),
+    "tests/conformance/test_diagnosis.py": ("sqlite", "postgresql", "mysql"),
     "tests/conformance/test_fairness.py": ("sqlite", "postgresql"),
     "tests/conformance/test_follow_storm.py": ("sqlite", "postgresql"),
     "tests/conformance/test_horizon.py": ("sqlite", "postgresql"),
+    "tests/conformance/test_key_plans.py": ("sqlite", "postgresql"),
+    "tests/conformance/test_refusals.py": ("sqlite", "postgresql", "mysql"),
     "tests/encryption/test_moving.py": ("sqlite", "postgresql"),
     "tests/encryption/test_rotation.py": ("sqlite", "postgresql"),
     "tests/encryption/test_suite.py": ("sqlite",),
     "tests/encryption/test_tampering.py": ("sqlite", "postgresql", "mysql"),
+    "tests/faults/test_fork.py": ("sqlite", "postgresql", "mysql"),
     "tests/faults/test_maintenance.py": ("postgresql",),
-    "tests/faults/test_session_limits.py::test_the_locks_of_a_process_that_hangs_in_a_wait": ("postgresql",),
     "tests/faults/test_session_limits.py::test_a_call": ("postgresql", "mysql"),
+    "tests/faults/test_session_limits.py::test_the_locks_of_a_process_that_hangs_in_a_wait": ("postgresql",),
+    "tests/faults/walk/": ("sqlite", "postgresql"),
     "tests/integrations/test_adk": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_blocking": ("sqlite", "postgresql", "mysql"),
-    "tests/integrations/test_langgraph_concurrency": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_concurrency": ("sqlite", "postgresql"),
     "tests/integrations/test_langgraph_deletion": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_graphs": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_saver": ("sqlite", "postgresql", "mysql"),
     "tests/integrations/test_langgraph_store": ("sqlite", "postgresql", "mysql"),
+    "tests/integrations/test_langgraph_store_concurrency.py::test_a_search_of_many": ("sqlite",),
     "tests/integrations/test_openai": ("sqlite", "postgresql", "mysql"),
-    "tests/migrations/test_migrations.py::test_alembic_in_a_checkout": ("sqlite", "postgresql"),
-    "tests/migrations/test_wheel.py::test_the_installed": ("sqlite", "postgresql"),
+    "tests/migrations/test_migrations.py": ("sqlite", "postgresql", "mysql", "mariadb", "oracle-double-12.1"),
+    "tests/migrations/test_migrations.py::test_alembic_in_a_checkout": ("sqlite",),
+    "tests/migrations/test_schema_lock.py": ("sqlite", "postgresql", "mysql", "oracle-double-12.1"),
+    "tests/migrations/test_survival.py": ("sqlite", "postgresql", "mysql"),
+    "tests/migrations/test_wheel.py::test_the_installed": ("sqlite",),
+    "tests/oracle/test_statements.py::test_the_grammar_accepts_every_statement": ("oracle-double-12.1",),
+    "tests/rolling/": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_move_under_load": ("postgresql",),
+    "tests/routing/test_moves_under_load.py::test_a_mover_that_is_killed": ("sqlite",),
     "tests/routing/test_suite.py": ("sqlite",),
-    "tests/rolling/": ("sqlite", "postgresql", "mysql"),
-    "tests/test_examples.py": ("sqlite", "postgresql"),
+    "tests/security/test_nothing_leaks_when_connecting.py": (
+        "sqlite",
+        "postgresql",
+        "mysql",
+        "mariadb",
+        "mysql-asyncmy",
+        "oracle-double-23ai",
+    ),
+    "tests/test_examples.py": ("sqlite",),
     "tests/transfer/": ("sqlite", "postgresql"),
     "tests/transfer/test_copy.py::test_a_copy_keeps": ("postgresql",),
     "tests/transfer/test_files.py": ("postgresql",),
@@ -74,8 +127,8 @@ def is_in_dose(node_id: str, target: str, tenant: str = "") -> bool:
         return True
     if tenant == "default" and target not in BY_BOTH_TENANTS:
         return False
-    if target.startswith("postgresql-pgbouncer") and not node_id.startswith(THROUGH_POOLERS):
+    if any(target.startswith(name) and node_id.startswith(starts) for name, starts in _NOT_ON.items()):
         return False
-    if target in VARIANTS and not node_id.startswith(OF_VARIANTS):
+    if any(target.startswith(name) and not node_id.startswith(starts) for name, starts in _ONLY.items()):
         return False
     return all(target in targets for start, targets in TARGETS_OF.items() if node_id.startswith(start))

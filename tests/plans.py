@@ -56,6 +56,9 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", []):
         yield from _nodes(child)
+    for task in plan.get("Distributed Query", {}).get("Job", {}).get("Tasks", []):  # Citus: the plan of a node
+        for [answer] in task["Remote Plan"]:
+            yield from _nodes(answer["Plan"])
 
 
 async def _mysql(connection: AsyncConnection, statement: Any, parameters: dict[str, Any]) -> Cost:

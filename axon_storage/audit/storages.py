@@ -30,9 +30,10 @@ async def sealed_tenants(operation: str, repository: SqlRepository) -> list[str]
     return list(found)
 
 
-async def seal_pages(operation: str, repository: SqlRepository, tenant: str) -> AsyncGenerator[Sequence[Seal], None]:
-    """Yield the seals of a tenant in the order of their numbers, in pages."""
-    after = 0
+async def seal_pages(
+    operation: str, repository: SqlRepository, tenant: str, after: int = 0
+) -> AsyncGenerator[Sequence[Seal], None]:
+    """Yield the seals of a tenant with numbers above ``after``, in their order, in pages."""
     while True:
         page = await repository.execute(ListSeals(operation=operation, tenant=tenant, after=after, limit=_PAGE))
         yield page

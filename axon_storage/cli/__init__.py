@@ -14,6 +14,7 @@ from axon_storage.cli import (
     files,
     keys,
     migrate,
+    moves,
     prune,
     report,
     show,
@@ -28,6 +29,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(migrate.app, name="migrate")
 app.command()(stats.stats)
 app.command()(doctor.doctor)
+tenants.app.command()(moves.where)
+tenants.app.command()(moves.move)
 app.add_typer(tenants.app, name="tenants")
 app.command("show")(show.show_rows)
 app.command()(show.traces)

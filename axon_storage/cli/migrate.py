@@ -36,6 +36,10 @@ SeesAll = Annotated[
 ]
 Off = Annotated[bool, typer.Option("--off", help="Switch row-level security off.")]
 
+Shards = Annotated[
+    int | None, typer.Option("--shards", help="The number of parts of each table. Default: citus.shard_count.")
+]
+
 _DEFAULTS = MigrationTimeouts()
 
 
@@ -107,6 +111,8 @@ def check(url: Url) -> None:
     if lines := run(schema.differences(url)):
         fail("\n".join(lines))
     show(f"{_described(found)}: no difference")
+    if distributed := _distributed(url):
+        show(distributed)
 
 
 @app.command()
@@ -162,6 +168,23 @@ def secure(
 
 
 @app.command()
+def distribute(
+    url: Url,
+    *,
+    shards: Shards = None,
+    wait: Wait = _DEFAULTS.schema_lock,
+    lock: Lock = _DEFAULTS.lock,
+    statement: Statement = _DEFAULTS.statement,
+) -> None:
+    """Distribute the tables over the workers of a Citus cluster, by tenant. Run it on the coordinator."""
+    require_writable(url)
+    work = schema.distribute(url, shards=shards, timeouts=_timeouts(wait, lock, statement))
+    for name in run(work, effect="run the command again to complete it"):
+        show(f"distributed {name}")
+    show(_distributed(url))
+
+
+@app.command()
 def adopt(url: Url, dry_run: DryRun = False) -> None:
     """Convert an AxonServer's PostgreSQL tables to this package's, with all rows."""
     dialect_of_url(url)
@@ -190,6 +213,12 @@ def _confirm_downgrade(url: str, revision: str) -> str:
 async def _resolve(url: str, revision: str) -> tuple[str | None, str]:
     found = await schema.current(url)
     return found, absolute_revision(revision, found)
+
+
+def _distributed(url: str) -> str:
+    """Describe how the tables are distributed; return an empty string if the server cannot distribute tables."""
+    found = run(schema.distribution_of(url))
+    return "" if found is None else str(found)
 
 
 def _show_current(url: str) -> None:

@@ -1,4 +1,4 @@
-"""``axon-storage tenants``: list the tenants, and erase one."""
+"""``axon-storage tenants list`` and ``erase``: the tenants of a database."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ from axon_storage.cli.terminal import (
     show_table,
 )
 
-app = typer.Typer(no_args_is_help=True, help="List the tenants of a database, or erase all rows of one.")
+app = typer.Typer(no_args_is_help=True, help="List or erase tenants, and move them between databases.")
 
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant, with its exact name.")]
 

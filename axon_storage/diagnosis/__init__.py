@@ -78,6 +78,7 @@ def _checks(connections: int) -> list[tuple[str, Check]]:
         ("tables", checks.tables),
         ("dead space", checks.dead_space),
         ("row-level security", checks.row_security),
+        ("distribution", checks.distributed),
     ]
 
 

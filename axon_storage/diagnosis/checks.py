@@ -10,7 +10,7 @@ from sqlalchemy import Connection, literal, select
 
 from axon_storage.dialects import Dialect, dialect_of, dotted
 from axon_storage.model.findings import Finding, Status, ok_unless
-from axon_storage.schema import drift
+from axon_storage.schema import distribution, drift
 from axon_storage.schema.revisions import current_revision, head, revision_problem
 from axon_storage.sql.tables import metadata
 
@@ -155,6 +155,15 @@ def row_security(connection: Connection) -> Iterator[Finding]:
         yield ok_unless(name, "on: this account sees the rows of the tenants that a call names")
     else:
         yield ok_unless(name, "on: this account is one for maintenance, which sees the rows of every tenant")
+
+
+def distributed(connection: Connection) -> Iterator[Finding]:
+    """Tell which tables are distributed over the nodes of a cluster, if the server can distribute tables."""
+    if (found := distribution.distribution(connection)) is None:
+        return
+    local = distribution.differences(connection)
+    complete = "some tables are local: run `axon-storage migrate distribute` again"
+    yield ok_unless("distribution", str(found), fail=complete if local else "")
 
 
 def _not_told(name: str, connection: Connection) -> Finding:

@@ -1,4 +1,4 @@
-"""An aiosqlite connection that runs quick operations outside its thread, and interrupts cancelled ones."""
+"""An aiosqlite connection that hands few steps to its thread, and interrupts cancelled ones."""
 
 import asyncio
 import sqlite3
@@ -6,21 +6,79 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
 import aiosqlite
+from aiosqlite.context import contextmanager
 
 _POLL_MILLISECONDS = 100
 _READS = ("SELECT", "PRAGMA")
+
+_ROWS_AHEAD = 256
+"""The most rows that are read in the step that executes a statement. A longer result is read as it is fetched."""
+
+
+class Cursor(aiosqlite.Cursor):
+    """A cursor that reads the first rows of a result in the step that executes the statement."""
+
+    def __init__(self, connection: "Connection", cursor: sqlite3.Cursor) -> None:
+        super().__init__(connection, cursor)
+        self._connection = connection
+        self._rows: list[Any] = []
+        self._has_more = False
+
+    async def execute(self, sql: str, parameters: Any = None) -> Self:
+        """Execute a statement, and read the first rows of its result."""
+        self._rows = await self._connection.interruptible(self._start, sql, () if parameters is None else parameters)
+        self._has_more = len(self._rows) == _ROWS_AHEAD
+        return self
+
+    def _start(self, sql: str, parameters: Any) -> list[Any]:
+        if sql.startswith(_READS) or self._connection.in_transaction:
+            self._cursor.execute(sql, parameters)
+        else:
+            self._connection.in_pieces(partial(self._cursor.execute, sql, parameters))
+        return self._cursor.fetchmany(_ROWS_AHEAD)  # none, if the statement has no result
+
+    async def executemany(self, sql: str, parameters: Any) -> Self:
+        """Execute a statement once for each of several parameters."""
+        await self._connection.interruptible(self._cursor.executemany, sql, parameters)
+        return self
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        return next(iter(await self.fetchmany(1)), None)
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next rows: up to ``size``, or ``arraysize``."""
+        count = self._cursor.arraysize if size is None else size
+        rows, self._rows = self._rows[:count], self._rows[count:]
+        if len(rows) < count and self._has_more:
+            rows += await self._connection.interruptible(self._cursor.fetchmany, count - len(rows))
+        return rows
+
+    async def fetchall(self) -> list[Any]:
+        """Return the remaining rows."""
+        rows, self._rows = self._rows, []
+        if self._has_more:
+            rows += await self._connection.interruptible(self._cursor.fetchall)
+        return rows
+
+    async def close(self) -> None:
+        """Close the cursor; not in the thread, unless a cancelled step is still running there."""
+        if self._connection.is_busy:
+            await super().close()
+        else:
+            self._cursor.close()
 
 
 class Connection(aiosqlite.Connection):
     """An aiosqlite connection with four changes.
 
-    - Operations that do not block run inline instead of waking the thread: creating and closing cursors, and a rollback
-      without a transaction.
-    - A cancelled operation is interrupted, even while it waits for the file's lock.
+    - The thread runs only what can take time: neither the creation nor the end of a cursor, nor a rollback without a
+      transaction. The first rows of a result are read in the step that executes the statement.
+    - A cancelled step of a cursor is interrupted, even while it waits for the file's lock.
     - Stored values do not appear in aiosqlite's log.
     - If the file cannot be opened, the thread has ended before the error is raised.
     """
@@ -52,6 +110,23 @@ class Connection(aiosqlite.Connection):
                 await self._stopped
             raise
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the thread runs a step, which may have been cancelled."""
+        return self._active > 0
+
+    @contextmanager
+    async def cursor(self) -> Cursor:  # type: ignore[override]  # a Result is not covariant
+        """Create a cursor."""
+        cursor = self._conn.cursor()
+        self._cursors.add(cursor)
+        return Cursor(self, cursor)
+
+    async def rollback(self) -> None:
+        """Roll back; not in the thread, if there is no transaction."""
+        if self.is_busy or self.in_transaction:
+            await super().rollback()
+
     async def discard(self) -> None:
         """Close the cursors, and roll back.
 
@@ -65,44 +140,31 @@ class Connection(aiosqlite.Connection):
             cursor.close()
         self._conn.rollback()
 
+    async def interruptible(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Run a step of a cursor in the thread, and interrupt it if the caller is cancelled."""
+        try:
+            return await self._execute(step, *args)
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                with suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                    self._connection.interrupt()
+            raise
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self._active and self._is_quick(fn):
-            return self._noted(fn(*args, **kwargs))
-        step = partial(self._in_pieces, fn) if self._may_wait(fn, args) else fn
         self._active += 1  # not decremented after a cancellation, because the thread is still busy
         try:
             # a function without arguments, because aiosqlite logs arguments, such as stored values, at DEBUG level
-            result = await super()._execute(lambda: step(*args, **kwargs))  # type: ignore[no-untyped-call]  # aiosqlite
+            result = await super()._execute(lambda: fn(*args, **kwargs))  # type: ignore[no-untyped-call]  # aiosqlite
         except asyncio.CancelledError:
             self._cancelled = True
-            if self._connection is not None and isinstance(getattr(fn, "__self__", None), sqlite3.Cursor):
-                with suppress(sqlite3.ProgrammingError):  # closed meanwhile
-                    self._connection.interrupt()
             raise
         except Exception:  # whatever the step raises, the thread is no longer busy with it
             self._active -= 1
             raise
         self._active -= 1
-        return self._noted(result)
-
-    def _noted(self, result: Any) -> Any:
-        if isinstance(result, sqlite3.Cursor):
-            self._cursors.add(result)
         return result
 
-    def _is_quick(self, step: Callable[..., Any]) -> bool:
-        of, name = getattr(step, "__self__", None), getattr(step, "__name__", None)
-        if isinstance(of, sqlite3.Cursor):
-            return name == "close"
-        return of is self._connection and (name == "cursor" or (name == "rollback" and not self.in_transaction))
-
-    def _may_wait(self, step: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-        """Return whether a step may wait for the file's write lock."""
-        of, name = getattr(step, "__self__", None), getattr(step, "__name__", None)
-        writes = isinstance(of, sqlite3.Cursor) and name == "execute" and not args[0].startswith(_READS)
-        return writes and not self.in_transaction
-
-    def _in_pieces(self, step: Callable[..., Any], *args: Any) -> Any:
+    def in_pieces(self, step: Callable[[], Any]) -> Any:
         """Run a step in the thread, and wait for the lock in short intervals, because a wait cannot be interrupted."""
         (whole,) = self._conn.execute("PRAGMA busy_timeout").fetchone()
         end = time.monotonic() + whole / 1000
@@ -110,7 +172,7 @@ class Connection(aiosqlite.Connection):
         try:
             while True:
                 try:
-                    return step(*args)
+                    return step()
                 except sqlite3.OperationalError as error:
                     busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
                     if not busy or self._cancelled or time.monotonic() >= end:

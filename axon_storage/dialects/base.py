@@ -34,7 +34,9 @@ from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
+from axon_storage.dialects.distribution import DistributionSupport
 from axon_storage.dialects.grants import GrantSupport
+from axon_storage.dialects.hosts import HostSupport
 from axon_storage.dialects.identity import DatabaseIdentity
 from axon_storage.dialects.inspection import ServerInspection
 from axon_storage.dialects.migration import MigrationSupport
@@ -64,6 +66,8 @@ class Dialect(
     GrantSupport,
     RowSecuritySupport,
     SessionLimits,
+    DistributionSupport,
+    HostSupport,
     ServerVersions,
     DatabaseIdentity,
 ):
@@ -183,6 +187,10 @@ class Dialect(
         """Return the parameters with which the statement of :meth:`batch` stores the rows."""
         return rows
 
+    def is_one_statement(self, parameters: Any) -> bool:
+        """Return whether a save with these parameters, of one row or of :meth:`batch_parameters`, is one statement."""
+        return not isinstance(parameters, list)
+
     def in_list(self, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column's value is in the list that a parameter contains."""
         return column.in_(bindparam(parameter, expanding=True))
@@ -279,6 +287,8 @@ class Dialect(
     """Statements that make a session wait for a lock only briefly."""
     brief_lock_waits_local: ClassVar[Sequence[str]] = ()
     """The same for one transaction, for poolers that give each transaction another session."""
+    brief_lock_waits_elsewhere: ClassVar[Sequence[str]] = ()
+    """Further statements of each group commit, if the locks are held in sessions on other servers."""
 
     def wait_briefly(self, connection: Connection) -> bool:
         """Make a session wait for a lock only briefly. Return False, and set nothing, if it is shared with others."""

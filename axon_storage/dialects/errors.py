@@ -52,6 +52,8 @@ class DriverErrors:
 
     denied_codes: ClassVar[Mapping[str, str]] = {}
     """Codes of errors for a right that the account lacks, with their names."""
+    login_codes: ClassVar[Mapping[str, str]] = {}
+    """Codes of errors for a name or a password that the server refuses, with their names."""
 
     def code(self, error: BaseException) -> str:
         """Return the code of a driver's error, or an empty string."""
@@ -78,6 +80,10 @@ class DriverErrors:
     def is_missing_index(self, error: BaseException) -> bool:
         """Return whether an error says that an index named by a statement does not exist."""
         return self.code(self.driver_error(error)) in self.missing_index_codes
+
+    def refuses_login(self, error: BaseException) -> bool:
+        """Return whether the server has refused the name or the password."""
+        return self.code(self.driver_error(error)) in self.login_codes
 
     def is_driver_error(self, error: BaseException) -> bool:
         """Return whether an exception is the driver's own."""

@@ -22,8 +22,11 @@ class DatabaseIdentity:
     """The port of a server if the URL has none."""
 
     def server(self, url: URL) -> Server:
-        """Return the server of a URL."""
-        return Server(url.host, None if url.port == self.default_port else url.port)
+        """Return the server of a URL; of several hosts the first."""
+        host, port = url.host, url.port
+        if "," in (hosts := parameter(url, "host") or ""):  # with as many ports, as split_hosts writes them
+            host, port = hosts.partition(",")[0], int((parameter(url, "port") or "0").partition(",")[0])
+        return Server(host, None if port == self.default_port else port)
 
     def namespace(self, url: URL) -> str | None:
         """Return the value of ``db.namespace``: the database as the URL names it; None if the URL does not name it."""

@@ -11,6 +11,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 _APPLICATION_NAME = "axon_storage"
 
+VERSION_TABLE = "axon_storage_version"
+"""The name of Alembic's version table. It differs from Alembic's default, which the application may use."""
+
 FILLFACTOR = "axon_storage_fillfactor"
 """The key in the ``info`` of a table whose pages keep room for updates: how full new pages become, in percent."""
 

@@ -3,8 +3,8 @@
 import json
 import os
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,12 @@ from axon_storage.encryption.secret import Secret
 from axon_storage.encryption.tenant_secrets import TenantSecretDirectory
 from axon_storage.errors import InvalidArgumentError
 
-_OTHERS = 0o077
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_OTHERS, _GROUP_READS = 0o077, 0o040
 _MEMBERS = {"active", "keys", "columns", "tenant_secrets"}
 
 
@@ -43,13 +48,14 @@ def generate(file: str | os.PathLike[str], key_id: str, *, tenant_secrets: str |
     if tenant_secrets is not None:
         TenantSecretDirectory.initialize(path.parent / tenant_secrets)
         document["tenant_secrets"] = tenant_secrets
-    temporary = _written(path, document)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise InvalidArgumentError(f"{path} exists: add a key with `axon-storage keys add`") from None
-    finally:
-        temporary.unlink()
+    with _locked(path.parent):
+        temporary = _written(path, document)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise InvalidArgumentError(f"{path} exists: add a key with `axon-storage keys add`") from None
+        finally:
+            temporary.unlink()
 
 
 def add_key(file: str | os.PathLike[str], key_id: str) -> None:
@@ -86,21 +92,43 @@ def _new_key(key_id: str) -> Secret:
 
 
 def _change(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    document = _read(path)
-    change(document)
-    _written(path, document).replace(path)
+    path = path.resolve()  # so that a symbolic link stays one
+    with _locked(path.parent):
+        document = _read(path)
+        change(document)
+        _written(path, document).replace(path)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change the files of a folder, and sync their names to disk, where the system can."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the members of a file, with hidden keys. No frame of an error has their text in a variable."""
     try:
-        if os.name == "posix" and path.stat().st_mode & _OTHERS:
+        if os.name == "posix" and _is_open(path.stat()):
             raise InvalidArgumentError(f"keyring: other users can use {path}: chmod 600")
         with suppress(ValueError, TypeError, AttributeError, KeyError):
             return _hidden(json.loads(path.read_bytes()))
     except OSError as error:
         raise InvalidArgumentError(f"keyring: {path}: {error.strerror or type(error).__name__}") from None
     raise InvalidArgumentError(f"keyring: {path} is no keyring file; make one with `axon-storage keys generate`")
+
+
+def _is_open(status: os.stat_result) -> bool:
+    """Return whether others than the owner can use a file. The group may read one of root, as a mounted secret is."""
+    return bool(status.st_mode & _OTHERS & ~(0 if status.st_uid else _GROUP_READS))
 
 
 def _hidden(document: dict[str, Any]) -> dict[str, Any]:

@@ -65,11 +65,7 @@ class Connections:
         began = perf_counter() if monitor.observers else 0.0
         pool.waiting += 1
         try:
-            connection = (
-                connect_for_group(engine, self.host_engine.sync_engine, self.dialect)
-                if use_group_pool
-                else engine.connect()
-            )
+            connection = connect_for_group(engine, self.host_engine.sync_engine) if use_group_pool else engine.connect()
         except PoolTimeoutError:
             monitor.connection_timed_out(pool)
             raise

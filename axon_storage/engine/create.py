@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from axon_storage.dialects import UnsupportedServer, before_values, dialect_of, execute, of_scheme
 from axon_storage.engine.events import attach_events, reset
-from axon_storage.engine.password import Password, hidden_password, use_password
+from axon_storage.engine.hosts import HostList, use_hosts
+from axon_storage.engine.password import Password, hidden_password, with_password
 from axon_storage.engine.session_limits import limit_sessions
-from axon_storage.engine.tls import connector, split_tls
+from axon_storage.engine.tls import connector, plainly, split_tls
 from axon_storage.engine.translation import without_context
 from axon_storage.engine.url import Secrets, hidden, parse_url, split_secrets
 from axon_storage.errors import StorageConnectionError
@@ -88,6 +89,7 @@ def _create(
         if dialect.embedded and secrets.arguments:
             raise UnsupportedServer(f"{dialect.title}'s URLs have no parameter {min(secrets.arguments)[:40]}")
         url, tls = split_tls(url.set(drivername=dialect.schemes[url.drivername]))
+        url, hosts = dialect.split_hosts(url)
         first = dialect.first_statements(url)
         url, arguments = dialect.connect_arguments(url, connect_timeout, tls)
     except (UnsupportedServer, ValueError) as refused:
@@ -110,11 +112,16 @@ def _create(
         event.listen(engine.sync_engine, "connect", partial(_run_first, first), insert=True)
     attach_events(engine)
     event.listen(engine.sync_engine, "reset", reset)
-    if password is not None:  # before the listener that connects with TLS
+    connect = plainly if tls is None or tls.context is None else connector(dialect, required=tls.required)
+    if hosts is not None:
+        listed = HostList(dialect, hosts, connect_timeout, connect)
+        use_hosts(engine.sync_engine, listed)
+        connect = listed.connect
+    if password is not None:
         in_url = url.password is not None or not _PASSWORDS.isdisjoint(secrets.arguments)
-        use_password(engine.sync_engine, dialect, password, in_url=in_url)
-    if tls is not None and tls.context is not None:
-        event.listen(engine.sync_engine, "do_connect", connector(dialect, required=tls.required))
+        connect = with_password(connect, dialect, password, in_url=in_url)
+    if connect is not plainly:
+        event.listen(engine.sync_engine, "do_connect", connect)
     return engine
 
 

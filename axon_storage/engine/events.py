@@ -8,11 +8,12 @@ from sqlalchemy import BindParameter, Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.characteristics import IsolationLevelCharacteristic
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import Dialect as DriverDialect
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState, StaticPool
 
-from axon_storage.dialects import Dialect, UnsupportedServer, of_driver
+from axon_storage.dialects import Dialect, UnsupportedServer, of_driver, recognize
 from axon_storage.engine.forks import leave_to_parent
 from axon_storage.engine.generation import generation_of
 from axon_storage.engine.url import check_at_signs
@@ -22,6 +23,7 @@ from axon_storage.errors import StorageConnectionError
 _PREPARED = "axon_storage_prepared"
 _CAN_AUTOCOMMIT = "axon_storage_can_autocommit"
 _NEW = "axon_storage_new"
+_DRIVER = "axon_storage_driver"  # SQLAlchemy's dialect of a new connection
 _CLEAN = "axon_storage_clean"
 
 
@@ -102,8 +104,10 @@ def _keep_isolation(engine: Engine, level: str) -> None:
 def _listeners(dialect: Dialect) -> dict[str, Any]:
     """Return the listeners by event; cached, so that an engine does not get a dialect's listeners twice."""
 
-    def do_connect(_driver: object, record: ConnectionPoolEntry, _positional: object, keywords: dict[str, Any]) -> None:
-        record.info[_NEW] = True
+    def do_connect(
+        driver: DriverDialect, record: ConnectionPoolEntry, _positional: object, keywords: dict[str, Any]
+    ) -> None:
+        record.info[_NEW], record.info[_DRIVER] = True, driver
         # A connection that is older than this listener is not marked.
         if dialect.allows_autocommit(keywords):
             record.info[_CAN_AUTOCOMMIT] = True
@@ -118,6 +122,8 @@ def _listeners(dialect: Dialect) -> dict[str, Any]:
         dialect.on_checkout(connection)
         if _PREPARED not in record.info:
             dialect.on_connect(connection)
+            if (driver := record.info.pop(_DRIVER, None)) is not None:
+                recognize(driver, connection)
             record.info[_PREPARED] = True
 
     def invalidate(connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: object) -> None:

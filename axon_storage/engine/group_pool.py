@@ -7,7 +7,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
-from axon_storage.dialects import Dialect
+from axon_storage.dialects import Dialect, dialect_of
 from axon_storage.engine.events import allows_autocommit
 from axon_storage.engine.forks import keep
 
@@ -17,7 +17,7 @@ _group_pools: "WeakKeyDictionary[Engine, tuple[int, Pool]]" = WeakKeyDictionary(
 """The pool of each engine, with the id of the process that created it."""
 
 
-def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connection:
+def connect_for_group(engine: Engine, owner: Engine) -> Connection:
     """Return a connection from the pool of group commits. Its session waits briefly for locks, unless it is shared.
 
     The pool has the settings of ``owner``'s pool. It is separate, so that open transactions cannot take all
@@ -26,6 +26,7 @@ def connect_for_group(engine: Engine, owner: Engine, dialect: Dialect) -> Connec
     connection = Connection(engine, _group_pool(owner).connect())
     if _WAITS_BRIEFLY not in connection.info:
         try:
+            dialect = dialect_of(connection.dialect)
             connection.info[_WAITS_BRIEFLY] = allows_autocommit(connection) and dialect.wait_briefly(connection)
             connection.commit()
         except BaseException:
@@ -45,6 +46,9 @@ def begin_for_group(connection: Connection, dialect: Dialect) -> None:
     if not waits_briefly(connection):
         for statement in dialect.brief_lock_waits_local:
             connection.exec_driver_sql(statement)
+    # The dialect of a connection may be known better than when the storage was made.
+    for statement in dialect_of(connection.dialect).brief_lock_waits_elsewhere:
+        connection.exec_driver_sql(statement)
 
 
 def group_pool_of(engine: Engine) -> Pool | None:

@@ -45,6 +45,9 @@ class HealthCheck:
     database_seconds: float = 4.5
     """Seconds after which a database that has not answered is unreachable. With ``pool_seconds`` it is less than 5."""
 
+    kept_seconds: float = 1.0
+    """Seconds after which the kept connection is given up for a new one, which has the rest of the time."""
+
     pool_seconds: float = 0.4
     """Seconds after which a pool without a free connection is exhausted."""
 
@@ -106,7 +109,7 @@ class HealthCheck:
             with self._executor.translate_errors("health"), Deadline(self.database_seconds, waiting_for=DATABASE):
                 kept = self._take()
                 # The kept connection may be dead, or its server may no longer be the one at the address.
-                with suppress(Exception):
+                with suppress(Exception), Deadline(self.kept_seconds):
                     if kept is not None and is_healthy(found := await self._ask(kept)):
                         return found
                 engine = engine_like(self._executor.engine)

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.util import await_only
 
 from axon_storage.dialects import Dialect
+from axon_storage.engine.tls import Connect
 from axon_storage.engine.translation import PasswordError
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 
@@ -37,13 +37,35 @@ class HiddenPassword:
             kind = type(self._given).__name__
             raise InvalidArgumentError(f"password must be a str, or a function that returns one, not {kind}")
 
-    def do_connect(self, _driver: object, _record: object, _positional: object, keywords: dict[str, Any]) -> None:
-        """Connect with the password of this moment; a listener for SQLAlchemy's event, which runs in a greenlet."""
+    def connecting(self, dialect: Dialect, connect: Connect) -> Connect:
+        """Return a listener for SQLAlchemy's ``do_connect`` that connects with the password of this moment.
+
+        If the server refuses what a function has returned, the function is called once more, because the password may
+        have expired in the meantime.
+        """
+
+        def do_connect(driver: Any, record: Any, positional: list[Any], keywords: dict[str, Any]) -> DBAPIConnection:
+            self._set(keywords)
+            given = keywords["password"]
+            try:
+                return connect(driver, record, positional, keywords)
+            except Exception as error:
+                if isinstance(self._given, str) or not dialect.refuses_login(error):
+                    raise
+                refused = error
+            self._set(keywords)
+            if keywords["password"] == given:  # it would count as one more failed login
+                raise refused
+            return connect(driver, record, positional, keywords)
+
+        return do_connect
+
+    def _set(self, keywords: dict[str, Any]) -> None:
         # Not in a handler, so that the error has no context: the function's own error may contain the password.
-        if (failure := self._set(keywords)) is not None:
+        if (failure := self._ask(keywords)) is not None:
             raise failure
 
-    def _set(self, keywords: dict[str, Any]) -> PasswordError | None:
+    def _ask(self, keywords: dict[str, Any]) -> PasswordError | None:
         """Set the driver's argument, and return None; or return an error that says why there is no password."""
         try:
             answer = self()
@@ -64,11 +86,8 @@ def hidden_password(given: Password | None) -> Password | None:
     return given if given is None or isinstance(given, HiddenPassword) else HiddenPassword(given)
 
 
-def use_password(engine: Engine, dialect: Dialect, password: Password, *, in_url: bool) -> None:
-    """Connect with a password that is not in the URL, on all pools that have the settings of the engine's.
-
-    ``in_url``: the URL has one too, which is refused.
-    """
+def with_password(connect: Connect, dialect: Dialect, password: Password, *, in_url: bool) -> Connect:
+    """Return a listener that connects with a password that is not in the URL. ``in_url``: it is there too: refused."""
     own = password if isinstance(password, HiddenPassword) else HiddenPassword(password)
     own.check()
     if dialect.embedded:
@@ -77,4 +96,4 @@ def use_password(engine: Engine, dialect: Dialect, password: Password, *, in_url
         raise StorageConnectionError(
             "the database URL has a password, and the option password gives another: leave out one of them"
         )
-    event.listen(engine, "do_connect", own.do_connect)
+    return own.connecting(dialect, connect)

@@ -1,5 +1,6 @@
 """The timeout of a call: the enclosing ``operation_timeout``, otherwise the option of the storage."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,8 @@ STATEMENT_MARGIN = 15.0
 
 IDLE_TRANSACTION_TIMEOUT = 300.0
 """The default of the seconds after which a server ends a transaction whose client sends nothing."""
+
+_SHORTEST = 0.001  # a timeout is more than 0
 
 _timeout: ContextVar[float | None] = ContextVar("axon_storage_operation_timeout", default=None)
 
@@ -32,6 +35,13 @@ def operation_timeout(seconds: float) -> Iterator[None]:
 def current_timeout(default: float) -> float:
     """Return the timeout of a call made now, in seconds."""
     return _timeout.get() or default
+
+
+@contextmanager
+def rest_of_timeout(seconds: float, begin: float) -> Iterator[None]:
+    """Leave calls inside the block the rest of a timeout that began at a time of ``time.monotonic()``."""
+    with operation_timeout(max(begin + seconds - time.monotonic(), _SHORTEST)):
+        yield
 
 
 def check_timeout(seconds: float) -> float:

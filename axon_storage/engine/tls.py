@@ -11,6 +11,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from axon_storage.dialects import Dialect, Tls, UnsupportedServer
 
+Connect = Callable[[DefaultDialect, ConnectionPoolEntry, list[Any], dict[str, Any]], DBAPIConnection]
+"""A listener for SQLAlchemy's ``do_connect`` that connects; it runs in a greenlet."""
+
 # Each parameter, with libpq's name first and then MySQL's.
 _PARAMETERS = {
     "mode": ("sslmode", "ssl_mode", "ssl"),
@@ -38,7 +41,7 @@ def split_tls(url: URL) -> tuple[URL, Tls | None]:
     return url.difference_update_query([name for names in _PARAMETERS.values() for name in names]), _tls(**given)
 
 
-def connector(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnection]:
+def connector(dialect: Dialect, *, required: bool) -> Connect:
     """Return a listener for SQLAlchemy's ``do_connect`` that connects with TLS.
 
     If the server does not offer TLS, the listener connects without TLS, or raises :class:`UnsupportedServer` if TLS is
@@ -60,6 +63,13 @@ def connector(dialect: Dialect, *, required: bool) -> Callable[..., DBAPIConnect
             return driver.connect(*positional, **{name: value for name, value in keywords.items() if name != "ssl"})
 
     return do_connect
+
+
+def plainly(
+    driver: DefaultDialect, _record: ConnectionPoolEntry, positional: list[Any], keywords: dict[str, Any]
+) -> DBAPIConnection:
+    """Connect as SQLAlchemy does without a listener."""
+    return driver.connect(*positional, **keywords)
 
 
 def _tls(mode: str | None = None, ca: str | None = None, cert: str | None = None, key: str | None = None) -> Tls | None:

@@ -15,6 +15,10 @@ class BusyError(StorageConnectionError):
     """A wait for other calls of this process timed out. It is transient, but is not retried."""
 
 
+class NoHostError(StorageConnectionError):
+    """None of the hosts of a URL can be used."""
+
+
 class PasswordError(StorageConnectionError):
     """The function that was given as the password of connections has not returned one."""
 
@@ -57,7 +61,7 @@ class translate_errors:  # noqa: N801  # lower case, like contextlib.suppress
         self._cancellations = _cancellations()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, PasswordError):  # it was raised inside SQLAlchemy
+        if isinstance(error, NoHostError | PasswordError):  # it was raised inside SQLAlchemy
             error.__traceback__ = None
         if isinstance(error, Exception) and _cancellations() > self._cancellations:
             # The driver raised another error while it handled a cancellation, which must not be lost.

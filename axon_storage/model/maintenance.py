@@ -86,3 +86,15 @@ class CountPruned(MaintenanceRequest[int]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetPruned(MaintenanceRequest[int]):
     """Delete the records about the prune runs of the tenant, and return their number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPruned(MaintenanceRequest[Mapping[str, datetime]]):
+    """Return up to when each table of the tenant was pruned, without the tables that were not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotePruned(MaintenanceRequest[None]):
+    """Record up to when tables of the tenant were pruned elsewhere, unless a later time is recorded."""
+
+    pruned: Mapping[str, datetime]

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from sqlalchemy.pool import Pool, QueuePool
 
-from axon_storage.dialects import dialect_of
+from axon_storage.dialects import Host, dialect_of
 from axon_storage.engine.create import max_connections
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.scheduler import Scheduler
 from axon_storage.engine.group_pool import group_pool_of
+from axon_storage.engine.hosts import host_in_use
 from axon_storage.engine.observer import PoolUse
 from axon_storage.observability import names
 
@@ -34,6 +35,7 @@ class Source:
         self._executor, self.scheduler = executor, scheduler
         self._engine = executor.connections.host_engine.sync_engine
         self._attributes: Attributes | None = None
+        self._host: Host | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -46,20 +48,21 @@ class Source:
         return self._executor.connections.has_connected
 
     def attributes(self) -> Attributes:
-        """Return the attributes that are the same for every call."""
-        if self._attributes is not None:
+        """Return the attributes that are the same for every call, until another of several hosts is used."""
+        host = host_in_use(self._engine)
+        if self._attributes is not None and host is self._host:
             return self._attributes
         dialect, url = dialect_of(self._engine.dialect), self._engine.url
-        server = dialect.server(url)
+        address, port = host or dialect.server(url)
         known = {
             names.SYSTEM: dialect.system_name,
             names.NAMESPACE: dialect.namespace(url),
-            names.ADDRESS: server.address,
-            names.PORT: server.port,
+            names.ADDRESS: address,
+            names.PORT: None if port == dialect.default_port else port,
         }
         found: Attributes = {name: value for name, value in known.items() if value is not None}
         if self.is_known:
-            self._attributes = found
+            self._attributes, self._host = found, host
         return found
 
     def further_attributes(self) -> Attributes:

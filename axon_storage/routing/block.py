@@ -11,6 +11,7 @@ from contextvars import copy_context
 
 from axon_storage.backend import StorageBackend
 from axon_storage.errors import QueryError, StorageError
+from axon_storage.routing.catalogue import Found
 from axon_storage.routing.storages import OpenStorages
 
 _OVER = "this transaction is over"
@@ -30,6 +31,8 @@ class Block:
         self._holder: asyncio.Task[None] | None = None
         self._calls, self._idle = 0, asyncio.Event()
         self.database = ""
+        self.found = dict[str, Found]()
+        """The placements of the tenants of the calls."""
         self.is_over = False
 
     @property

@@ -3,20 +3,25 @@
 Rules:
 
 1. The scope of an entry is the tenant, and its key the version of the placement. The entry with the largest key is in
-   force. ``value`` is the name of the database, and ``source_step`` the state.
+   force. ``value`` is the name of the database. ``source_step`` is the state, and after a space ``other``.
 2. A placement is changed by creating the entry of the next version. Of several writers that do so, one succeeds.
 3. The transaction that changes a placement also replaces the epoch, the entry with an empty scope. Each process reads
    the epoch when its cache is older than ``seconds``, and empties the cache if the epoch has changed. A placement that
    is not active is not cached. So a call that begins ``seconds`` after a change was committed knows of it. A call that
    began before goes on in the database that it has found.
 4. The first placement of a tenant leaves the epoch as it is, because a tenant without a placement is not cached.
+5. A call whose placement was read more than two times ``seconds`` ago reads it again before it returns its result. So
+   no call returns a result of a placement that was replaced more than two times ``seconds`` ago.
+6. Before a process reads the epoch for the first time, it stores its ``seconds``, so that :meth:`known_after` knows
+   those of every process.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import uuid4
 
 from axon_storage.backend import StorageBackend
@@ -28,7 +33,23 @@ from axon_storage.tenancy import check_tenant
 CATALOGUE_TENANT = "axon_storage_catalogue"
 """The tenant of the home database that has the catalogue. Calls of a router cannot use it."""
 
+MOVES_TENANT = "axon_storage_moves"
+"""The tenant whose entries say in a database which move may change its rows, while a tenant is moved."""
+
 _EPOCH = ("", "epoch")
+
+_SECONDS = "seconds "
+"""The key of an entry with an empty scope, followed by the ``seconds`` of at least one process."""
+
+_CLOCKS_DIFFER = 1.1
+"""By how much the seconds of two machines' clocks may differ: far more than those of any that work."""
+
+_clock_id: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def clock() -> float:
+    """Return the seconds of a clock that never goes back, and on Linux goes on while the machine sleeps."""
+    return time.monotonic() if _clock_id is None else time.clock_gettime(_clock_id)
 
 
 class PlacementState(StrEnum):
@@ -37,17 +58,31 @@ class PlacementState(StrEnum):
     ACTIVE = "active"
     """They read and write."""
     STOPPED = "stopped"
-    """They read. Writes and ``transaction()`` blocks raise a transient :class:`StorageConnectionError`."""
+    """They read. Writes and ``transaction()`` blocks wait. Those in progress may end."""
+    DRAINED = "drained"
+    """They read. Writes wait, and one that is still in progress does not succeed: the rows no longer change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The database of a tenant. ``database``: its name. ``version``: 1 for the first placement, then one more each."""
+    """The database of a tenant. ``database``: its name. ``version``: 1 for the first placement, then one more each.
+
+    ``other``: the name of another database that has rows of the tenant, which no call uses: those that a move has
+    copied already, or has not deleted yet.
+    """
 
     tenant: str
     database: str
     version: int = 1
     state: PlacementState = PlacementState.ACTIVE
+    other: str = ""
+
+
+class Found(NamedTuple):
+    """A placement, and a time of :func:`clock` at which it was in force."""
+
+    placement: Placement
+    as_of: float
 
 
 class TenantCatalogue:
@@ -56,18 +91,32 @@ class TenantCatalogue:
     def __init__(self, home: StorageBackend, seconds: float = 5.0) -> None:
         self._home, self._seconds = home.for_tenant(CATALOGUE_TENANT), seconds
         self._cache: dict[str, Placement] = {}
-        self._epoch, self._valid_until = "", 0.0
+        self._epoch, self._valid_until, self._is_registered = "", 0.0, False
         self._reading = SharedTasks[None]()
 
+    @property
+    def seconds(self) -> float:
+        """How old a cached placement may be."""
+        return self._seconds
+
     async def cached(self, tenant: str) -> Placement | None:
-        """Return the placement of a tenant, or None. It was in force ``seconds`` ago or later."""
+        """Return the placement of a tenant, or None. If home answers soon, it was in force ``seconds`` ago or later."""
+        found = await self.find(tenant)
+        return None if found is None else found.placement
+
+    async def find(self, tenant: str) -> Found | None:
+        """Return the placement of a tenant, and when it was in force; or None."""
         cache = await self._current_cache()
-        if (found := cache.get(tenant)) is None:
-            found = await self.get(tenant)
-            # If the epoch has changed meanwhile, ``cache`` is no longer used.
-            if found is not None and found.state is PlacementState.ACTIVE:
-                cache[tenant] = found
-        return found
+        as_of = self._valid_until - self._seconds
+        if (placement := cache.get(tenant)) is not None:
+            return Found(placement, as_of)
+        as_of = clock()
+        if (placement := await self.get(tenant)) is None:
+            return None
+        # If the epoch has changed meanwhile, ``cache`` is no longer used.
+        if placement.state is PlacementState.ACTIVE:
+            cache[tenant] = placement
+        return Found(placement, as_of)
 
     async def get(self, tenant: str) -> Placement | None:
         """Return the placement of a tenant that is in force now, or None."""
@@ -94,17 +143,37 @@ class TenantCatalogue:
         self._valid_until = 0.0
         return created
 
-    def known(self, tenant: str) -> Placement | None:
+    async def changes(self, placement: Placement) -> Sequence[Placement]:
+        """Return the placements that have replaced this one, in the order of their versions."""
+        with _named():
+            found = await self._home.load_sessions(placement.tenant, start=_key(placement.version + 1))
+        return [_placement(row) for row in found]
+
+    async def known_after(self) -> float:
+        """Return the seconds after which no call of any process returns a result of a placement replaced by now."""
+        with _named():
+            entries = await self._home.load_sessions("", start=_SECONDS, end=_SECONDS + "~")
+        return max([float(entry.value) for entry in entries], default=0.0) * 2 * _CLOCKS_DIFFER
+
+    def known(self, tenant: str) -> Found | None:
         """Return the placement of a tenant if it is cached and new enough."""
-        return self._cache.get(tenant) if time.monotonic() < self._valid_until else None
+        if clock() >= self._valid_until or (placement := self._cache.get(tenant)) is None:
+            return None
+        return Found(placement, self._valid_until - self._seconds)
+
+    def is_old(self, found: Found) -> bool:
+        """Return whether a call that used a placement must read it again before it returns its result."""
+        return clock() - found.as_of > 2 * self._seconds
 
     async def _current_cache(self) -> dict[str, Placement]:
-        if time.monotonic() >= self._valid_until:
+        if clock() >= self._valid_until:
             await self._reading.run("", self._read_epoch)
         return self._cache
 
     async def _read_epoch(self) -> None:
-        begin = time.monotonic()
+        if not self._is_registered:
+            await self._register()
+        begin = clock()
         with _named():
             found = await self._home.get_session(*_EPOCH)
         epoch = "" if found is None else found.value
@@ -112,11 +181,20 @@ class TenantCatalogue:
             self._epoch, self._cache = epoch, {}
         self._valid_until = begin + self._seconds
 
+    async def _register(self) -> None:
+        """Store how long this process uses a placement."""
+        value = repr(self._seconds)
+        with _named():
+            await self._home.create(SessionRow(scope="", key=_SECONDS + value, value=value, source_step=""))
+        self._is_registered = True
+
 
 def check_placeable(tenant: str) -> None:
-    """Raise an error for the tenant of the catalogue, and for the empty tenant of calls about every tenant."""
+    """Raise an error for the reserved tenants, and for the empty tenant of calls about every tenant."""
     if tenant == CATALOGUE_TENANT:
         raise TenantMismatchError(f"{tenant!r} is the tenant of the catalogue: use another name")
+    if tenant == MOVES_TENANT:
+        raise TenantMismatchError(f"{tenant!r} is the tenant of moves: use another name")
     if not tenant:
         raise QueryError(
             "the call is about every tenant: make it outside of a transaction(), or on the storage of each database"
@@ -134,9 +212,15 @@ def _named() -> Iterator[None]:
 
 
 def _row(placement: Placement) -> SessionRow:
-    key = f"{placement.version:010}"
-    return SessionRow(scope=placement.tenant, key=key, value=placement.database, source_step=placement.state.value)
+    state = f"{placement.state} {placement.other}".rstrip()
+    key = _key(placement.version)
+    return SessionRow(scope=placement.tenant, key=key, value=placement.database, source_step=state)
 
 
 def _placement(row: SessionRow) -> Placement:
-    return Placement(row.scope, row.value, int(row.key), PlacementState(row.source_step))
+    state, _, other = row.source_step.partition(" ")
+    return Placement(row.scope, row.value, int(row.key), PlacementState(state), other)
+
+
+def _key(version: int) -> str:
+    return f"{version:010}"

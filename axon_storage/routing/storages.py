@@ -2,26 +2,39 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from axon_storage.backend import StorageBackend
+from axon_storage.engine.timeouts import current_timeout
 from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 
 _log = logging.getLogger(__name__)
 
+_SILENT_SECONDS = 2.0
+"""After this time without the end of a call a storage that is in use no longer counts towards the limit."""
+
 
 @dataclass(slots=True)
 class _Entry:
-    """A storage, and the number of calls and transactions that use it now."""
+    """A storage, the number of calls and transactions that use it now, and since when none of them has ended."""
 
     storage: StorageBackend
     users: int = 0
+    since: float = 0.0
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is in use, or being closed, and nothing has ended for a while: its database may not answer."""
+        return self.users > 0 and time.monotonic() - self.since > _SILENT_SECONDS
 
 
 class OpenStorages:
     """At most ``limit`` storages by name. If all are in use, another one waits for up to ``seconds``.
+
+    Storages whose databases do not answer do not count, so that they do not hold up the others.
 
     ``make``: returns the storage of a name, which opens itself at its first call.
     """
@@ -31,7 +44,7 @@ class OpenStorages:
             raise InvalidArgumentError("max_open must be at least 1")
         self._make, self._limit, self._seconds = make, limit, seconds
         self._entries: dict[str, _Entry] = {}  # the one that was used longest ago comes first
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], _Entry] = {}
         self._waiting = 0
         self._freed = asyncio.Event()
 
@@ -45,11 +58,14 @@ class OpenStorages:
             await self._wait_for_room(name)
         entry = self._entries.pop(name, None) or _Entry(self._make(name))
         self._entries[name] = entry
+        if not entry.users:
+            entry.since = time.monotonic()
         entry.users += 1
         try:
             yield entry.storage
         finally:
             entry.users -= 1
+            entry.since = time.monotonic()
             self._freed.set()
 
     async def close(self) -> None:
@@ -60,17 +76,21 @@ class OpenStorages:
             await asyncio.wait(self._closing)
 
     def _needs_room(self, name: str) -> bool:
-        return name not in self._entries and len(self) >= self._limit
+        return name not in self._entries and len(self) >= self._limit + self._silent()
+
+    def _silent(self) -> int:
+        return sum(entry.is_silent for entry in (*self._entries.values(), *self._closing.values()))
 
     async def _wait_for_room(self, name: str) -> None:
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(min(self._seconds, current_timeout(self._seconds))):
                 while self._needs_room(name):
-                    if len(self._closing) < self._waiting:
+                    if sum(not entry.is_silent for entry in self._closing.values()) < self._waiting:
                         self._close_idle()
                     self._freed.clear()
-                    await self._freed.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._freed.wait(), _SILENT_SECONDS / 4)
         except TimeoutError:
             message = f"all {self._limit} storages are in use: raise max_open, or use fewer databases at the same time"
             raise StorageConnectionError(message, transient=True) from None
@@ -84,8 +104,10 @@ class OpenStorages:
         """
         name = next((name for name, entry in self._entries.items() if not entry.users), None)
         if name is not None:
-            closing = asyncio.create_task(self._close(name, self._entries.pop(name).storage))
-            self._closing.add(closing)
+            entry = self._entries.pop(name)
+            entry.users, entry.since = 1, time.monotonic()
+            closing = asyncio.create_task(self._close(name, entry.storage))
+            self._closing[closing] = entry
             closing.add_done_callback(self._has_closed)
 
     async def _close(self, name: str, storage: StorageBackend) -> None:
@@ -95,5 +117,5 @@ class OpenStorages:
             _log.warning("the database %r: closing its storage failed: %s", name, type(error).__name__)
 
     def _has_closed(self, closing: asyncio.Task[None]) -> None:
-        self._closing.discard(closing)
+        del self._closing[closing]
         self._freed.set()

@@ -13,12 +13,12 @@ from alembic import command
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from axon_storage.dialects import dialect_of
+from axon_storage.dialects import Distribution, dialect_of
 from axon_storage.engine.create import create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.url import hidden
-from axon_storage.errors import StorageConnectionError
-from axon_storage.schema import adoption, drift, row_security
+from axon_storage.errors import InvalidArgumentError, StorageConnectionError
+from axon_storage.schema import adoption, distribution, drift, row_security
 from axon_storage.schema.adoption import Findings
 from axon_storage.schema.alembic_setup import (
     alembic_config,
@@ -50,6 +50,8 @@ __all__ = [
     "check",
     "current",
     "differences",
+    "distribute",
+    "distribution_of",
     "downgrade",
     "grants",
     "head",
@@ -63,6 +65,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+MOST_SHARDS = 64_000
+"""The most parts that Citus gives a table."""
 
 _log = logging.getLogger(__name__)
 
@@ -159,6 +164,32 @@ async def unsecure(target: AsyncEngine | str, *, timeouts: MigrationTimeouts | N
     target = hidden(target)
     await _migrate(target, "unsecure", row_security.unsecure, timeouts)
     _log.info("switched off row-level security", extra={"storage_event": "unsecured"})
+
+
+async def distribute(
+    target: AsyncEngine | str, *, shards: int | None = None, timeouts: MigrationTimeouts | None = None
+) -> list[str]:
+    """Distribute the tables over the workers of a Citus cluster, by tenant, and return the names of those it has.
+
+    ``shards``: the number of parts of each table; None is the server's ``citus.shard_count``. Other sessions can write
+    meanwhile, if the coordinator has ``wal_level = logical``. The tables are distributed one after another, so that an
+    interrupted call is completed by the next one. Raise an :class:`InvalidArgumentError` on another database.
+    """
+    target = hidden(target)
+    if shards is not None and not 1 <= shards <= MOST_SHARDS:
+        raise InvalidArgumentError(f"shards must be between 1 and {MOST_SHARDS:,}")
+
+    def change(connection: Connection) -> list[str]:
+        return distribution.distribute(connection, shards)
+
+    return await _migrate(target, "distribute", change, timeouts)
+
+
+async def distribution_of(target: AsyncEngine | str) -> Distribution | None:
+    """Return which tables are distributed, and how; None if the server cannot distribute tables."""
+    target = hidden(target)
+    async with _engine(target) as engine:
+        return await Executor(engine).run("check", UnitOfWork(distribution.distribution, writes=False))
 
 
 async def current(target: AsyncEngine | str) -> str | None:

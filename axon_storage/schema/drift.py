@@ -7,7 +7,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 from sqlalchemy.engine.reflection import Inspector
 
 from axon_storage.dialects import Dialect, dialect_of
-from axon_storage.schema import row_security
+from axon_storage.schema import distribution, row_security
 from axon_storage.sql.tables import metadata
 
 
@@ -27,7 +27,7 @@ def differences(connection: Connection) -> list[str]:
             for part in sorted(expected | found)
             if expected.get(part) != found.get(part)
         ]
-    return lines + row_security.differences(connection)
+    return lines + row_security.differences(connection) + distribution.differences(connection)
 
 
 def _expected(table: Table, dialect: Dialect, connection: Connection) -> Iterator[tuple[str, str]]:

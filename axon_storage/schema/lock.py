@@ -66,7 +66,9 @@ async def run_with_schema_lock(
                 connected(executor.engine) as connection,
                 _schema_lock(connection, lock_engine, operation, timeouts),
             ):
-                for setting in executor.dialect.migration_settings(timeouts.lock, timeouts.statement):
+                await connection.run_sync(dialect_of(connection.dialect).check_migrates)
+                await connection.rollback()
+                for setting in dialect_of(connection.dialect).migration_settings(timeouts.lock, timeouts.statement):
                     await connection.exec_driver_sql(setting)
                 await connection.commit()
                 await connection.execution_options(**executor.connections.options(writes=True))

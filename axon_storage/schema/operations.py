@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateIndex, SchemaItem
 
 from axon_storage.dialects import dialect_of
 from axon_storage.errors import StorageConnectionError
+from axon_storage.schema.distribution import distribute_new_table
 from axon_storage.schema.row_security import secure_new_table
 
 TENANT_ID = "tenant_id"
@@ -30,6 +31,7 @@ def create_table(name: str, *items: SchemaItem, **options: Any) -> None:
         op.create_table(name, *items, **options)
         if inspector is not None and TENANT_ID in {item.name for item in items if isinstance(item, Column)}:
             secure_new_table(op.get_bind(), name)
+            distribute_new_table(op.get_bind(), name)
         return
     found = {column["name"] for column in inspector.get_columns(name)}
     if found != {item.name for item in items if isinstance(item, Column)}:

@@ -61,10 +61,12 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     # A replace or delete that the server runs late could overwrite newer rows. Also, a list of parameters may be sent
     # as one statement per row.
     only_appends = not plans and not writes[0].saves[0].row_type.KEY
-    one_statement = len(saves) == 1 and not isinstance(saves[0][1], list)
+    one_statement = len(saves) == 1 and dialect.is_one_statement(saves[0][1])
     event_time = min([write.event_time for write in writes])
     tenants = {write.tenant for write in writes}
-    can_autocommit = only_appends and one_statement
+    # If locks are held elsewhere, only a transaction limits the wait for the same id in another transaction.
+    waits_briefly = not dialect.brief_lock_waits_elsewhere or not any(write.row_keys for write in writes)
+    can_autocommit = only_appends and one_statement and waits_briefly
     return UnitOfWork(run, writes=True, can_autocommit=can_autocommit, event_time=event_time, tenants=tenants)
 
 

@@ -1,6 +1,6 @@
 """The distinct values of an indexed column: the scopes of a tenant, and the tenants of all tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,14 +62,21 @@ class _Pages:
         found: list[str] = []
         while limit is None or len(found) < limit:
             size = self.size if limit is None else min(limit - len(found), self.size)
-            statement = distinct_values(self.dialect, self.tables, self.column, tuple(bounds))
-            rows = connection.execute(statement, {**parameters, **bounds, "limit": size}).all()
+            rows = self._rows(parameters, bounds, size, connection)
             page, is_last = self._page([(number, value) for number, value in rows if value is not None], size)
             found += page
             if is_last:
                 break
             bounds = {"above": page[-1]} | {name: bounds[name] for name in bounds if name in UPPER}
         return found
+
+    def _rows(
+        self, parameters: Mapping[str, Any], bounds: Mapping[str, Any], size: int, connection: Connection
+    ) -> Iterable[Sequence[Any]]:
+        if self.column == "tenant_id" and self.dialect.has_places:
+            return self.dialect.first_tenants(connection, self.tables, size, bounds.get("above"))
+        statement = distinct_values(self.dialect, self.tables, self.column, tuple(bounds))
+        return connection.execute(statement, {**parameters, **bounds, "limit": size}).all()
 
     def _page(self, rows: Sequence[tuple[int, str]], size: int) -> tuple[list[str], bool]:
         """Return the values up to which each table was read completely, sorted, and whether there are no others."""

@@ -127,6 +127,14 @@ def count_pruned() -> Select[Any]:
 
 
 @cached
+def list_pruned() -> Select[Any]:
+    """Return the tables of a tenant that were pruned, and up to when."""
+    columns = pruning.c
+    was_pruned = columns.pruned_before.is_not(None)
+    return select(columns.table_name, columns.pruned_before).where(tenant_equals(pruning), was_pruned)
+
+
+@cached
 def forget_pruned() -> DeleteStatement:
     """Delete the records of a tenant."""
     return pruning.delete().where(tenant_equals(pruning))

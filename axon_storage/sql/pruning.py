@@ -1,6 +1,6 @@
 """Units of work of prune and erase runs: pages of keys, deletes by key, the lease of a run, the check of old ids."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,9 @@ from axon_storage.model.maintenance import (
     DeleteOld,
     ForgetPruned,
     ListOld,
+    ListPruned,
     MaintenanceRequest,
+    NotePruned,
     OldRows,
     ReleaseLease,
     TakeLease,
@@ -47,7 +49,7 @@ class Pruning:
     dialect: Dialect
     clock: Clock
 
-    def compile(self, request: MaintenanceRequest[Any]) -> UnitOfWork[Any]:
+    def compile(self, request: MaintenanceRequest[Any]) -> UnitOfWork[Any]:  # noqa: PLR0911  # one for each kind
         """Compile one step."""
         match request:
             case TakeLease():
@@ -60,6 +62,10 @@ class Pruning:
                 return self.delete_old(request)
             case CountPruned():
                 return self.count_pruned(request)
+            case ListPruned():
+                return self.list_pruned(request)
+            case NotePruned():
+                return self.note_pruned(request)
             case ForgetPruned():
                 return self.forget_pruned(request)
             case _:
@@ -72,8 +78,7 @@ class Pruning:
         now = current_timestamp(self.clock)
         table = _table_parameters(request.tenant, request.row_type)
         lease = table | {"run": request.holder, "now": now, "until": now + LEASE}
-        row: Values = {"tenant_id": request.tenant, "table_name": request.row_type.TABLE}
-        row |= dict.fromkeys(("pruned_before", "holder", "held_until"))
+        row = _new_record(request.tenant, request.row_type.TABLE)
         mark = None if request.before is None else min(request.before, now - REPEATABLE)
 
         def run(connection: Connection) -> datetime | None:
@@ -106,6 +111,27 @@ class Pruning:
             return int(connection.execute(statements.count_pruned(), {"tenant_id": request.tenant}).scalar_one())
 
         return UnitOfWork(run, writes=False)
+
+    def list_pruned(self, request: ListPruned) -> UnitOfWork[Mapping[str, datetime]]:
+        """Read up to when the tables of a tenant were pruned."""
+
+        def run(connection: Connection) -> Mapping[str, datetime]:
+            rows = connection.execute(statements.list_pruned(), {"tenant_id": request.tenant})
+            return {row.table_name: row.pruned_before for row in rows}
+
+        return UnitOfWork(run, writes=False)
+
+    def note_pruned(self, request: NotePruned) -> UnitOfWork[None]:
+        """Record up to when tables were pruned."""
+
+        def run(connection: Connection) -> None:
+            for table, mark in sorted(request.pruned.items()):
+                record = _new_record(request.tenant, table)
+                execute_save(self.dialect, connection, statements.insert_lease(self.dialect), record)
+                of_table = {"of_tenant": request.tenant, "of_table": table}
+                connection.execute(statements.note_pruned(), of_table | {"mark": mark})
+
+        return UnitOfWork(run, writes=True)
 
     def forget_pruned(self, request: ForgetPruned) -> UnitOfWork[int]:
         """Delete the records about the prune runs of a tenant, and return their number."""
@@ -208,6 +234,11 @@ def _given_ids(request: WriteRequest[Any]) -> list[tuple[str, UUID]]:
     if isinstance(request, Save):
         return [(row.row_type.TABLE, row.id) for row in request.rows if row.id is not None]
     return []
+
+
+def _new_record(tenant: str, table: str) -> Values:
+    row: Values = {"tenant_id": tenant, "table_name": table}
+    return row | dict.fromkeys(("pruned_before", "holder", "held_until"))
 
 
 def _table_parameters(tenant: str, row_type: type[Row]) -> Values:

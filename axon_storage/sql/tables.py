@@ -6,6 +6,7 @@ from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
 from axon_storage.dialects import APPEND_ONLY, DIALECTS, FILLFACTOR, WRITTEN_ONCE
+from axon_storage.dialects import VERSION_TABLE as VERSION_TABLE  # noqa: PLC0414  # exported again
 from axon_storage.model import rows
 from axon_storage.sql.types import (
     Flag,
@@ -19,9 +20,6 @@ from axon_storage.sql.types import (
     UInt64,
     UtcTimestamp,
 )
-
-VERSION_TABLE = "axon_storage_version"
-"""The name of Alembic's version table. It differs from Alembic's default, which the application may use."""
 
 CREATED_ID = "created_id"
 """A column of traces: a UUIDv7 that the first save sets and later saves do not change. Traces are ordered by it."""

@@ -22,6 +22,9 @@ MISSING_IN_TARGET = "missing in target"
 ONLY_IN_TARGET = "only in target"
 DIFFERS = "differs"
 
+Pair = tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]
+"""The rows of the source and of the target with the same primary key; None on the side that has no such row."""
+
 _VERIFY = "verify"
 _DIGEST_BYTES = 32
 
@@ -59,10 +62,19 @@ async def differences(
     operation: str, source: SqlRepository, target: SqlRepository, tenant: str, row_type: type[Row]
 ) -> AsyncGenerator[Difference, None]:
     """Yield a difference for each row of a tenant in a table that differs, in primary key order."""
+    async with aclosing(differing_rows(operation, source, target, tenant, row_type)) as found:
+        async for pair in found:
+            yield _difference(tenant, row_type, *pair)
+
+
+async def differing_rows(
+    operation: str, source: SqlRepository, target: SqlRepository, tenant: str, row_type: type[Row]
+) -> AsyncGenerator[Pair, None]:
+    """Yield the row of each side, or None, for each row of a tenant in a table that differs, in primary key order."""
     left, right = (_Rows(each, tenant, row_type, operation) for each in (source, target))
     async with aclosing(left.pages), aclosing(right.pages):
-        async for difference in _merge(tenant, row_type, left, right):
-            yield difference
+        async for pair in _merge(tenant, row_type, left, right):
+            yield pair
 
 
 class _Rows:
@@ -116,8 +128,8 @@ async def _compare(
     found, first = 0, None
     source, target = (_Rows(each, tenant, row_type) for each in (one, other))
     async with aclosing(source.pages), aclosing(target.pages):
-        async for difference in _merge(tenant, row_type, source, target, tally):
-            found, first = found + 1, first or difference
+        async for pair in _merge(tenant, row_type, source, target, tally):
+            found, first = found + 1, first or _difference(tenant, row_type, *pair)
     return TableComparison(
         table=row_type.TABLE,
         tenant=tenant,
@@ -132,7 +144,7 @@ async def _compare(
 
 async def _merge(
     tenant: str, row_type: type[Row], source: _Rows, target: _Rows, tally: Tally | None = None
-) -> AsyncGenerator[Difference, None]:
+) -> AsyncGenerator[Pair, None]:
     """Go through the rows of both sides by key, and yield the differences."""
     while True:
         if source.needs_page or target.needs_page:
@@ -143,27 +155,28 @@ async def _merge(
                 tally.add(row_type.TABLE, tenant, source.count - before, source.page.size)
         if source.at_end and target.at_end:
             return
-        if (difference := _next(tenant, row_type, source, target)) is not None:
-            yield difference
+        if (pair := _next(source, target)) is not None:
+            yield pair
 
 
-def _next(tenant: str, row_type: type[Row], source: _Rows, target: _Rows) -> Difference | None:
-    """Take the next row of one side or of both; return the difference, if there is one."""
+def _next(source: _Rows, target: _Rows) -> Pair | None:
+    """Take the next row of one side or of both; return it if it differs."""
     if target.at_end or (not source.at_end and source.key < target.key):
-        return _difference(tenant, row_type, source.take(), MISSING_IN_TARGET)
+        return source.take(), None
     if source.at_end or target.key < source.key:
-        return _difference(tenant, row_type, target.take(), ONLY_IN_TARGET)
+        return None, target.take()
     is_equal = source.row_digest == target.row_digest
-    one, other = source.take(), target.take()
-    return None if is_equal else _difference(tenant, row_type, one, DIFFERS, other)
+    pair = source.take(), target.take()
+    return None if is_equal else pair
 
 
 def _difference(
-    tenant: str, row_type: type[Row], row: tuple[Any, ...], reason: str, other: tuple[Any, ...] | None = None
+    tenant: str, row_type: type[Row], row: tuple[Any, ...] | None, other: tuple[Any, ...] | None
 ) -> Difference:
+    reason = MISSING_IN_TARGET if other is None else ONLY_IN_TARGET if row is None else DIFFERS
     names = TABLES[row_type].c.keys()
-    key = {name: row[names.index(name)] for name in key_columns(row_type)}
-    pairs = zip(names, row, other, strict=True) if other is not None else ()
+    key = {name: (row or other or ())[names.index(name)] for name in key_columns(row_type)}
+    pairs = zip(names, row, other, strict=True) if row is not None and other is not None else ()
     columns = tuple(name for name, one, two in pairs if _digest([one]) != _digest([two]))
     return Difference(table=row_type.TABLE, tenant=tenant, key=key, reason=reason, columns=columns)
 

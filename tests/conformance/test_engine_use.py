@@ -6,7 +6,8 @@ import gc
 import pytest
 from sqlalchemy import text
 
-from axon_storage import SqlRepository, create_engine, new_id
+from axon_storage import DaemonRow, SqlRepository, create_engine, new_id
+from axon_storage.testing.samples import sample
 from tests.conformance.concurrent_writes import save, several_writers, start, storage_with, value_of
 
 pytestmark = pytest.mark.timeout(120)
@@ -20,6 +21,15 @@ async def test_an_engine_that_its_host_disposes_of_leaves_no_connection_open(url
             await storage.engine.dispose()
             gc.collect()  # warns of a connection that was not closed
         assert len(await storage.load_sessions("s")) == 150
+
+
+@pytest.mark.parametrize("size", [1, 300, 2_000])
+async def test_a_host_can_stream_a_long_result(repository: SqlRepository, size: int) -> None:
+    await repository.save_many(sample(DaemonRow, name=f"{number:04}") for number in range(1_000))
+    async with repository.engine.connect() as connection:
+        result = await connection.stream(text("SELECT name FROM daemons ORDER BY name"))
+        found = [await result.scalars().fetchmany(size) for _ in range(1_000 // size + 2)]
+    assert [name for page in found for name in page] == [f"{number:04}" for number in range(1_000)]
 
 
 async def test_a_read_beside_a_batch_may_be_the_first_to_connect(url: str) -> None:

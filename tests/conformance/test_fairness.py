@@ -35,7 +35,7 @@ async def rows_before(
 ) -> tuple[int, int]:
     """Make a call beside a flood of calls of ``rows`` rows each.
 
-    Return how many of the flood's rows were being sent when the call was made, and how many were committed until it
+    Return how many of the flood's rows were being sent when the call was queued, and how many were committed until it
     returned.
     """
     ended = list[object]()
@@ -47,8 +47,11 @@ async def rows_before(
     calls = start(*(noted("flood", work) for work in flood))
     while len(ended) < 2 and not all(call.done() for call in calls):  # noqa: ASYNC110  # there is no event for it
         await asyncio.sleep(0)
+    calls += start(noted("lone", call))
+    while not (repository.group_commit.queue.ready_capacity.rows_of("lone") or calls[-1].done()):  # noqa: ASYNC110
+        await asyncio.sleep(0)
     in_flight, before = sum(len(batch.writes) for batch in repository.group_commit.in_flight.values()), len(ended)
-    await asyncio.gather(noted("lone", call), *calls)
+    await asyncio.gather(*calls)
     return in_flight * rows, (ended.index("lone") - before) * rows
 
 

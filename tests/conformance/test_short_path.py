@@ -193,7 +193,7 @@ async def test_the_next_user_of_the_connection_has_its_transaction(
 
 
 @pytest.mark.parametrize("target", ["sqlite"])
-@pytest.mark.parametrize(("name", "steps"), [("an append", 1), ("a read", 2), ("a save", 3), ("a delete", 3)])
+@pytest.mark.parametrize(("name", "steps"), [("an append", 1), ("a read", 1), ("a save", 3), ("a delete", 3)])
 async def test_aiosqlites_thread_runs_only_the_steps_that_take_time(
     single_connection: AsyncEngine, caplog: pytest.LogCaptureFixture, name: str, steps: int
 ) -> None:

@@ -19,8 +19,9 @@ from tests.docs.pages import PROGRAMS, ROOT, Block, blocks_of, fences_of, pages,
 
 MAY_SKIP = {
     "installs a package": 3,
-    "needs a PostgreSQL server": 7,
+    "needs a PostgreSQL server": 8,
     "needs a MySQL server": 2,
+    "needs a Citus cluster": 1,
     "needs the database of a server": 1,
     "needs an Oracle server": 1,
     "needs two databases": 4,

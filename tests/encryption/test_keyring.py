@@ -9,6 +9,9 @@ import subprocess
 import sys
 import traceback
 from base64 import b64encode
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,11 +234,36 @@ def test_a_file_that_is_no_keyring_is_refused(tmp_path: Path, text: str, message
         files.read_keyring(file)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root")
+def test_the_group_may_read_a_keyring_file_of_root(tmp_path: Path) -> None:
+    file = tmp_path / "keyring.json"
+    files.generate(file, "a")
+    for mode, is_refused in ((0o440, False), (0o640, False), (0o660, True), (0o604, True)):
+        file.chmod(mode)
+        with pytest.raises(InvalidArgumentError, match="other users") if is_refused else nullcontext():
+            files.read_keyring(file)
+
+
+def test_processes_that_add_keys_at_the_same_time_lose_none(tmp_path: Path) -> None:
+    file, link = tmp_path / "folder" / "keyring.json", tmp_path / "link.json"
+    file.parent.mkdir()
+    files.generate(file, "a")
+    link.symlink_to(file)
+    names = [f"key-{number}" for number in range(24)]
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as processes:
+        list(processes.map(files.add_key, [link] * len(names), names))
+    assert set(files.read_keyring(file).key_ids) == {"a", *names}
+    assert link.is_symlink()
+
+
 def test_a_keyring_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "keyring.json"
     files.generate(file, "a")
-    file.chmod(0o640)
-    with pytest.raises(InvalidArgumentError, match="other users can use"):
-        files.read_keyring(file)
+    if os.geteuid() == 0:
+        os.chown(file, 12_345, -1)
+    for mode in (0o640, 0o604, 0o660):
+        file.chmod(mode)
+        with pytest.raises(InvalidArgumentError, match="other users can use"):
+            files.read_keyring(file)
     with pytest.raises(InvalidArgumentError, match="No such file"):
         files.read_keyring(tmp_path / "missing.json")

@@ -105,15 +105,23 @@ async def test_existing_plaintext_is_encrypted_only_if_it_is_asked_for(
     assert all("axon1.m.one." in text for row in await stored(AuditRow) for text in row)
 
 
-async def test_a_document_that_is_not_authentic_stops_a_rotation(
+async def test_a_document_that_is_not_authentic_is_told_after_all_others_are_rotated(
     storage: SqlRepository, engine: AsyncEngine, stored: Stored, replace: Replace
 ) -> None:
     await _fill(storage)
     [(text, _), *_] = await stored(TraceRow)
     await replace(TraceRow, "annotations", text, trace_id=1)
-    with pytest.raises(EncryptionError, match=r"rotate: traces\.annotations: a stored value is not authentic"):
-        await rotate(SqlRepository(engine, encryption=keyring("one", "two")), from_plaintext=True)
+    both = SqlRepository(engine, encryption=keyring("one", "two"))
+    with pytest.raises(
+        EncryptionError,
+        match=r"rotate: \d+ rows were changed, and 1 were not, .* traces\.annotations: a stored value is not authentic",
+    ) as damaged:
+        await rotate(both)
+    assert damaged.value.code == "value_not_authentic"
     assert text in [annotations for _, annotations in await stored(TraceRow)]
+    assert _counts(await key_status(both))["one"] == 2  # the documents of that row
+    with pytest.raises(EncryptionError, match="0 rows were changed, and 1 were not"):
+        await rotate(both)
 
 
 async def test_a_rotation_beside_writers_loses_no_write(storage: SqlRepository, url: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from tests.databases import skip_without
 from tests.servers import mysql, packages, postgresql
@@ -68,3 +68,17 @@ def server(kind: str, more_settings: str = "", parent: Path | None = None) -> It
 def port_of(url: str) -> int:
     """Return the port in a server's URL."""
     return make_url(url).port or 0
+
+
+def with_hosts(url: str | URL, *hosts: str | None, **parameters: str) -> str:
+    """Return a URL with these hosts; None stands for its own."""
+    parsed = make_url(url)
+    own = f"{parsed.host}:{parsed.port}"
+    made = URL.create(
+        parsed.drivername,
+        parsed.username,
+        parsed.password,
+        database=parsed.database,
+        query={**parsed.query, **parameters, "host": [host or own for host in hosts]},
+    )
+    return made.render_as_string(hide_password=False)

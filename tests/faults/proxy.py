@@ -40,6 +40,7 @@ class Proxy:
         self._armed: str | None = None
         self._unanswered: set[Pair] = set()
         self._pairs: set[Pair] = set()
+        self._silent: set[Pair] = set()
         self._pumps: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -64,6 +65,10 @@ class Proxy:
         """Reset every connection at once."""
         for pair in list(self._pairs):
             self._reset(pair)
+
+    def silence(self) -> None:
+        """Forward nothing more of the connections that are open now, and keep them open."""
+        self._silent |= self._pairs
 
     def once(self, fault: str) -> None:
         """Cut the connection of the next COMMIT: ``before`` it is forwarded, ``inside`` it, or ``after`` it.
@@ -99,6 +104,8 @@ class Proxy:
         try:
             while piece := await source.read(65_536):
                 await self._hold(piece)
+                if pair in self._silent:
+                    continue
                 if look(piece, pair):
                     await target.drain()
                     self._reset(pair)

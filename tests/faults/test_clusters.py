@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.engine import Engine, ExceptionContext, make_url
 
 from axon_storage import (
     EventRow,
@@ -27,6 +28,7 @@ from axon_storage import (
 from axon_storage.dialects.mysql import MySQL
 from axon_storage.testing.samples import sample
 from tests.databases import skip_without
+from tests.faults.private import with_hosts
 from tests.faults.workload import Ledger, audit, run
 from tests.servers import galera, group_replication, packages
 from tests.servers.clusters import SIZE, Cluster, Kind
@@ -226,9 +228,60 @@ async def test_after_a_node_is_killed_under_load_the_others_go_on_and_nothing_is
     assert set(error_codes) <= MySQL.transient_codes.keys()
 
 
+def url_of_all(cluster: Cluster) -> str:
+    """Return a URL with all nodes; the first is the last one, because the seed of a cluster cannot come back."""
+    nodes = cluster.nodes[::-1]
+    return with_hosts(nodes[0].url, *(f"127.0.0.1:{make_url(node.url).port}" for node in nodes))
+
+
+@pytest.mark.skipif(not FULL, reason="part of the full load: a node takes 40 s to leave and to come back")
+async def test_with_all_nodes_in_the_url_a_node_out_of_service_is_passed_over(cluster: Cluster) -> None:
+    first = cluster.nodes[-1]
+    async with opened(cluster), open_storage(url_of_all(cluster), migrate=False) as storage:
+        await storage.save_trace(sample(TraceRow))
+        cluster.leave(first)
+        try:
+            await storage.save_trace(sample(TraceRow, status="second"))
+            assert await _status(storage) == "second"
+            async with open_storage(url_of_all(cluster), migrate=False, retry_attempts=1) as new:
+                assert await _status(new) == "second"
+                await new.save_trace(sample(TraceRow, status="third"))
+        finally:
+            await asyncio.to_thread(cluster.join, first)
+
+
+@pytest.mark.skipif(not FULL, reason="part of the full load: a killed node takes long to come back")
+async def test_with_all_nodes_in_the_url_the_death_of_a_node_costs_no_acknowledged_write(
+    cluster: Cluster, target: str
+) -> None:
+    ledger, victim = Ledger(), cluster.nodes[-1]
+    url = url_of_all(cluster)
+    async with (
+        opened(cluster),
+        open_storage(url, migrate=False, retry_attempts=60, retry_deadline=100.0, operation_timeout=120.0) as storage,
+    ):
+        load = asyncio.create_task(run(storage, ledger, tasks=16, operations=OPERATIONS, seed=11))
+        while ledger.outcomes["acknowledged"] < OPERATIONS // 3:  # noqa: ASYNC110  # counts
+            await asyncio.sleep(0.001)
+        cluster.kill(victim)
+        killed, before = time.monotonic(), ledger.outcomes["acknowledged"]
+        while ledger.outcomes["acknowledged"] == before and not load.done():  # noqa: ASYNC110  # counts
+            await asyncio.sleep(0.001)
+        recovery = time.monotonic() - killed
+        await load
+        await asyncio.to_thread(cluster.bring_back, victim)
+        cluster.catch_up()
+        lost, doubled = await audit(storage, ledger)
+    print(  # noqa: T201  # shown with -rP
+        f"{target}: {sum(ledger.outcomes.values())} operations, {dict(ledger.outcomes)}, lost {lost}, "
+        f"doubled {doubled}, recovered after {recovery:.2f} s"
+    )
+    assert (lost, doubled) == (0, 0), ledger.problems
+    assert ledger.problems == []
+
+
+@pytest.mark.skipif(not FULL, reason="part of the full load: a node takes 40 s to leave and to come back")
 async def test_a_node_out_of_service_is_a_transient_error_until_it_is_back(cluster: Cluster, target: str) -> None:
-    if target == "group-replication" and not FULL:
-        pytest.skip("part of the full load: a node takes 40 s to leave and to come back")
     async with opened(cluster) as storages:
         await storages[-1].save_trace(sample(TraceRow))
         cluster.leave(cluster.nodes[-1])

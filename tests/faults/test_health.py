@@ -89,6 +89,15 @@ async def test_a_server_that_answers_again_is_healthy_at_once(url: str) -> None:
         assert await _reasons(storage) == []
 
 
+@pytest.mark.parametrize("target", ["postgresql", "mariadb", "mysql", "mysql-asyncmy"])  # Oracle's driver waits
+async def test_a_kept_connection_that_gives_no_answer_is_replaced(url: str) -> None:
+    async with storage_through_proxy(url) as (proxy, storage):
+        await storage.load_traces(1)
+        assert await storage.is_healthy()
+        proxy.silence()
+        assert await storage.is_healthy()
+
+
 async def test_the_kept_connection_is_closed_with_a_hosts_engine(url: str) -> None:
     proxy = Proxy(make_url(url).port or 0)
     async with proxy.running() as port:

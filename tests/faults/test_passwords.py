@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -136,3 +137,38 @@ async def test_the_password_of_a_function_is_checked_by_the_server(url: str) -> 
         with pytest.raises(StorageConnectionError) as refused:
             await storage.load_daemons()
     assert not refused.value.transient
+
+
+async def test_a_password_that_is_refused_is_asked_for_once_more(url: str) -> None:
+    own, asked = make_url(url), list[str]()
+    answers = ["expired", str(own.password), "expired", "revoked", "unused"]
+
+    async def ask() -> str:
+        asked.append(answers[len(asked)])
+        return asked[-1]
+
+    async with SqlRepository(create_engine(without_password(own), password=ask)) as storage:
+        await storage.load_daemons()
+        assert asked == answers[:2]
+    async with SqlRepository(create_engine(without_password(own), password=ask)) as storage:
+        with pytest.raises(StorageConnectionError) as refused:
+            await storage.load_daemons()
+    assert not refused.value.transient
+    assert asked == answers[:4]
+
+
+async def test_a_fixed_password_or_the_same_one_again_is_sent_once(url: str) -> None:
+    without, attempts = without_password(make_url(url)), list[str]()
+    for password in ("wrong", lambda: "wrong"):
+        engine = create_engine(without, password=password)
+        connect = engine.dialect.connect
+
+        def counted(*positional: object, connect: Any = connect, **keywords: Any) -> Any:
+            attempts.append(keywords["password"])
+            return connect(*positional, **keywords)
+
+        engine.dialect.connect = counted  # type: ignore[method-assign]
+        async with SqlRepository(engine) as storage:
+            with pytest.raises(StorageConnectionError):
+                await storage.load_daemons()
+    assert attempts == ["wrong", "wrong"]

@@ -21,6 +21,7 @@ from axon_storage import (
 )
 from axon_storage.audit import seal, verify
 from axon_storage.dialects import execute
+from axon_storage.model.maintenance import ListPruned, NotePruned
 from axon_storage.model.requests import DeleteTableRows, ReadTablePage, WriteTablePage
 from axon_storage.model.rows import ROW_TYPES
 from axon_storage.testing.pruning import DAY, NOW, id_at, key_fields, prune
@@ -163,7 +164,7 @@ async def _seal(engine: AsyncEngine) -> None:
 
 
 async def _transfer(repository: SqlRepository) -> None:
-    """Read, write and delete whole rows, as a copy does."""
+    """Read, write and delete whole rows, as a copy does, and copy what is recorded about prune runs."""
     for row_type in ROW_TYPES:
         names: dict[str, Any] = {"operation": "copy", "tenant": "default", "row_type": row_type}
         page = await repository.execute(ReadTablePage(**names, after=(), max_rows=9, max_bytes=2**20))
@@ -172,3 +173,5 @@ async def _transfer(repository: SqlRepository) -> None:
         await repository.execute(WriteTablePage(**names, rows=page.rows))
         await repository.execute(DeleteTableRows(**names, keys=[key]))
         await repository.execute(WriteTablePage(**names, rows=page.rows[-1:]))
+    pruned = await repository.execute(ListPruned(operation="move", tenant="default"))
+    await repository.execute(NotePruned(operation="move", tenant="default", pruned={**pruned, "traces": NOW}))

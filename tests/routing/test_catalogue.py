@@ -6,11 +6,10 @@ from typing import TypeVar
 
 import pytest
 
-from axon_storage import SerializationError, SessionRow, StorageConnectionError, StorageDispatcher, TenantRouter
+from axon_storage import SerializationError, SessionRow, StorageConnectionError, StorageDispatcher
 from axon_storage.model.requests import ListByKey, Request
 from axon_storage.routing import CATALOGUE_TENANT, Placement, PlacementState, TenantCatalogue
 from tests.routing.conftest import NewFile
-from tests.routing.test_routing import keys, save
 
 T = TypeVar("T")
 
@@ -116,34 +115,6 @@ async def test_a_placement_that_was_read_before_a_change_does_not_stay(home: Hom
     home.gate.set()
     await early
     assert await reader.cached("acme") == Placement("acme", "b", 2)
-
-
-async def test_the_writes_of_a_stopped_tenant_are_refused_until_it_goes_on(new_file: NewFile) -> None:
-    home, databases = new_file(), {"a": new_file(), "b": new_file()}
-    async with TenantRouter(home, databases, place=lambda _: "a", catalogue_seconds=1e-6) as router:
-        await save(router, "acme")
-        await router.catalogue.put(Placement("acme", "a", 2, PlacementState.STOPPED))
-        with pytest.raises(StorageConnectionError, match=r"save_session: the writes of 'acme' are stopped") as refused:
-            await save(router, "acme", "other")
-        assert refused.value.transient
-        with pytest.raises(StorageConnectionError, match="transaction: the writes of 'acme' are stopped"):
-            await router.for_tenant("acme").transaction().__aenter__()
-        assert await keys(router, "acme") == ["name"]  # a read goes on
-        await save(router, "globex")
-        await router.catalogue.put(Placement("acme", "b", 3))
-        await save(router, "acme", "other")
-        assert await keys(router, "acme") == ["other"]
-
-
-async def test_a_block_that_has_begun_is_refused_further_calls_when_its_tenant_is_stopped(new_file: NewFile) -> None:
-    databases = {"a": new_file()}
-    async with TenantRouter(new_file(), databases, place=lambda _: "a", catalogue_seconds=1e-6) as router:
-        async with router.for_tenant("acme").transaction() as transaction:
-            await save(transaction, "acme")
-            await router.catalogue.put(Placement("acme", "a", 2, PlacementState.STOPPED))
-            with pytest.raises(StorageConnectionError, match="are stopped"):
-                await save(transaction, "acme", "other")
-        assert await keys(router, "acme") == ["name"]
 
 
 async def test_without_the_home_database_placements_are_used_as_long_as_they_are_new_enough(home: Home) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from axon_storage import (
+    InMemoryBackend,
     InvalidArgumentError,
     QueryError,
     SessionRow,
     StorageBackend,
     StorageConnectionError,
+    StorageStats,
     TenantMismatchError,
     TenantRouter,
     open_storage,
@@ -18,6 +20,8 @@ from axon_storage import (
 )
 from axon_storage.model.seals import ListSealedTenants
 from axon_storage.routing import CATALOGUE_TENANT, Placement, file_name
+from axon_storage.routing.all_databases import ask_all
+from axon_storage.routing.storages import OpenStorages
 from axon_storage.testing.samples import sample
 from tests.routing.conftest import DEAD, MISSING, NewFile
 
@@ -142,10 +146,33 @@ async def test_a_database_that_is_down_harms_its_own_tenants_alone(new_file: New
         assert await router.is_healthy()
         assert (await router.for_tenant("a1").health()).reasons == ()
         assert [reason.name for reason in (await router.for_tenant("f1").health()).reasons] == ["cannot_open"]
-        with pytest.raises(StorageConnectionError):  # part of the tenants would look like all of them
+        # part of the tenants would look like all of them
+        message = "{}: 2 of 3 databases failed, and the others are not affected: 'f': .*; 's': "
+        with pytest.raises(StorageConnectionError, match=message.format("tenant_ids")):
             await router.tenant_ids()
-        with pytest.raises(StorageConnectionError):
+        with pytest.raises(StorageConnectionError, match=message.format("stats")):
             await router.stats()
+
+
+async def test_databases_are_asked_at_the_same_time_but_not_all() -> None:
+    running, most, full = 0, 0, asyncio.Event()
+
+    class Slow(InMemoryBackend):
+        async def stats(self) -> StorageStats:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            if running == 8:
+                full.set()
+            await full.wait()
+            await asyncio.sleep(0)
+            running -= 1
+            return await super().stats()
+
+    storages = OpenStorages(lambda _: Slow(), 100, 5)
+    found = await ask_all(storages, [f"d{number}" for number in range(20)], lambda storage: storage.stats())
+    assert len(found) == 20
+    assert most == 8
 
 
 async def test_a_home_database_that_is_down_is_named(new_file: NewFile) -> None:

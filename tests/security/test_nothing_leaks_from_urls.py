@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from axon_storage import StorageDispatcher, StorageError, audit, create_engine, open_storage, schema, transfer
+from axon_storage import StorageDispatcher, StorageError, audit, create_engine, moving, open_storage, schema, transfer
 from axon_storage.backup import backup
 from axon_storage.diagnosis import diagnose
 from axon_storage.engine.url import script_url
+from axon_storage.routing import Placement, TenantCatalogue
 from tests.security.reports import PASSWORD, check_report
 
 BAD_URLS = [
@@ -45,6 +46,12 @@ async def _opened(url: str | None) -> None:
         pass
 
 
+async def _moved(home: str, databases: dict[str, str]) -> None:
+    async with open_storage(home) as storage:
+        await TenantCatalogue(storage).put(Placement("acme", "a"))
+        await moving.move(storage, databases, "acme", "b", retry_attempts=1)
+
+
 Use = Callable[[str, Path], Awaitable[Any]]
 
 USES: dict[str, Use] = {
@@ -57,6 +64,8 @@ USES: dict[str, Use] = {
     "differences": lambda url, _: schema.differences(url),
     "downgrade": lambda url, _: schema.downgrade(url, "base"),
     "secure": lambda url, _: schema.secure(url),
+    "distribute": lambda url, _: schema.distribute(url),
+    "distribution_of": lambda url, _: schema.distribution_of(url),
     "unsecure": lambda url, _: schema.unsecure(url),
     "stamp": lambda url, _: schema.stamp(url, "head"),
     "upgrade": lambda url, _: schema.upgrade(url),
@@ -68,6 +77,8 @@ USES: dict[str, Use] = {
     "import_": lambda url, folder: transfer.import_(url, folder / "agents.jsonl"),
     "seal": lambda url, _: audit.seal(url),
     "audit.verify": lambda url, _: audit.verify(url),
+    "move from": lambda url, folder: moving.move(url, {"a": f"sqlite:///{folder}/agents.db"}, "acme", "a"),
+    "move to": lambda url, folder: _moved(f"sqlite:///{folder}/agents.db", {"a": "sqlite:///b.db", "b": url}),
     "copy_seals": lambda url, folder: audit.copy_seals(url, f"sqlite:///{folder}/agents.db"),
 }
 

@@ -81,6 +81,12 @@ def pgbouncer(age: str) -> Path | None:
     return root if (root.parent / COMPLETE).exists() else None
 
 
+def haproxy() -> Path | None:
+    """The root below which HAProxy is unpacked."""
+    root = CACHE / "haproxy" / "root"
+    return root if (root.parent / COMPLETE).exists() else None
+
+
 def oracle_double() -> double.Programs | None:
     """Return the programs of the Oracle double."""
     programs, python = _installed_postgresql(), _home(double) / "bin/python"
@@ -124,6 +130,7 @@ def install() -> list[str]:
         ("MySQL", mysql, _unpack_mysql),
         ("the old pgbouncer", lambda: pgbouncer("old"), lambda: _unpack_pgbouncer("old")),
         ("the new pgbouncer", lambda: pgbouncer("new"), lambda: _unpack_pgbouncer("new")),
+        ("HAProxy", haproxy, _unpack_haproxy),
         ("the Oracle double", oracle_double, _install_oracle_double),
         ("the grammar of Oracle's SQL", oracle_grammar, _install_oracle_grammar),
     ]
@@ -168,6 +175,11 @@ def _unpack_pgbouncer(age: str) -> None:
         raise StartError("no suite of this distribution has it")
     _require_root()
     unpack(suites[age], ("pgbouncer",), CACHE / f"pgbouncer-{age}")
+
+
+def _unpack_haproxy() -> None:
+    _require_root()
+    unpack(None, ("haproxy",), CACHE / "haproxy")
 
 
 def _install_oracle_double() -> None:

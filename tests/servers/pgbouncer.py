@@ -1,5 +1,7 @@
 """A private pgbouncer in transaction mode, in front of a PostgreSQL server."""
 
+import re
+import signal
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -23,7 +25,9 @@ default_pool_size = {pool_size}
 _AS_ROOT = "user = postgres\n"  # it starts as root, which can read the programs, and changes to this account
 
 
-def start(directory: Path, root: Path, server_url: str, *, pool_size: int = 2) -> tuple[Process, str]:
+def start(
+    directory: Path, root: Path, server_url: str, *, pool_size: int = 2, more_settings: str = ""
+) -> tuple[Process, str]:
     """Start a pooler from the programs below ``root``; return it and the URL of the server through it.
 
     ``pool_size``: the number of connections to each database of the server.
@@ -33,7 +37,7 @@ def start(directory: Path, root: Path, server_url: str, *, pool_size: int = 2) -
     server, port = make_url(server_url), free_port()
     users, settings = directory / "users", directory / "pgbouncer.ini"
     users.write_text(f'"{server.username}" "{server.password}"\n')
-    text = SETTINGS.format(server=server, port=port, directory=directory, pool_size=pool_size)
+    text = SETTINGS.format(server=server, port=port, directory=directory, pool_size=pool_size) + more_settings
     settings.write_text(text + (_AS_ROOT if user else ""))
     for path in (users, settings):
         own(path, user)
@@ -41,3 +45,10 @@ def start(directory: Path, root: Path, server_url: str, *, pool_size: int = 2) -
     url = server.set(port=port, host="127.0.0.1").render_as_string(hide_password=False)
     process.wait_for("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}")
     return process, url
+
+
+def lead_to(directory: Path, process: Process, port: int) -> None:
+    """Make a pooler connect to another server on this machine, as its administrator does."""
+    settings = directory / "pgbouncer.ini"
+    settings.write_text(re.sub(r"(?<= port=)\d+", str(port), settings.read_text()))
+    process.popen.send_signal(signal.SIGHUP)

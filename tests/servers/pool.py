@@ -15,7 +15,7 @@ from tests.servers.process import Process, StartError
 SERVED = ("postgresql", "mariadb", "mysql", "oracle-double-12.1", "oracle-double-23ai")
 """The servers that can be started here."""
 
-NEEDED = (*SERVED, "galera", "group-replication", "pgbouncer", "oracle", "oracle-grammar")
+NEEDED = (*SERVED, "galera", "group-replication", "pgbouncer", "haproxy", "oracle", "oracle-grammar", "citus")
 """What ``AXON_TEST_REQUIRE`` may name."""
 
 
@@ -23,8 +23,8 @@ def _given(name: str) -> str | None:
     return os.environ.get(f"AXON_TEST_{re.sub('[^A-Z0-9]', '_', name.upper())}_URL")
 
 
-GIVEN = {name: url for name in (*SERVED, "oracle") if (url := _given(name))}
-"""The servers given by ``AXON_TEST_<NAME>_URL``; an Oracle Database can only be given this way."""
+GIVEN = {name: url for name in (*SERVED, "oracle", "citus") if (url := _given(name))}
+"""The servers given by ``AXON_TEST_<NAME>_URL``; an Oracle Database and a Citus cluster can only be given this way."""
 
 ORACLES = ["oracle-double-12.1", "oracle-double-23ai", *(["oracle"] if "oracle" in GIVEN else [])]
 """The servers of this run that speak Oracle's protocol."""

@@ -55,6 +55,15 @@ def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
         ("mysql://u:secret@h/d?ssl_key=/x", "sslcert and sslkey are of no use without sslmode or sslrootcert"),
         ("postgresql://u:secret@h/d?sslmode=perhaps", "sslmode must be disable, prefer, require, verify-ca or"),
         ("mysql://u:secret@h/d?ssl_ca=/nowhere", "a TLS file cannot be read: No such file"),
+        ("postgresql://u:secret@one,two:5432/d", "several hosts are parameters of the URL"),
+        ("postgresql://u:secret@h/d?host=one&host=two", "names a host before the parameters, too: leave it out"),
+        ("mysql://u:secret@/d?host=one,two,three&port=1,2", "the URL has 3 hosts and 2 ports: write host=one:3306&"),
+        ("mariadb://u@/d?host=one&host=u:secret@two", "host 2 of the URL is not a name or an address with a port"),
+        ("postgresql://u:secret@/d?host=one:5432&host=two&port=5433", "host 1 of the URL is not a name or an address"),
+        ("postgresql://u:secret@/d?host=one&host=two:70000", "the port of host 2 of the URL is not between 1 and"),
+        ("postgresql://u:secret@/d?host=one&host=two&port=secret", "host 1 of the URL is not a name or an address"),
+        ("postgresql://u:secret@h/d?target_session_attrs=prefer-standby", "target_session_attrs must be any or read-"),
+        ("mysql://u:secret@/d?host=one&host=two&target_session_attrs=secret", "must be any or read-write or read-only"),
     ],
 )
 def test_an_invalid_url_is_refused_without_showing_its_password(url: str, message: str) -> None:
@@ -197,3 +206,27 @@ def test_every_scheme_leads_to_its_dialect() -> None:
     for dialect in DIALECTS:
         for scheme in dialect.schemes:
             assert of_scheme(scheme) is dialect
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("host=one:1&host=two:2", [("one", 1), ("two", 2)]),
+        ("host=one,two&port=1,2", [("one", 1), ("two", 2)]),
+        ("host=one,two&port=3", [("one", 3), ("two", 3)]),
+        ("host=[::1]:1&host=two", [("::1", 1), ("two", None)]),
+        ("host=::1,two&port=1,2", None),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mariadb+asyncmy"])
+def test_the_hosts_of_a_url(scheme: str, rest: str, expected: list[tuple[str, int | None]] | None) -> None:
+    dialect = of_scheme(scheme)
+    url = make_url(f"{scheme}://u@/d?{rest}")
+    if expected is None:  # an address with colons needs brackets
+        with pytest.raises(ValueError, match="host 1 of the URL"):
+            dialect.split_hosts(url)
+        return
+    _, hosts = dialect.split_hosts(url)
+    assert hosts is not None
+    assert hosts.places == [(host, port or dialect.default_port) for host, port in expected]
+    assert create_engine(url).url.query["host"] == ",".join(host for host, _ in expected)

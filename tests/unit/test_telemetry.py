@@ -228,6 +228,8 @@ async def test_opening_closing_and_the_schema_are_logged(tmp_path: Path, caplog:
         ("postgresql://u:p@/agents?host=/run/postgresql", "/run/postgresql", None, "agents"),
         ("postgresql://u:p@/agents?host=one:5433&host=two:5432", "one", 5433, "agents"),
         ("postgresql://u:p@/agents?host=one:5432", "one", None, "agents"),
+        ("postgresql://u:p@/agents?host=one&host=two:5433", "one", None, "agents"),
+        ("mysql://u:p@/agents?host=one:3307&host=two", "one", 3307, "agents"),
         ("mysql://u:p@db.example:3306/agents", "db.example", None, "agents"),
         ("mysql://u:p@localhost/agents?unix_socket=/run/mysqld.sock", "/run/mysqld.sock", None, "agents"),
         ("oracle://u:p@db.example:1521/?service_name=AGENTS", "db.example", None, None),

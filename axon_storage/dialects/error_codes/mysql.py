@@ -109,3 +109,6 @@ DENIED = {
     "1143": "ER_COLUMNACCESS_DENIED_ERROR",
 }
 """The account lacks a right."""
+
+LOGINS = {code: PERMANENT[code] for code in ("1045", "1698")}
+"""The name or the password is refused."""

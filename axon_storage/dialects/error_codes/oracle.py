@@ -87,3 +87,6 @@ WITHOUT_VALUES = {
 
 DENIED = {"ORA-01031": "insufficient privileges"}
 """The account lacks a right."""
+
+LOGINS = {"ORA-01017": PERMANENT["ORA-01017"]}
+"""The name or the password is refused."""

@@ -60,5 +60,15 @@ CLASSES_WITHOUT_VALUES = {
 }
 """The first two characters of codes of errors that contain values only in their detail, not in their message."""
 
+OF_OTHER_NODES = (
+    "could not commit transaction for shard",  # a node was lost at COMMIT
+    "failure on connection marked as essential",  # a node was lost before COMMIT
+    "could not find valid entry for shard",  # a shard was moved or split
+)
+"""The beginnings of messages of Citus with the code XX000, internal_error, after which a transaction may succeed."""
+
 DENIED = {"42501": "insufficient_privilege"}
 """The account lacks a right."""
+
+LOGINS = {code: PERMANENT[code] for code in ("28000", "28P01")}
+"""The name or the password is refused."""

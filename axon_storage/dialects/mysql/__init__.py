@@ -72,6 +72,11 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLL
     title = "MySQL"
     system_name = "mysql"
     default_port = 3306
+    # not SHOW, which a node answers that is out of service in its Galera cluster
+    session_attributes = {
+        "read-write": ("SELECT @@global.read_only", {"0", "OFF"}),
+        "read-only": ("SELECT @@global.read_only", {"1", "ON"}),
+    }
     backup_tool = "mysqldump --single-transaction DATABASE, on MariaDB mariadb-dump --single-transaction DATABASE"
     unerased = ("binary logs until they are purged",)
     schemes = {
@@ -96,6 +101,7 @@ class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLL
     fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
+    login_codes = codes.LOGINS
     codes_without_values = codes.WITHOUT_VALUES
 
     distinct_values, distinct_is_exact = 200, False

@@ -78,6 +78,7 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, O
     fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
+    login_codes = codes.LOGINS
     # another session inserted the row between the search and the insert of a MERGE; the transaction is intact
     lost_race_codes = codes.UNIQUE_VIOLATIONS
     codes_without_values = codes.WITHOUT_VALUES

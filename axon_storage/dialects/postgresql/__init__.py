@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -38,6 +38,7 @@ from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
+from axon_storage.dialects.postgresql.distribution import PostgreSQLDistribution
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
@@ -56,6 +57,7 @@ _POOLER_REFUSAL = re.compile(
     "does not exist|authentication failed|no such (?:database|user)|unsupported startup parameter|not allowed"
     "|login rejected|TLS connection required"
 )
+_POOLER_LOGIN = "authentication failed"
 _POOLER_HINT = (
     "behind a pooler add statement_cache_size=0&prepared_statement_cache_size=0 to the URL"
     " (or, for pgbouncer 1.21 and later, set its max_prepared_statements)"
@@ -86,6 +88,7 @@ class PostgreSQL(
     PostgreSQLGrants,
     PostgreSQLRowSecurity,
     PostgreSQLLimits,
+    PostgreSQLDistribution,
     PostgreSQLVersions,
     OnConflict,
 ):
@@ -94,6 +97,12 @@ class PostgreSQL(
     title = "PostgreSQL"
     system_name = "postgresql"
     default_port = 5432
+    session_attributes = {
+        "read-write": ("SHOW transaction_read_only", {"off"}),
+        "read-only": ("SHOW transaction_read_only", {"on"}),
+        "primary": ("SELECT pg_is_in_recovery()", {"False"}),
+        "standby": ("SELECT pg_is_in_recovery()", {"True"}),
+    }
     backup_tool = "pg_dump --format=custom --file=FILE DATABASE"
     copies = COPIES
     unerased = ("dead rows until VACUUM, and archived write-ahead logs",)
@@ -118,9 +127,10 @@ class PostgreSQL(
     fail_over_codes = codes.FAIL_OVERS
     lock_timeout_codes = codes.LOCK_TIMEOUTS
     denied_codes = codes.DENIED
+    login_codes = codes.LOGINS
     # Far below deadlock_timeout (1 s): if a transaction and a group commit wait for each other, the group commit fails,
     # and not the transaction.
-    brief_lock_waits_local = ("SET LOCAL lock_timeout = '1ms'",)
+    brief_lock_waits_local: ClassVar[Sequence[str]] = ("SET LOCAL lock_timeout = '1ms'",)
 
     def identifier(self, length: int) -> TypeEngine[str]:
         return String(length, collation="C")
@@ -190,7 +200,7 @@ class PostgreSQL(
         return url.difference_update_query({*_CACHES, _SEARCH_PATH}), arguments
 
     def server(self, url: URL) -> Server:
-        if url.host is not None or (host := parameter(url, "host")) is None:
+        if url.host is not None or (host := parameter(url, "host")) is None or "port" in url.query:
             return super().server(url)
         if host.startswith("/"):  # the folder of a socket
             return Server(host, None)
@@ -233,6 +243,11 @@ class PostgreSQL(
         if error_class.code in codes.UNKNOWN_STATEMENT:
             return error_class._replace(message=f"{error_class.message}: {_POOLER_HINT}")
         return error_class
+
+    def refuses_login(self, error: BaseException) -> bool:
+        cause = self.driver_error(error)
+        by_pooler = self.code(cause) == _POOLER_ERROR and _POOLER_LOGIN in self.message(cause)
+        return by_pooler or super().refuses_login(error)
 
     def message(self, error: BaseException) -> str:
         # RAISE in PL/pgSQL, with any code: the message may contain a value

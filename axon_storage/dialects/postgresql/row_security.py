@@ -70,10 +70,14 @@ class PostgreSQLRowSecurity(RowSecuritySupport):
 
     def begin_for_tenants(self, connection: Connection, tenants: Collection[str]) -> None:
         # One message, so that naming the tenants costs no round trip.
-        _send(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED; {_set_statement(tenants)}")
+        _send(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED; {self.set_tenants_statement(tenants)}")
 
     def set_tenants(self, connection: Connection, tenants: Collection[str]) -> None:
-        _send(connection, _set_statement(tenants))
+        _send(connection, self.set_tenants_statement(tenants))
+
+    def set_tenants_statement(self, tenants: Collection[str]) -> str:
+        """Return the statement that names the tenants of a transaction."""
+        return f"SELECT set_config('{SETTING}', {tenants_literal(tenants)}, true)"  # true: for the transaction
 
     def commit_for_tenants(self, connection: Connection) -> None:
         _send(connection, "COMMIT")
@@ -152,10 +156,6 @@ _DOUBLE, _SINGLE = ('"', '\\"'), ("'", "''")
 
 def _escaped(value: str, *, quote: tuple[str, str]) -> str:
     return value.replace("\\", "\\\\").replace(*quote)
-
-
-def _set_statement(tenants: Collection[str]) -> str:
-    return f"SELECT set_config('{SETTING}', {tenants_literal(tenants)}, true)"  # true: for the transaction
 
 
 def _rows(connection: Connection, query: str, tables: Sequence[str]) -> list[Any]:

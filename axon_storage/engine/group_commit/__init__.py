@@ -7,6 +7,7 @@ See docs/group-commit.md. The modules, from the highest layer to the lowest:
 - ``splitting``: sets the outcome of each write of a batch; splits a refused batch
 - ``sending``: commits several writes in one transaction
 - ``next_batch``: chooses the queued writes of the next batch
+- ``places``: where the rows of each tenant are, if the database has several servers
 - ``queue``: the queued writes
 - ``tenant_queue``: the order of the writes of a tenant, and of the tenants
 - ``deadlines``: the timeouts of queued writes

@@ -34,7 +34,8 @@ class QueuedWrite(OrderedWrite):
     the result, set when the write is queued. ``wakeup``: a future that the caller awaits before the write is queued.
     ``capacity``: the capacity in which the queued write is counted. ``batch``: the batch that sends it. ``expiring``:
     the set of writes that expire at about the same time. ``expired``: the deadline passed while the write was being
-    sent. ``call``: the call of the write, if there is an observer.
+    sent. ``call``: the call of the write, if there is an observer. ``node``: the number of the server with the rows, if
+    there are several.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class QueuedWrite(OrderedWrite):
         "expired",
         "expiring",
         "future",
+        "node",
         "seconds",
         "wakeup",
         "write",
@@ -61,6 +63,7 @@ class QueuedWrite(OrderedWrite):
         self.batch: Batch | None = None
         self.expiring: set[QueuedWrite] | None = None
         self.expired = self.ended = False
+        self.node = 0
         self.call: Call | None = None
 
     @property
@@ -99,10 +102,11 @@ class Batch:
 
     ``single``: it has one write, which waits in the database for a row lock. ``deadline``: that of its current
     transaction. ``done``: set when the batch has ended. ``met_lock``: one of its rows was locked. ``cancelled``: no
-    further transaction of it is started.
+    further transaction of it is started. ``node``: that of its writes.
     """
 
     single: bool = False
+    node: int = 0
     writes: list[QueuedWrite] = field(default_factory=list)
     rows: int = 0
     size: int = 0

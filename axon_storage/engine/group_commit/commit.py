@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.batch import QueuedWrite
+from axon_storage.engine.group_commit.places import Places
 from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.scheduler import EARLIER_WRITE, Scheduler
 from axon_storage.engine.group_commit.sending import Sender
@@ -46,8 +47,12 @@ class GroupCommit:
 
     def __init__(self, executor: Executor, compiler: Compiler, queue: Queue, *, enabled: bool) -> None:
         self._executor, self._compiler, self._enabled = executor, compiler, enabled
-        self._sender, self._monitor = Sender(executor, compiler), executor.monitor
-        self.scheduler = Scheduler(self._sender, queue, serial_writes=executor.dialect.serial_writes)
+        self._places = Places(executor)
+        self._sender, self._monitor = Sender(executor, compiler, self._places), executor.monitor
+        dialect = executor.dialect
+        self.scheduler = Scheduler(
+            self._sender, queue, serial_writes=dialect.serial_writes, has_shards=dialect.has_places
+        )
         self._calls = 0
         self._closed = False
         self._idle = asyncio.Event()
@@ -78,11 +83,7 @@ class GroupCommit:
             if alone or not self._enabled:
                 result = await self._commit_alone(queued, loop, has_waited=check is not None)
             else:
-                capacity = self.scheduler.queue.capacity_for(queued)
-                if not capacity.has_room(write.tenant):
-                    queued.wakeup = loop.create_future()
-                    room = capacity.wait(write, queued.wakeup)
-                    await self._executor.with_timeout(write.operation, room, waiting_for=_ROOM)
+                await self._wait_for_room(queued, loop)
                 if queued.call is not None:
                     queued.call.queue()
                 result = await self.scheduler.enqueue(queued, loop)
@@ -112,6 +113,18 @@ class GroupCommit:
             await self._idle.wait()
         while self.scheduler.in_flight:  # a batch's task ends after its callers
             await asyncio.wait(self.scheduler.in_flight)
+
+    async def _wait_for_room(self, queued: QueuedWrite, loop: asyncio.AbstractEventLoop) -> None:
+        """Find out to which node a write goes, and wait until the queue has room for it."""
+        write = queued.write
+        if not self._places.known(write.tenant):
+            await self._places.read(write.operation, write.tenant, self._executor.deadline(queued.seconds))
+        queued.node = self._places.node(write.tenant)
+        capacity = self.scheduler.queue.capacity_for(queued)
+        if not capacity.has_room(write.tenant):
+            queued.wakeup = loop.create_future()
+            room = capacity.wait(write, queued.wakeup)
+            await self._executor.with_timeout(write.operation, room, waiting_for=_ROOM)
 
     async def _check(self, queued: QueuedWrite, check: UnitOfWork[str | None]) -> None:
         operation, deadline = queued.write.operation, self._executor.deadline(queued.seconds)

@@ -12,9 +12,9 @@ from axon_storage.engine.group_commit.batch import Batch, QueuedWrite
 from axon_storage.engine.group_commit.queue import Queue
 
 
-def next_batch(queue: Queue, limit: int) -> Batch:
-    """Move writes from the queue, which must have a ready one, into a new batch."""
-    batch = Batch()
+def next_batch(queue: Queue, limit: int, node: int = 0) -> Batch:
+    """Move writes from the queue, which must have a ready one for the node, into a new batch."""
+    batch = Batch(node=node)
     queue.take(limit, batch)
     for queued in batch.writes:  # the list grows during the iteration
         for later in queued.after.values():

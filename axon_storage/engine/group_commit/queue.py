@@ -9,6 +9,8 @@ Rules:
    to the front. The tenants take turns.
 3. Blocked and locked writes have a separate capacity, so that writes of a locked row do not fill the capacity for
    other writes.
+4. If the database has several nodes, the ready writes of each node are taken separately, so that those of a node that
+   does not answer do not hold up the others.
 """
 
 from axon_storage.engine.group_commit.batch import Batch, QueuedWrite
@@ -29,12 +31,21 @@ class Queue:
             Capacity(tenant_rows=tenant_queue_rows, tenant_bytes=tenant_queue_bytes) for _ in range(2)
         )
         # Blocked writes are not stored here: they are reached through ``after`` of the write that blocks them.
-        self._ready, self._locked = TenantQueue(), TenantQueue()
+        self._ready, self._locked = dict[int, TenantQueue](), TenantQueue()
 
     @property
     def ready_count(self) -> int:
         """The number of ready writes."""
-        return len(self._ready)
+        return sum([len(ready) for ready in self._ready.values()])
+
+    @property
+    def ready_nodes(self) -> list[int]:
+        """The nodes for which there are ready writes."""
+        return [node for node, ready in self._ready.items() if ready]
+
+    def ready_count_of(self, node: int) -> int:
+        """Return the number of ready writes for a node."""
+        return len(self._ready.get(node, ()))
 
     @property
     def has_locked(self) -> bool:
@@ -47,8 +58,8 @@ class Queue:
         return self.ready_capacity.is_full
 
     def take(self, limit: int, batch: Batch) -> None:
-        """Move up to ``limit`` ready writes that fit into a new batch."""
-        self._ready.take(limit, batch.has_room, batch.add)
+        """Move up to ``limit`` ready writes that fit into a new batch, which has the node."""
+        self._ready_of(batch.node).take(limit, batch.has_room, batch.add)
         for queued in batch.writes:
             self._uncount(queued)
 
@@ -61,14 +72,14 @@ class Queue:
         queued.capacity = self.capacity_for(queued)
         queued.capacity.add(queued.write)
         if not queued.before:
-            self._ready.add(queued)
+            self._ready_of(queued.node).add(queued)
 
     def add_first(self, queued: QueuedWrite) -> None:
         """Queue a write of a batch again, at the front."""
         queued.capacity = self.capacity_for(queued)
         queued.capacity.add(queued.write)
         if not queued.before:
-            self._ready.add_first(queued)
+            self._ready_of(queued.node).add_first(queued)
 
     def add_locked(self, queued: QueuedWrite) -> None:
         """Queue a write as locked."""
@@ -82,7 +93,7 @@ class Queue:
 
     def unblock(self, queued: QueuedWrite) -> None:
         """Make a blocked write ready."""
-        self._ready.add(queued)
+        self._ready_of(queued.node).add(queued)
 
     def unlock(self, count: int) -> None:
         """Make the first ``count`` locked writes ready."""
@@ -96,8 +107,13 @@ class Queue:
     def remove(self, queued: QueuedWrite) -> None:
         """Remove a write, to send it or because its caller has abandoned it."""
         self._uncount(queued)
-        self._ready.remove(queued)
+        self._ready_of(queued.node).remove(queued)
         self._locked.remove(queued)
+
+    def _ready_of(self, node: int) -> TenantQueue:
+        if node not in self._ready:
+            self._ready[node] = TenantQueue()
+        return self._ready[node]
 
     @staticmethod
     def _uncount(queued: QueuedWrite) -> None:

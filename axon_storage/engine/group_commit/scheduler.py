@@ -7,7 +7,8 @@ Rules:
 
 1. At most two batches are in flight, so that one is built while the server commits the other. If the database has one
    writer at a time, at most one batch is in flight. A second batch is started only if at least ``min_second_batch``
-   writes are ready. Single batches, which wait for a row lock, do not count.
+   writes are ready. Single batches, which wait for a row lock, do not count. If the database has several nodes, all
+   this is true of each node.
 2. Writes of the same row, outside ``transaction()``, take effect in call order: a write is sent when the earlier writes
    of its rows have ended, or in the same batch. A delete of a range of keys is sent alone.
 3. At most ``max_single_batches`` writes of locked rows wait in the database, each on a connection of the pool. The
@@ -27,7 +28,7 @@ from axon_storage.engine.group_commit.next_batch import next_batch
 from axon_storage.engine.group_commit.queue import Queue
 from axon_storage.engine.group_commit.row_order import RowOrder
 from axon_storage.engine.group_commit.sending import Sender
-from axon_storage.engine.group_commit.splitting import commit_writes
+from axon_storage.engine.group_commit.splitting import commit_batch
 from axon_storage.model.stats import QueueStats
 from axon_storage.sql.statements import STATEMENT_ROWS
 
@@ -51,9 +52,10 @@ class Scheduler:
     retry_seconds: float = 0.1
     """Seconds between retries of locked writes."""
 
-    def __init__(self, sender: Sender, queue: Queue, *, serial_writes: bool) -> None:
+    def __init__(self, sender: Sender, queue: Queue, *, serial_writes: bool, has_shards: bool = False) -> None:
         self.queue, self.in_flight, self.batches_started = queue, dict[asyncio.Task[None], Batch](), 0
         self._sender, self.max_batches = sender, 1 if serial_writes else 2
+        self._takes_all = serial_writes or has_shards
         self._order: RowOrder[QueuedWrite] = RowOrder()
         self._deadlines = Deadlines(self._expire)
         self._dispatch_scheduled = False
@@ -112,7 +114,7 @@ class Scheduler:
     def wait_for_lock(self, queued: QueuedWrite) -> None:
         """Start a single batch, which waits for the row lock, or queue the write as locked if there are enough."""
         if sum([batch.single for batch in self.in_flight.values()]) < self.max_single_batches:
-            batch = Batch(single=True)
+            batch = Batch(single=True, node=queued.node)
             batch.add(queued)
             self._start(batch)
         else:
@@ -131,23 +133,30 @@ class Scheduler:
     def dispatch(self) -> None:
         """Start batches of ready writes, up to the maximum number in flight."""
         self._dispatch_scheduled = False
-        in_flight = sum([not batch.single for batch in self.in_flight.values()])
-        while in_flight < self.max_batches and self.queue.ready_count:
-            if in_flight and self.queue.ready_count < self.min_second_batch:
+        for node in self.queue.ready_nodes:
+            self._dispatch_to(node)
+
+    def _dispatch_to(self, node: int) -> None:
+        in_flight = sum([not batch.single for batch in self.in_flight.values() if batch.node == node])
+        while in_flight < self.max_batches and (ready := self.queue.ready_count_of(node)):
+            if in_flight and ready < self.min_second_batch:
                 return
-            self._start(next_batch(self.queue, self._batch_limit()))
+            self._start(next_batch(self.queue, self._batch_limit(node), node))
             in_flight += 1
 
-    def _batch_limit(self) -> int:
-        """Return half of the number of writes, so that one batch is built while the server commits the other."""
-        if self.max_batches == 1:
+    def _batch_limit(self, node: int) -> int:
+        """Return half of the number of writes, so that one batch is built while the server commits the other.
+
+        If the batch has a transaction for each shard, half of the writes would be too few for each of them.
+        """
+        if self._takes_all:
             return STATEMENT_ROWS
-        in_flight = sum([len(batch.writes) for batch in self.in_flight.values()])
-        return max(self.min_second_batch, (self.queue.ready_count + in_flight) // 2)
+        in_flight = sum([len(batch.writes) for batch in self.in_flight.values() if batch.node == node])
+        return max(self.min_second_batch, (self.queue.ready_count_of(node) + in_flight) // 2)
 
     def _start(self, batch: Batch) -> None:
         # In an empty context, so that the batch does not inherit the operation_timeout of a caller.
-        work = commit_writes(batch, batch.writes, self._sender, self)
+        work = commit_batch(batch, self._sender, self)
         task: asyncio.Task[None] = Context().run(_create_task, work)
         self.in_flight[task] = batch
         self.batches_started += 1

@@ -8,6 +8,8 @@ Rules:
 3. Any other error, such as a lost connection, is the error of all writes of the transaction.
 4. A write is sent only after the earlier writes of its rows, or together with them. If one of those was removed from
    the batch, the write is requeued.
+5. If the database has shards, a transaction has writes of one shard, because one over several shards fails with each
+   of them, and needs a two-phase commit.
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,12 @@ class Outcomes(Protocol):
 
     def wait_for_lock(self, queued: QueuedWrite) -> None:
         """Called when a row of the write is locked."""
+
+
+async def commit_batch(batch: Batch, sender: Sender, outcomes: Outcomes) -> None:
+    """Commit the writes of a batch: in one transaction, or in one for each shard if the database has shards."""
+    for writes in sender.transactions(batch.writes):
+        await commit_writes(batch, writes, sender, outcomes)
 
 
 async def commit_writes(batch: Batch, writes: Sequence[QueuedWrite], sender: Sender, outcomes: Outcomes) -> None:

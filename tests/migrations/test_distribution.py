@@ -1,0 +1,118 @@
+"""``axon-storage migrate distribute`` on a Citus cluster, which ``AXON_TEST_CITUS_URL`` names."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from axon_storage import InvalidArgumentError, StorageConnectionError, create_engine, open_storage, schema
+from axon_storage.diagnosis import diagnose
+from axon_storage.model.rows import EventRow
+from axon_storage.sql.tables import VERSION_TABLE, metadata
+from axon_storage.testing.samples import sample
+from tests.databases import TARGETS, Databases, skip_without
+from tests.servers import citus
+
+EVERY = {*metadata.tables, VERSION_TABLE}
+
+
+@pytest.fixture
+async def empty(databases: Databases) -> str:
+    """The URL of the coordinator of a new cluster without a schema."""
+    if "citus" not in TARGETS:
+        skip_without("citus", "AXON_TEST_CITUS_URL is not set")
+    return await databases.empty("citus")
+
+
+async def worker_of(url: str) -> str:
+    [_, (host, port, _), *_] = await citus.nodes(url)
+    return make_url(url).set(host=host, port=port).render_as_string(hide_password=False)
+
+
+async def tables_of(url: str) -> set[str]:
+    engine = create_engine(url, pool_size=1)
+    async with engine.connect() as connection:
+        found = set((await connection.execute(text("SELECT tablename FROM pg_tables"))).scalars())
+    await engine.dispose()
+    return found & EVERY
+
+
+async def test_all_tables_are_distributed_with_their_rows_while_others_write(empty: str) -> None:
+    await schema.upgrade(empty)
+    stored: list[tuple[str, str]] = []
+    ended = asyncio.Event()
+
+    async def write(number: int) -> None:
+        tenant = f"tenant {number}"
+        async with open_storage(empty) as storage:
+            while not ended.is_set():
+                topic = f"{len(stored)}"
+                await storage.for_tenant(tenant).append_event(sample(EventRow, tenant, topic=topic))
+                stored.append((tenant, topic))
+
+    writers = [asyncio.create_task(write(number)) for number in range(4)]
+    await schema.distribute(empty, shards=4)
+    ended.set()
+    await asyncio.gather(*writers)
+    found = await schema.distribution_of(empty)
+    assert found is not None
+    assert (set(found.tables), found.shards) == (EVERY, 4)
+    assert await schema.differences(empty) == []
+    async with open_storage(empty) as storage:
+        tenants = await storage.tenant_ids()
+        rows = [(t, row.topic) for t in tenants async for row in storage.for_tenant(t).scan(EventRow)]
+    assert sorted(rows) == sorted(stored)
+
+
+async def test_a_revision_creates_its_tables_distributed(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.distribute(empty, shards=2)
+    await schema.downgrade(empty, "0003")
+    await schema.upgrade(empty)
+    found = await schema.distribution_of(empty)
+    assert found is not None
+    assert set(found.tables) == EVERY
+    assert await schema.differences(empty) == []
+
+
+async def test_what_is_not_distributed_is_a_difference_until_the_command_runs_again(empty: str) -> None:
+    await schema.upgrade(empty)
+    assert await schema.differences(empty) == []
+    engine = create_engine(empty)
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT create_distributed_table('traces', 'tenant_id', shard_count => 3)"))
+    await engine.dispose()
+    local = {line.partition(",")[0] for line in await schema.differences(empty) if "distribution: local" in line}
+    assert local == EVERY - {"traces"}
+    findings = {finding.name: finding async for finding in diagnose(empty)}
+    assert "some tables are local" in str(findings["distribution"])
+    assert set(await schema.distribute(empty)) == EVERY - {"traces"}
+    assert await schema.differences(empty) == []
+
+
+async def test_a_worker_opens_and_refuses_migrations_before_anything_is_made(empty: str) -> None:
+    worker = await worker_of(empty)
+    with pytest.raises(StorageConnectionError, match="on the coordinator"):
+        await schema.upgrade(worker)
+    assert await tables_of(worker) == set()
+    await schema.upgrade(empty)
+    with pytest.raises(StorageConnectionError, match="on the coordinator"):
+        await schema.distribute(worker)
+    await schema.distribute(empty, shards=2)
+    async with open_storage(worker) as storage:
+        await storage.append_event(sample(EventRow))
+        assert await storage.tenant_ids() == ["default"]
+    await schema.upgrade(worker)  # it is up to date
+    assert await schema.differences(worker) == []
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+async def test_other_servers_refuse_to_distribute(databases: Databases, target: str) -> None:
+    url = await databases.empty(target)
+    await schema.upgrade(url)
+    with pytest.raises(InvalidArgumentError, match=r"Citus|citus"):
+        await schema.distribute(url)
+    with pytest.raises(InvalidArgumentError, match="between 1 and"):
+        await schema.distribute(url, shards=0)
+    assert await schema.distribution_of(url) is None
