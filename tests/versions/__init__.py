@@ -91,7 +91,7 @@ ROWS = (
     Row("mysql-9.7", "MySQL 9.7", "mysql", obtain.installed, "mysql:9.7"),
     Row("sqlite-3.37", "SQLite 3.37", "sqlite", partial(obtain.sqlite_here, "3.37")),
     Row("sqlite-3.40", "SQLite 3.40", "sqlite", partial(obtain.sqlite_here, "3.40")),
-    Row("sqlite-3.42", "SQLite 3.42.0", "sqlite", partial(obtain.sqlite, "pyproj==3.6.0", "3.42.0")),
+    Row("sqlite-3.42", "SQLite 3.42", "sqlite", partial(obtain.sqlite_here, "3.42")),
     Row("sqlite-3.53", "SQLite 3.53.4", "sqlite", partial(obtain.sqlite, "pyproj==3.8.0", "3.53.4")),
     Row("python-3.12", "Python 3.12", _ANY, partial(obtain.python, "3.12")),
     Row("python-3.13", "Python 3.13", _ANY, partial(obtain.python, "3.13")),

@@ -67,7 +67,7 @@ def sqlite(wheel: str, version: str) -> Mapping[str, str]:
 
     def get(folder: Path) -> None:
         platforms = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
-        _pip("download", "--no-deps", "--only-binary=:all:", "--python-version=3.11", f"--dest={folder}",
+        _pip("download", "--no-deps", "--only-binary=:all:", "--python-version=3.13", f"--dest={folder}",
             *(f"--platform={each}" for each in platforms), wheel)  # fmt: skip
         with ZipFile(next(folder.glob("*.whl"))) as archive:
             name = next(each for each in archive.namelist() if Path(each).name.startswith("libsqlite3"))
