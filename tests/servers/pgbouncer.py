@@ -3,14 +3,13 @@
 import re
 import signal
 from pathlib import Path
-
-from sqlalchemy.engine import make_url
+from urllib.parse import urlsplit
 
 from tests.servers.process import Process, account, free_port, own
 
 SETTINGS = """
 [databases]
-* = host={server.host} port={server.port} user={server.username} password={server.password}
+* = host={server.hostname} port={server.port} user={server.username} password={server.password}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -34,7 +33,7 @@ def start(
     """
     user = account("postgres")
     own(directory, user)
-    server, port = make_url(server_url), free_port()
+    server, port = urlsplit(server_url), free_port()
     users, settings = directory / "users", directory / "pgbouncer.ini"
     users.write_text(f'"{server.username}" "{server.password}"\n')
     text = SETTINGS.format(server=server, port=port, directory=directory, pool_size=pool_size) + more_settings
@@ -42,7 +41,7 @@ def start(
     for path in (users, settings):
         own(path, user)
     process = Process.start([root / "usr/sbin/pgbouncer", settings], directory / "pgbouncer.log")
-    url = server.set(port=port, host="127.0.0.1").render_as_string(hide_password=False)
+    url = server._replace(netloc=f"{server.username}:{server.password}@127.0.0.1:{port}").geturl()
     process.wait_for("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}")
     return process, url
 
