@@ -49,9 +49,9 @@ class GroupCommit:
         self._executor, self._compiler, self._enabled = executor, compiler, enabled
         self._places = Places(executor)
         self._sender, self._monitor = Sender(executor, compiler, self._places), executor.monitor
-        dialect = executor.dialect
+        self._has_places = executor.dialect.has_places
         self.scheduler = Scheduler(
-            self._sender, queue, serial_writes=dialect.serial_writes, has_shards=dialect.has_places
+            self._sender, queue, serial_writes=executor.dialect.serial_writes, has_shards=self._has_places
         )
         self._calls = 0
         self._closed = False
@@ -83,7 +83,8 @@ class GroupCommit:
             if alone or not self._enabled:
                 result = await self._commit_alone(queued, loop, has_waited=check is not None)
             else:
-                await self._wait_for_room(queued, loop)
+                if self._has_places or not self.scheduler.queue.capacity_for(queued).has_room(write.tenant):
+                    await self._wait_for_room(queued, loop)
                 if queued.call is not None:
                     queued.call.queue()
                 result = await self.scheduler.enqueue(queued, loop)
