@@ -16,6 +16,7 @@ from tests.databases import Databases
 
 pytestmark = [
     pytest.mark.not_on("sqlite", "a file has no accounts"),
+    pytest.mark.not_on("postgresql-pgbouncer", "the pooler connects as one account"),
     pytest.mark.needs_role("owner", reason="each test names the accounts that it compares"),
 ]
 

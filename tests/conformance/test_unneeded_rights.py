@@ -66,6 +66,7 @@ async def test_doctor_names_what_an_application_does_not_need(databases: Databas
 
 @pytest.mark.not_on("sqlite", "a file has no accounts")
 @pytest.mark.not_on("oracle-double", "it knows no privileges")
+@pytest.mark.not_on("postgresql-pgbouncer", "the pooler connects as one account")
 async def test_this_suite_runs_with_the_rights_of_an_application(url: str) -> None:
     [found] = [each async for each in diagnose(url) if each.name == "account"]
     assert found.found == "no more than an application needs"
