@@ -46,6 +46,8 @@ class HostSupport:
         if not self.session_attributes:
             return url, None
         places = self._places(url)
+        if len(listed(url, _ATTRIBUTE)) > 1:
+            raise ValueError(f"the URL has {_ATTRIBUTE} more than once")
         wanted = parameter(url, _ATTRIBUTE) or ("read-write" if places else "any")
         if wanted != "any" and wanted not in self.session_attributes:
             raise ValueError(f"{_ATTRIBUTE} must be any or {' or '.join(self.session_attributes)}")
@@ -69,7 +71,10 @@ class HostSupport:
         if ports and len(ports) not in {1, len(hosts)}:
             raise ValueError(f"the URL has {len(hosts)} hosts and {len(ports)} ports: write {form}")
         ports = ports * len(hosts) if len(ports) == 1 else ports or [""] * len(hosts)
-        return [self._place(number, *pair) for number, pair in enumerate(zip(hosts, ports, strict=True), 1)]
+        places = [self._place(number, *pair) for number, pair in enumerate(zip(hosts, ports, strict=True), 1)]
+        if len(set(places)) < len(places):
+            raise ValueError("the URL names a host twice")
+        return places
 
     def _place(self, number: int, host: str, port: str) -> Host:
         match = _HOST.fullmatch(host)

@@ -1,5 +1,6 @@
 """Connects to the first of the hosts of a URL that can be used."""
 
+from ssl import SSLCertVerificationError
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -89,6 +90,8 @@ class HostList:
             return f"[{found.code}] {found.message}" if found.transient else ""
         if isinstance(error, TimedOutError):
             return "no answer"
+        if isinstance(error, SSLCertVerificationError):  # an OSError, and not transient
+            return ""
         return error.strerror or type(error).__name__ if isinstance(error, OSError) else ""
 
 
