@@ -71,10 +71,7 @@ class HostSupport:
         if ports and len(ports) not in {1, len(hosts)}:
             raise ValueError(f"the URL has {len(hosts)} hosts and {len(ports)} ports: write {form}")
         ports = ports * len(hosts) if len(ports) == 1 else ports or [""] * len(hosts)
-        places = [self._place(number, *pair) for number, pair in enumerate(zip(hosts, ports, strict=True), 1)]
-        if len(set(places)) < len(places):
-            raise ValueError("the URL names a host twice")
-        return places
+        return [self._place(number, *pair) for number, pair in enumerate(zip(hosts, ports, strict=True), 1)]
 
     def _place(self, number: int, host: str, port: str) -> Host:
         match = _HOST.fullmatch(host)

@@ -1,6 +1,5 @@
 """Connects to the first of the hosts of a URL that can be used."""
 
-from ssl import SSLCertVerificationError
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,7 +10,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from axon_storage.dialects import Dialect, Host, Hosts, execute
+from axon_storage.dialects import Dialect, Host, Hosts, UnsupportedServer, execute
 from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.tls import Connect
 from axon_storage.engine.translation import NoHostError
@@ -84,14 +83,14 @@ class HostList:
 
     def _transient(self, error: Exception) -> str:
         """Return what is wrong with a host, or an empty string if the error concerns all hosts."""
+        if isinstance(error, UnsupportedServer):  # such as one without the TLS of the URL
+            return ""
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause):
             found = self._dialect.classify_error(cause)
             return f"[{found.code}] {found.message}" if found.transient else ""
         if isinstance(error, TimedOutError):
             return "no answer"
-        if isinstance(error, SSLCertVerificationError):  # an OSError, and not transient
-            return ""
         return error.strerror or type(error).__name__ if isinstance(error, OSError) else ""
 
 
