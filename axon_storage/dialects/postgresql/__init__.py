@@ -74,6 +74,11 @@ class _Json(JSON):
 
     cache_ok = True
 
+    def adapt(self, cls: Any, **options: Any) -> Any:
+        # SQLAlchemy 2.0 would use its own type for asyncpg instead, which decodes the JSON
+        del cls
+        return super().adapt(_Json, **options)
+
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return type_coerce(cast(column, Text), column.type)  # JsonDocument decodes it
 
