@@ -22,9 +22,12 @@ from axon_storage.cli.terminal import fail, note, nothing, printable, quoted, ru
 from axon_storage.cli.transferred import reporting
 from axon_storage.engine.url import hidden
 from axon_storage.routing import Placement, TenantCatalogue
-from axon_storage.routing.databases import Databases
+from axon_storage.routing.databases import Databases, of_template
 
 _FIELD, _OTHERS = "{tenant}", "*"
+_AFTER_A_FAILURE = (
+    "run the command again to complete the move or to go back; writes go on, if the home database could be reached"
+)
 
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant, with its exact name.")]
 Which = Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant. Default: all.")]
@@ -75,7 +78,7 @@ def move(
     require_writable(url)
     with bar() as progress:
         work = _move((url, urls), tenant, to, keyring, progress)
-        result = run(work, effect="writes go on; run the command again to complete the move, or to go back")
+        result = run(work, effect=_AFTER_A_FAILURE)
     if as_json:
         show_json(document(result))
         return
@@ -119,4 +122,4 @@ def _databases(given: str) -> Databases:
         dialect_of_url(url.replace(_FIELD, "tenant"))
     if (template := urls.pop(_OTHERS, None)) is None:
         return urls
-    return lambda name: urls.get(name) or str(template).replace(_FIELD, name)
+    return lambda name: urls.get(name) or of_template(str(template), name)

@@ -46,6 +46,8 @@ class HostSupport:
         if not self.session_attributes:
             return url, None
         places = self._places(url)
+        if len(listed(url, _ATTRIBUTE)) > 1:
+            raise ValueError(f"the URL has {_ATTRIBUTE} more than once")
         wanted = parameter(url, _ATTRIBUTE) or ("read-write" if places else "any")
         if wanted != "any" and wanted not in self.session_attributes:
             raise ValueError(f"{_ATTRIBUTE} must be any or {' or '.join(self.session_attributes)}")

@@ -10,7 +10,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from axon_storage.dialects import Dialect, Host, Hosts, execute
+from axon_storage.dialects import Dialect, Host, Hosts, UnsupportedServer, execute
 from axon_storage.engine.deadline import Deadline
 from axon_storage.engine.tls import Connect
 from axon_storage.engine.translation import NoHostError
@@ -83,6 +83,8 @@ class HostList:
 
     def _transient(self, error: Exception) -> str:
         """Return what is wrong with a host, or an empty string if the error concerns all hosts."""
+        if isinstance(error, UnsupportedServer):  # such as one without the TLS of the URL
+            return ""
         cause = self._dialect.driver_error(error)
         if self._dialect.is_driver_error(cause):
             found = self._dialect.classify_error(cause)

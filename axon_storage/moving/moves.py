@@ -30,6 +30,7 @@ from axon_storage.dispatcher import open_storage
 from axon_storage.engine.timeouts import operation_timeout
 from axon_storage.engine.url import hidden
 from axon_storage.errors import InvalidArgumentError, QueryError, StorageError, TenantMismatchError
+from axon_storage.model.seals import CountSeals
 from axon_storage.moving.fence import Fence
 from axon_storage.moving.rows import MOVE, delete_rows, make_equal
 from axon_storage.opening import OpenOptions, check_option_names, hide_password
@@ -136,6 +137,7 @@ class _Move:
     tally: Tally
     step: StepCallback | None
     _opened: dict[str, SqlRepository] = field(default_factory=dict, init=False)
+    _sent: Placement | None = field(default=None, init=False)
     _deleted: int = field(default=0, init=False)
     _stopped_at: float | None = field(default=None, init=False)
     _stopped_seconds: float = field(default=0.0, init=False)
@@ -179,14 +181,14 @@ class _Move:
             await self._switch()
 
     async def _note_target(self) -> None:
+        await self._storage(self.placement.database)  # a database that cannot be opened is refused before any change
         target, earlier = await self._storage(self.to), await self.catalogue.changes(replace(self.placement, version=0))
         was_there = any(self.to in {each.database, each.other} for each in earlier)
         # After it was there, a call that failed may have left a row. Other rows are not deleted without being asked.
-        if not was_there and await has_rows(target, MOVE, self.placement.tenant):
-            message = (
-                f"{self.to!r} has rows of {self.placement.tenant!r} already: erase them there, or correct the name"
-            )
-            raise InvalidArgumentError(message)
+        if not was_there and await _has_rows_or_seals(target, self.placement.tenant):
+            message = f"{self.to!r} has rows of {self.placement.tenant!r} already"
+            raise InvalidArgumentError(f"{message}: erase them there, or correct the name")
+        await self._fence(self.to, beside=self.placement.database)
         await self._put(other=self.to)
 
     async def _copy(self) -> None:
@@ -238,6 +240,7 @@ class _Move:
         fence = self._new_fence(storage)
         await fence.take()
         if await fence.is_held_in(other):
+            await fence.clear()
             raise InvalidArgumentError(f"{beside!r} and {name!r} are the same database; name two databases")
         newest = await self.catalogue.get(self.placement.tenant)
         if newest != self.placement:  # the newer run may have taken the fence before
@@ -255,6 +258,7 @@ class _Move:
     async def _put(self, **changes: object) -> None:
         """Store the next version of the placement."""
         new = replace(self.placement, version=self.placement.version + 1, **changes)  # type: ignore[arg-type]
+        self._sent = new
         if not await self.catalogue.put(new):
             raise _other_run()
         self.placement = new
@@ -269,13 +273,21 @@ class _Move:
 
     async def _resume_writes(self) -> None:
         """Let the writes go on where they were, if the run has failed; the next run copies again."""
-        if self.placement.state is not PlacementState.ACTIVE:
-            with suppress(StorageError), operation_timeout(_RESUME_SECONDS):
+        with suppress(StorageError), operation_timeout(_RESUME_SECONDS):
+            newest = await self.catalogue.get(self.placement.tenant)
+            # The last change may have been stored although its call has failed.
+            if newest is not None and newest in {self.placement, self._sent} and newest.state != PlacementState.ACTIVE:
+                self.placement = newest
                 await self._put(state=PlacementState.ACTIVE)
 
     def _report(self, step: MoveStep) -> None:
         if self.step is not None:
             self.step(step)
+
+
+async def _has_rows_or_seals(storage: SqlRepository, tenant: str) -> bool:
+    seals = CountSeals(operation=MOVE, tenant=tenant)
+    return await has_rows(storage, MOVE, tenant) or await storage.execute(seals) > 0
 
 
 async def _wait_until(end: float) -> None:

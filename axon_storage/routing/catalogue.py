@@ -212,7 +212,7 @@ def _named() -> Iterator[None]:
 
 
 def _row(placement: Placement) -> SessionRow:
-    state = f"{placement.state} {placement.other}".rstrip()
+    state = f"{placement.state} {placement.other}" if placement.other else str(placement.state)
     key = _key(placement.version)
     return SessionRow(scope=placement.tenant, key=key, value=placement.database, source_step=state)
 

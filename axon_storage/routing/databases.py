@@ -12,6 +12,7 @@ Databases = Mapping[str, str] | Callable[[str], str] | str
 
 _FIELD = "{tenant}"
 _MAX_LENGTH = 120
+_NAME = re.compile(r"[\w~-][\w.~-]*", re.ASCII)
 _ESCAPED = re.compile("[^a-z0-9_-]")
 
 
@@ -44,9 +45,16 @@ def urls_of(databases: Databases) -> Callable[[str], str]:
     if isinstance(databases, Mapping):
         return lambda name: _url(databases, name)
     if isinstance(databases, str):
-        before, _, after = (hidden(part) for part in databases.partition(_FIELD))
-        return lambda name: hidden(f"{before}{name}{after}")
+        template = hidden(databases)
+        return lambda name: of_template(template, name)
     return databases
+
+
+def of_template(template: str, name: str) -> str:
+    """Return the URL of a name; refuse a name that would change other parts of the URL."""
+    if not _NAME.fullmatch(name):
+        raise InvalidArgumentError(f"{name[:40]!r} cannot be in a URL: use letters, digits, _, ~, - and dots")
+    return hidden(template.replace(_FIELD, name))
 
 
 def place_by_file(databases: Databases) -> Callable[[str], str] | None:

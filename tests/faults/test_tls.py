@@ -17,7 +17,7 @@ from axon_storage import SqlRepository, StorageConnectionError, create_engine
 from axon_storage.engine.executor import Executor
 from axon_storage.sql.unit_of_work import UnitOfWork
 from tests.accounts import without_password
-from tests.faults.private import server
+from tests.faults.private import server, with_hosts
 from tests.servers.process import account, own
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("tls")]  # one worker has the servers
@@ -158,6 +158,17 @@ async def test_a_connection_that_does_not_meet_the_url_is_refused(url: Url, driv
     assert "the TLS that the URL asks for is not available: " in str(refused.value)
     assert not refused.value.transient
     assert str(make_url(place).password) not in str(refused.value)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_certificate_that_is_not_trusted_is_refused_at_the_first_of_several_hosts(
+    url: Url, driver: str
+) -> None:
+    place = url(driver, "localhost", "sslmode=verify-full&sslrootcert={}/other.pem")
+    with pytest.raises(StorageConnectionError) as refused:
+        await _cipher(with_hosts(place, None, "127.0.0.1:1"))
+    assert not refused.value.transient
+    assert "the TLS that the URL asks for is not available: " in str(refused.value)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -1,21 +1,29 @@
 """move: a run that fails or is overtaken by another one leaves the tenant in one database."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from axon_storage import (
+    AuditRow,
     InvalidArgumentError,
     QueryError,
     SqlRepository,
     StorageConnectionError,
     TenantMismatchError,
+    audit,
     create_engine,
     open_storage,
+    operation_timeout,
 )
-from axon_storage.moving import MoveStep
+from axon_storage.moving import MoveStep, move
 from axon_storage.moving.fence import Fence
 from axon_storage.moving.rows import delete_rows
+from axon_storage.routing import Placement, PlacementState, TenantCatalogue
+from axon_storage.testing.pruning import OLD
+from axon_storage.testing.samples import sample
+from tests.pruning import clock_at
 from tests.routing.conftest import NewFile
 from tests.routing.sites import Site
 from tests.routing.test_routing import keys, save
@@ -45,6 +53,31 @@ async def test_a_move_that_fails_at_any_step_goes_on_or_back(site: Site, step: M
         assert await keys(router, "acme") == ["meanwhile", "name"]
         assert await site.rows_in("two" if to == "one" else "one", "acme") == 0
         assert await site.rows_in(to, "acme") == 2
+
+
+@pytest.mark.parametrize("state", [PlacementState.STOPPED, PlacementState.DRAINED])
+@pytest.mark.parametrize("error", [StorageConnectionError("lost", transient=True), asyncio.CancelledError()])
+async def test_after_a_change_whose_answer_is_lost_the_writes_go_on(
+    site: Site, state: PlacementState, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = TenantCatalogue.put
+
+    async def put_and_lose_the_answer(catalogue: TenantCatalogue, placement: Placement) -> bool:
+        stored = await put(catalogue, placement)
+        if placement.state is state:
+            raise error
+        return stored
+
+    async with site.router() as router:
+        await save(router, "acme")
+        monkeypatch.setattr(TenantCatalogue, "put", put_and_lose_the_answer)
+        with pytest.raises(type(error)):
+            await site.move("acme", "two")
+        monkeypatch.undo()
+        with operation_timeout(5):
+            await save(router, "acme", "meanwhile")
+        await site.move("acme", "two")
+        assert await keys(router, "acme") == ["meanwhile", "name"]
 
 
 async def test_a_move_that_was_begun_to_another_database_is_undone_first(new_file: NewFile, site: Site) -> None:
@@ -112,3 +145,60 @@ async def test_what_cannot_be_moved_is_refused_and_nothing_is_changed(site: Site
             with pytest.raises(error, match=message):
                 await site.move(tenant, to)
         assert await keys(router, "acme") == await keys(two, "acme") == ["name"]
+
+
+async def test_a_refused_move_leaves_the_placement_and_the_rows_of_both_databases(site: Site) -> None:
+    async with site.router() as router:
+        await save(router, "acme")
+        databases = dict(site.databases)
+        del site.databases["one"]
+        with pytest.raises(StorageConnectionError, match="there is no database 'one'"):
+            await site.move("acme", "two")
+        site.databases.update(databases)
+        async with open_storage(site.databases["two"]) as two:
+            await save(two, "acme", "not of a move")
+            with pytest.raises(InvalidArgumentError, match="'two' has rows of 'acme' already"):
+                await site.move("acme", "two")
+            assert await keys(two, "acme") == ["not of a move"]
+
+
+async def test_a_database_under_two_names_is_refused_for_a_tenant_without_rows(site: Site) -> None:
+    site.databases["alias"] = site.databases["one"]
+    async with site.router() as router:
+        await save(router, "acme")
+        await router.for_tenant("acme").erase_tenant()
+        with pytest.raises(InvalidArgumentError, match="same database"):
+            await site.move("acme", "alias")
+        assert (await site.move("acme", "two")).database == "two"
+        await save(router, "acme")
+        assert await site.rows_in("two", "acme") == 1
+
+
+async def test_the_seals_of_a_tenant_in_the_target_are_rows_that_no_move_has_left(site: Site) -> None:
+    async with site.router() as router, SqlRepository(create_engine(site.databases["two"])) as two:
+        await save(router, "acme")
+        past = SqlRepository(two.engine, clock=clock_at(OLD)).for_tenant("acme")
+        await past.append_audit(sample(AuditRow, "acme"))
+        await audit.seal(two)
+        await two.for_tenant("acme").prune_audit(datetime.now(UTC))
+        with pytest.raises(InvalidArgumentError, match="'two' has rows of 'acme' already"):
+            await site.move("acme", "two")
+
+
+@pytest.mark.parametrize("name", ["two ", " two", "two two"])
+async def test_a_name_of_a_database_may_have_spaces(site: Site, name: str) -> None:
+    site.databases[name] = site.databases.pop("two")
+    async with site.router() as router:
+        await save(router, "acme")
+        assert (await site.move("acme", name)).database == name
+        assert (await site.move("acme", "one")).database == "one"
+        assert await keys(router, "acme") == ["name"]
+
+
+@pytest.mark.parametrize("name", ["../x", "x?mode=ro", "x#", "a/b", "", ".", "a@b", "a:b"])
+async def test_a_name_that_would_change_the_url_is_refused(site: Site, name: str) -> None:
+    async with site.router() as router:
+        await save(router, "acme")
+        with pytest.raises(InvalidArgumentError, match="cannot be in a URL"):
+            await move(site.home, "sqlite:///tenants/{tenant}.db", "acme", name)
+        assert await router.catalogue.get("acme") == Placement("acme", "one")

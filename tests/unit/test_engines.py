@@ -64,6 +64,8 @@ def test_a_plain_url_gets_its_async_driver(url: str, driver: str) -> None:
         ("postgresql://u:secret@/d?host=one&host=two&port=secret", "host 1 of the URL is not a name or an address"),
         ("postgresql://u:secret@h/d?target_session_attrs=prefer-standby", "target_session_attrs must be any or read-"),
         ("mysql://u:secret@/d?host=one&host=two&target_session_attrs=secret", "must be any or read-write or read-only"),
+        ("postgresql://u:secret@h/d?target_session_attrs=any&target_session_attrs=standby", "attrs more than once"),
+        ("oracle://u:secret@/?service_name=d", "the URL names no host: oracle://user:password@host/"),
     ],
 )
 def test_an_invalid_url_is_refused_without_showing_its_password(url: str, message: str) -> None:

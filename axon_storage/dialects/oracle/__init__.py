@@ -160,6 +160,8 @@ class Oracle(OracleMigration, OracleInspection, OracleDiagnosis, OracleGrants, O
             types.update(dict.fromkeys(long, _VARCHAR_CHARACTERS if fits else driver.DB_TYPE_CLOB))
 
     def check_url(self, url: URL) -> None:
+        if url.host is None:
+            raise UnsupportedServer("the URL names no host: oracle://user:password@host/?service_name=NAME")
         if url.database and "service_name" in url.query:
             raise UnsupportedServer("the URL names a SID and a service: leave out one of them")
 
