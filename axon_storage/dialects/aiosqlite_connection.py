@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Self
 from weakref import WeakSet
@@ -139,6 +139,40 @@ class Connection(aiosqlite.Connection):
         for cursor in list(self._cursors):
             cursor.close()
         self._conn.rollback()
+
+    async def fetch(self, sql: str, parameters: Any) -> list[Any]:
+        """Return the rows of a SELECT, in one step of the thread."""
+        rows: list[Any] = await self.interruptible(self._fetch, sql, parameters)
+        return rows
+
+    async def write(self, sql: str, parameters: Any) -> int:
+        """Execute a statement that commits by itself, in one step; return the number of rows that it changed."""
+        cursor = await self.interruptible(self.in_pieces, partial(self._conn.execute, sql, parameters))
+        return int(cursor.rowcount)
+
+    async def write_in_transaction(self, sql: str, parameters: Any, commits: Callable[[], None]) -> int:
+        """Execute a statement in a transaction, in one step; return the number of rows that it changed.
+
+        ``commits`` is called in the thread before COMMIT. An error, or a cancellation, rolls back.
+        """
+        count: int = await self.interruptible(self._write_in_transaction, sql, parameters, commits)
+        return count
+
+    def _fetch(self, sql: str, parameters: Any) -> list[Any]:
+        with closing(self._conn.execute(sql, parameters)) as cursor:
+            return cursor.fetchall()
+
+    def _write_in_transaction(self, sql: str, parameters: Any, commits: Callable[[], None]) -> int:
+        self.in_pieces(partial(self._conn.execute, "BEGIN IMMEDIATE"))
+        try:
+            count = self._conn.execute(sql, parameters).rowcount
+            commits()
+            if not self._cancelled:
+                self._conn.execute("COMMIT")
+        finally:
+            if self.in_transaction:
+                self._conn.rollback()
+        return count
 
     async def interruptible(self, step: Callable[..., Any], *args: Any) -> Any:
         """Run a step of a cursor in the thread, and interrupt it if the caller is cancelled."""

@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 from axon_storage.dialects.backup import BackupSupport
 from axon_storage.dialects.diagnosis import ServerDiagnosis
 from axon_storage.dialects.distribution import DistributionSupport
+from axon_storage.dialects.driver_calls import DriverCalls
 from axon_storage.dialects.grants import GrantSupport
 from axon_storage.dialects.hosts import HostSupport
 from axon_storage.dialects.identity import DatabaseIdentity
@@ -65,6 +66,7 @@ class Dialect(
     BackupSupport,
     GrantSupport,
     RowSecuritySupport,
+    DriverCalls,
     SessionLimits,
     DistributionSupport,
     HostSupport,

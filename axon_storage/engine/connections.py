@@ -1,14 +1,16 @@
 """The steps of a transaction on one connection: connect, begin, commit, roll back, return to the pool."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.dialects import UnsupportedServer, before_values, dialect_of, dotted
@@ -18,12 +20,14 @@ from axon_storage.engine.events import allows_autocommit, attach_events, mark_cl
 from axon_storage.engine.generation import generation_of
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group, waits_briefly
 from axon_storage.engine.monitor import Monitor
+from axon_storage.engine.observer import PoolUse
 from axon_storage.engine.row_security import row_security_of
-from axon_storage.engine.session_limits import allow, allow_in_transaction
+from axon_storage.engine.session_limits import allow, allow_in_transaction, allows
 from axon_storage.errors import StorageConnectionError
 from axon_storage.sql.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class Connections:
@@ -55,17 +59,60 @@ class Connections:
 
         Raise a StorageConnectionError if the driver cannot use the address or an option.
         """
-        deadline.waiting_for = CONNECTION
         # A database with one writer at a time needs no second pool, because writers acquire the write lock before they
         # connect. The first connection must come from the engine's own pool, because SQLAlchemy reads the server's
         # version and settings on it.
         use_group_pool = group and self._has_connected and not self.dialect.serial_writes
-        engine, monitor = self.engine.sync_engine, self._monitor
-        pool = monitor.group_pool if use_group_pool else monitor.pool
+        engine = self.engine.sync_engine
+        connection = (
+            self._taken(self._monitor.group_pool, deadline, connect_for_group, engine, self.host_engine.sync_engine)
+            if use_group_pool
+            else self._taken(self._monitor.pool, deadline, engine.connect)
+        )
+        try:
+            if not self._has_connected:
+                check_version(connection)
+                self._has_connected = True
+            allow(connection, self.dialect, deadline.longest)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def connect_driver(self, deadline: Deadline) -> PoolProxiedConnection | None:
+        """Take a connection from the engine's pool without SQLAlchemy's Connection, for one statement of the driver.
+
+        Return None if the connection may not run a statement without a transaction, or not for as long as the call.
+        """
+        engine = self.engine.sync_engine
+        try:
+            connection = self._taken(self._monitor.pool, deadline, engine.raw_connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DBAPIError(None, None, error) from error
+        if allows_autocommit(connection) and allows(connection.info, deadline.longest):
+            return connection
+        connection.close()
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls that wait for a connection of the engine's pool."""
+        return self._monitor.pool.waiting
+
+    def is_current(self, info: Mapping[Any, Any], deadline: Deadline) -> bool:
+        """Return whether a connection that was used just now can be used for another call, given its ``info``."""
+        has_generations = bool(self.dialect.fail_over_codes)
+        current = not has_generations or generation_of(self.host_engine.sync_engine).is_current(info)
+        return current and allows(info, deadline.longest)
+
+    def _taken(self, pool: PoolUse, deadline: Deadline, take: Callable[..., C], *args: Any) -> C:
+        """Take a connection from a pool, and report how long that took."""
+        deadline.waiting_for = CONNECTION
+        monitor = self._monitor
         began = perf_counter() if monitor.observers else 0.0
         pool.waiting += 1
         try:
-            connection = connect_for_group(engine, self.host_engine.sync_engine) if use_group_pool else engine.connect()
+            connection = take(*args)
         except PoolTimeoutError:
             monitor.connection_timed_out(pool)
             raise
@@ -78,14 +125,6 @@ class Connections:
         if began:
             monitor.connected(pool, perf_counter() - began)
         deadline.waiting_for = DATABASE
-        try:
-            if not self._has_connected:
-                check_version(connection)
-                self._has_connected = True
-            allow(connection, self.dialect, deadline.longest)
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def allows_autocommit(self, connection: Connection, *, group: bool) -> bool:
@@ -124,16 +163,24 @@ class Connections:
         If it was lost, or its server became read-only or is shutting down, no other connection is used again either.
         """
         cause = self.dialect.driver_error(error)
-        if self.dialect.is_driver_error(cause):
-            error_class = self.dialect.classify_error(cause)
-            # SQLAlchemy has found that a connection is lost, and gives up the engine's own pool, but not other ones.
-            failed_over = connection.invalidated or error_class.code in self.dialect.fail_over_codes
-            if failed_over and self.dialect.fail_over_codes:
-                generation_of(self.host_engine.sync_engine).end(connection)
-            if failed_over or error_class.connection:
-                connection.invalidate()
+        if self.is_unusable(cause, None if connection.invalidated else connection.info):
+            connection.invalidate()
         self.row_security.roll_back(connection, cause)
         connection.rollback()
+
+    def is_unusable(self, cause: BaseException, info: Mapping[Any, Any] | None) -> bool:
+        """Return whether the driver's error makes a connection unusable; give up the others too, if it is lost.
+
+        ``info``: that of the connection; None if it is known to be lost.
+        """
+        if not self.dialect.is_driver_error(cause):
+            return False
+        error_class = self.dialect.classify_error(cause)
+        # SQLAlchemy has found that a connection is lost, and gives up the engine's own pool, but not other ones.
+        failed_over = info is None or error_class.code in self.dialect.fail_over_codes
+        if failed_over and self.dialect.fail_over_codes:
+            generation_of(self.host_engine.sync_engine).end(info)
+        return failed_over or error_class.connection
 
     def commit(self, connection: Connection) -> None:
         """Commit, and mark the connection as clean, so that its return to the pool sends no rollback."""

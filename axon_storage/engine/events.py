@@ -11,7 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.engine.interfaces import Dialect as DriverDialect
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState, StaticPool
 
 from axon_storage.dialects import Dialect, UnsupportedServer, of_driver, recognize
 from axon_storage.engine.forks import leave_to_parent
@@ -63,12 +63,12 @@ def attach_events(engine: AsyncEngine) -> Dialect:
     return dialect
 
 
-def allows_autocommit(connection: Connection) -> bool:
+def allows_autocommit(connection: Connection | PoolProxiedConnection) -> bool:
     """Return whether a statement on a connection may run without a transaction."""
     return _CAN_AUTOCOMMIT in connection.info
 
 
-def mark_clean(connection: Connection) -> None:
+def mark_clean(connection: Connection | PoolProxiedConnection) -> None:
     """Record that a connection has no open transaction, so that :func:`reset` sends no rollback when it is closed."""
     connection.info[_CLEAN] = True
 

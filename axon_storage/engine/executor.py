@@ -18,6 +18,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from axon_storage.engine.connections import Connections, return_to_pool
 from axon_storage.engine.deadline import COMMIT, GRACE_SECONDS, Deadline, TimedDeadline
+from axon_storage.engine.driver_calls import DriverCalls
 from axon_storage.engine.lifecycle import Lifecycle
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.observer import current_call
@@ -48,6 +49,7 @@ class Executor:
         self.monitor = Monitor()
         self.connections = Connections(engine, self.monitor)
         self.dialect, self.engine = self.connections.dialect, self.connections.engine
+        self._driver_calls = DriverCalls(self.connections, self.check_horizon)
         self.lifecycle = Lifecycle()
         self._retry, self._timeout = retry or Retry(), check_timeout(timeout)
         self._write_lock = asyncio.Lock() if self.dialect.serial_writes else None
@@ -96,6 +98,7 @@ class Executor:
             return
         # If the server does not answer, give up closing the connections properly.
         with suppress(StorageConnectionError), self.deadline(self.grace_seconds):
+            await greenlet_spawn(self._driver_calls.release)
             await self.connections.host_engine.dispose()
 
     def check_horizon(self, event_time: float) -> None:
@@ -117,12 +120,19 @@ class Executor:
         """Run the unit once."""
         with self.translate_errors(operation, group=group), self.lifecycle.call():
             if self._write_lock is None or not unit.writes:
-                return await greenlet_spawn(self._run_on_connection, unit, deadline, group)
+                return await self._run_once(unit, deadline, group)
             await self._acquire_write_lock(deadline)
             try:
-                return await greenlet_spawn(self._run_on_connection, unit, deadline, group)
+                return await self._run_once(unit, deadline, group)
             finally:
                 self._release_write_lock()
+
+    def _run_once(self, unit: UnitOfWork[T], deadline: Deadline, group: bool) -> Awaitable[T]:
+        """Run the unit with the driver if it is a single statement, otherwise with SQLAlchemy's connection."""
+        run: Callable[[], Awaitable[T]] = partial(greenlet_spawn, self._run_on_connection, unit, deadline, group)
+        if group or (statement := self._driver_calls.statement(unit)) is None:
+            return run()
+        return self._driver_calls.run(unit, statement, deadline, run)
 
     def _run_on_connection(self, unit: UnitOfWork[T], deadline: Deadline, group: bool) -> T:
         """Take a connection, run the unit on it, and return it to its pool."""

@@ -1,11 +1,12 @@
 """The generation of an engine's connections: after a fail-over all of them are given up together."""
 
+from collections.abc import Mapping
 from math import inf
 from time import monotonic
-from typing import ClassVar
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.engine import Dialect as DriverDialect
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -35,10 +36,16 @@ class Generation:
         if record.info.setdefault(self, self._number) != self._number:
             raise DisconnectionError  # the pool connects again
 
-    def end(self, connection: Connection) -> None:
-        """Give up all connections, because of the answer on one; do nothing if they have been given up since."""
-        is_current = connection.invalidated or connection.info.get(self) == self._number
-        if is_current and (now := monotonic()) >= self._began + self.shortest_seconds:
+    def is_current(self, info: Mapping[Any, Any]) -> bool:
+        """Return whether a connection with this ``info`` belongs to the current generation."""
+        return bool(info.get(self) == self._number)
+
+    def end(self, info: Mapping[Any, Any] | None) -> None:
+        """Give up all connections, because of the answer on one; do nothing if they have been given up since.
+
+        ``info``: that of the connection; None if it is invalidated.
+        """
+        if (info is None or self.is_current(info)) and (now := monotonic()) >= self._began + self.shortest_seconds:
             self._number, self._began = self._number + 1, now
 
 

@@ -41,6 +41,11 @@ class RowSecurity:
         """Whether the account sees only the rows of the tenants that it names. Known after the first connection."""
         return bool(self._binds)
 
+    @property
+    def may_bind(self) -> bool:
+        """Whether the account sees only the rows of the tenants that it names, or this is not known."""
+        return self._binds is not False
+
     def names_tenants(self, connection: Connection, tenants: Collection[str] | None) -> bool:
         """Return whether a transaction that uses the rows of these tenants must name them.
 
@@ -83,12 +88,11 @@ class RowSecurity:
     def roll_back(self, connection: Connection, cause: BaseException) -> None:
         """Roll back the transaction, if :meth:`use` has begun one; close the connection if that is not possible.
 
-        ``cause``: the driver's error. If it says that no tenant was named, the database is asked again.
+        ``cause``: the driver's error, as for :meth:`learn`.
         """
         if not self._dialect.has_row_security:
             return
-        if self._dialect.is_driver_error(cause) and self._dialect.lacks_tenants(cause):
-            self._binds = None
+        self.learn(cause)
         if connection.invalidated or _TENANTS not in connection.info:
             return
         try:
@@ -96,6 +100,11 @@ class RowSecurity:
             del connection.info[_TENANTS]
         except Exception:
             connection.invalidate()
+
+    def learn(self, cause: BaseException) -> None:
+        """If a driver's error says that no tenant was named, ask the database again at the next call."""
+        if self._dialect.is_driver_error(cause) and self._dialect.lacks_tenants(cause):
+            self._binds = None
 
     def _read(self, connection: Connection) -> bool:
         if allows_autocommit(connection):

@@ -1,5 +1,8 @@
 """The limits of an engine's sessions, which hold although the client is stopped or cannot be reached."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -25,14 +28,23 @@ def limit_sessions(engine: Engine, dialect: Dialect, statement: float | None, id
         event.listen(engine, "connect", connect)
 
 
+def allows(info: Mapping[Any, Any], seconds: float) -> bool:
+    """Return whether a connection without a transaction, which has this ``info``, can run statements for ``seconds``.
+
+    If it could do so for longer than its own limit, the result is False.
+    """
+    own = info.get(_OWN)
+    return own is None or info[_CURRENT] == own >= seconds
+
+
 def allow(connection: Connection, dialect: Dialect, seconds: float) -> None:
     """Let a connection without a transaction run statements for ``seconds``, and for its own limit if that is longer.
 
     This sends something only if the last call had a longer limit than the connection, or this one has.
     """
-    own = connection.info.get(_OWN)
-    if own is None or connection.info[_CURRENT] == own >= seconds:
+    if allows(connection.info, seconds):
         return
+    own = connection.info[_OWN]
     wanted = max(own, seconds)
     if wanted == own or wanted > connection.info[_CURRENT]:
         for statement in dialect.statement_timeout(wanted):

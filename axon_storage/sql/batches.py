@@ -1,6 +1,7 @@
 """Batches: several prepared writes as one unit of work."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Table, select
@@ -12,7 +13,7 @@ from axon_storage.sql import statements
 from axon_storage.sql.plans import execute_save
 from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import CREATED_ID, TABLES
-from axon_storage.sql.unit_of_work import UnitOfWork
+from axon_storage.sql.unit_of_work import SingleStatement, UnitOfWork
 from axon_storage.sql.writes import STATEMENT_BYTES, PreparedWrite, RowKey, RowValues
 
 T = TypeVar("T")
@@ -22,15 +23,7 @@ _ATTEMPTS = 10
 
 def single(dialect: Dialect, write: PreparedWrite[T]) -> UnitOfWork[T]:
     """Convert one write into a unit of work."""
-    unit = batch(dialect, [write])
-
-    def run(connection: Connection) -> T:
-        results: list[T] = unit.run(connection)
-        return results[0]
-
-    return UnitOfWork(
-        run, writes=True, can_autocommit=unit.can_autocommit, event_time=unit.event_time, tenants=unit.tenants
-    )
+    return batch(dialect, [write]).then(itemgetter(0))
 
 
 def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first: bool = False) -> UnitOfWork[list[Any]]:
@@ -67,7 +60,20 @@ def batch(dialect: Dialect, writes: Sequence[PreparedWrite[Any]], *, lock_first:
     # If locks are held elsewhere, only a transaction limits the wait for the same id in another transaction.
     waits_briefly = not dialect.brief_lock_waits_elsewhere or not any(write.row_keys for write in writes)
     can_autocommit = only_appends and one_statement and waits_briefly
-    return UnitOfWork(run, writes=True, can_autocommit=can_autocommit, event_time=event_time, tenants=tenants)
+    unit = UnitOfWork(run, writes=True, can_autocommit=can_autocommit, event_time=event_time, tenants=tenants)
+    if dialect.sends_directly and len(writes) == 1 and (one_statement or not saves):
+        unit.single = _single_statement(writes[0], saves)
+    return unit
+
+
+def _single_statement(
+    write: PreparedWrite[Any], saves: Sequence[tuple[Executable, Any]]
+) -> SingleStatement[list[Any]] | None:
+    """Return the statement of a write that has only one, and its result as a list."""
+    if not saves:
+        return None if write.plan is None else write.plan.single()
+    statement, parameters = saves[0]
+    return SingleStatement(statement, parameters, lambda _: [write.result]) if write.plan is None else None
 
 
 def _execute_save(dialect: Dialect, connection: Connection, statement: Any, parameters: Any) -> None:

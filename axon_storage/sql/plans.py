@@ -7,6 +7,7 @@ from sqlalchemy import Delete as DeleteStatement
 from sqlalchemy.exc import DBAPIError
 
 from axon_storage.dialects import Dialect
+from axon_storage.sql.unit_of_work import SingleStatement
 
 Values = dict[str, Any]
 
@@ -23,6 +24,9 @@ class Plan(Protocol):
     def run(self, connection: Connection) -> Any:
         """Send the statements, and return the result of the call."""
 
+    def single(self) -> SingleStatement[list[Any]] | None:
+        """Return the statement of a plan that has only one, and its result as a list; otherwise None."""
+
 
 class DeletePlan(NamedTuple):
     """A DELETE statement and the parameters of its executions."""
@@ -34,6 +38,17 @@ class DeletePlan(NamedTuple):
     def run(self, connection: Connection) -> int:
         """Delete, and return the number of deleted rows."""
         return sum([connection.execute(self.statement, parameters).rowcount for parameters in self.executions])
+
+    def single(self) -> SingleStatement[list[Any]] | None:
+        """Return the DELETE, if it is executed only once."""
+        if len(self.executions) != 1:
+            return None
+        (parameters,) = self.executions
+        if isinstance(parameters, list):  # one execution for each key
+            if len(parameters) != 1:
+                return None
+            (parameters,) = parameters
+        return SingleStatement(self.statement, parameters, lambda count: [count])
 
 
 class CreatePlan(NamedTuple):
@@ -52,6 +67,10 @@ class CreatePlan(NamedTuple):
             if self.dialect.is_existing_key(self.dialect.driver_error(error)):
                 return False
             raise
+
+    def single(self) -> SingleStatement[list[Any]] | None:
+        """Return the INSERT."""
+        return SingleStatement(self.statement, self.values, lambda count: [count > 0])
 
 
 def execute_save(dialect: Dialect, connection: Connection, statement: Executable, parameters: Any) -> CursorResult[Any]:

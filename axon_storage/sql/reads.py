@@ -1,7 +1,7 @@
 """Units of work for read requests, and for the deletion of expired rows."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -33,7 +33,7 @@ from axon_storage.sql import statements
 from axon_storage.sql.statements import STATEMENT_ROWS
 from axon_storage.sql.tables import EXPIRES_AT, TABLES
 from axon_storage.sql.types import unreadable
-from axon_storage.sql.unit_of_work import UnitOfWork
+from axon_storage.sql.unit_of_work import SingleStatement, UnitOfWork
 from axon_storage.sql.writes import sort_key
 
 T = TypeVar("T")
@@ -62,13 +62,8 @@ class Reads:
         """Read one row by its key."""
         parameters = self._parameters(request, request.row_type, request.key)
         make = self._maker(request.row_type)
-        select = _select(request.row_type, statements.get(request.row_type), parameters, make)
-
-        def run(connection: Connection) -> R | None:
-            rows = select.run(connection)
-            return rows[0] if rows else None
-
-        return UnitOfWork(run, writes=False, can_autocommit=True)
+        rows = _select(request.row_type, statements.get(request.row_type), parameters, make)
+        return rows.then(lambda found: found[0] if found else None)
 
     def list_by_key(self, request: ListByKey[R]) -> UnitOfWork[list[R]]:
         """Read the rows whose key begins with a prefix and is within the bounds, in key order or backwards."""
@@ -137,10 +132,7 @@ class Reads:
         parameters = self._parameters(request, request.row_type, request.where) | bounds
         select = self._select_by_index(request.row_type, statement, parameters, _first)
 
-        def run(connection: Connection) -> RecentIds:
-            return RecentIds(select.run(connection), horizon)
-
-        return UnitOfWork(run, writes=False, can_autocommit=True)
+        return select.then(lambda ids: RecentIds(ids, horizon))
 
     def evict_expired(self, request: EvictExpired) -> UnitOfWork[int]:
         """Delete the expired rows, and return their number."""
@@ -231,11 +223,14 @@ def _select(
 ) -> UnitOfWork[list[T]]:
     """Run a SELECT, and convert each row of its result with ``make``."""
 
-    def run(connection: Connection) -> list[T]:
-        result = connection.execute(statement, parameters)
+    def made(rows: Iterable[Sequence[Any]]) -> list[T]:
         try:
-            return [make(row) for row in result]
+            return [make(row) for row in rows]
         except ValueError:
             raise unreadable(row_type.TABLE) from None
 
-    return UnitOfWork(run, writes=False, can_autocommit=True)
+    def run(connection: Connection) -> list[T]:
+        return made(connection.execute(statement, parameters))
+
+    single = SingleStatement(statement, parameters, made)
+    return UnitOfWork(run, writes=False, can_autocommit=True, single=single)

@@ -73,6 +73,10 @@ class Float64(_Column):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect_of(dialect).double()
 
+    def result_processor(self, dialect: Dialect, coltype: Any) -> _Processor:
+        del dialect, coltype  # every driver returns a float
+        return None
+
 
 class Flag(_Column):
     """True or False."""

@@ -1,13 +1,30 @@
 """UnitOfWork: the statements of one transaction, as a function that can be repeated."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+class SingleStatement(NamedTuple, Generic[T]):
+    """The only statement of a unit of work, which the driver can send by itself.
+
+    ``result``: makes the unit's result from the rows of a SELECT, or from the number of rows that a write changed.
+    """
+
+    statement: Executable
+    parameters: Mapping[str, Any]
+    result: Callable[[Any], T]
+
+    def then(self, convert: Callable[[T], R]) -> "SingleStatement[R]":
+        """Return the same statement with another result."""
+        result = self.result
+        return SingleStatement(self.statement, self.parameters, lambda answer: convert(result(answer)))
 
 
 @dataclass(slots=True)
@@ -25,6 +42,8 @@ class UnitOfWork(Generic[T]):
     ``event_time``: a ``time.monotonic()`` before the oldest event of the unit got its id; infinite if it appends none.
 
     ``tenants``: the tenants whose rows ``run`` uses; None for every tenant. The compiler sets it.
+
+    ``single``: the statement of ``run``, if it sends only one and the dialect ``sends_directly``.
     """
 
     run: Callable[[Connection], T]
@@ -32,6 +51,19 @@ class UnitOfWork(Generic[T]):
     can_autocommit: bool = False
     event_time: float = inf
     tenants: Collection[str] | None = ()
+    single: SingleStatement[T] | None = None
+
+    def then(self, convert: Callable[[T], R]) -> "UnitOfWork[R]":
+        """Return the same statements with another result, which ``convert`` makes from that of this unit."""
+        run, single = self.run, self.single
+        return UnitOfWork(
+            lambda connection: convert(run(connection)),
+            writes=self.writes,
+            can_autocommit=self.can_autocommit,
+            event_time=self.event_time,
+            tenants=self.tenants,
+            single=None if single is None else single.then(convert),
+        )
 
 
 def checked_first(check: UnitOfWork[str | None], unit: UnitOfWork[T]) -> UnitOfWork[tuple[str | None, T | None]]:

@@ -187,13 +187,14 @@ async def idle_timeout(server: ProvokedServer) -> None:
 
 async def plan_changed(server: ProvokedServer) -> None:
     async with server.storage(pool_size=1, max_overflow=0) as storage:
-        await storage.save_trace(sample(TraceRow))
-        await storage.load_traces(1)
+        async with storage.transaction() as transaction:
+            await transaction.load_traces(1)
         engine = create_engine(server.url)
         async with engine.begin() as connection:
             await connection.execute(text("ALTER TABLE traces ALTER COLUMN status TYPE text"))
         await engine.dispose()
-        await storage.load_traces(1)
+        async with storage.transaction() as transaction:
+            await transaction.load_traces(1)
 
 
 def serialization_failure(isolation: str, before: str = "SELECT 1") -> Provoke:

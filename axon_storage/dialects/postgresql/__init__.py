@@ -39,6 +39,7 @@ from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.postgresql.backup import COPIES
 from axon_storage.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from axon_storage.dialects.postgresql.distribution import PostgreSQLDistribution
+from axon_storage.dialects.postgresql.driver_calls import PostgreSQLDriverCalls
 from axon_storage.dialects.postgresql.grants import PostgreSQLGrants
 from axon_storage.dialects.postgresql.inspection import PostgreSQLInspection
 from axon_storage.dialects.postgresql.migration import PostgreSQLMigration
@@ -94,6 +95,7 @@ class PostgreSQL(
     PostgreSQLRowSecurity,
     PostgreSQLLimits,
     PostgreSQLDistribution,
+    PostgreSQLDriverCalls,
     PostgreSQLVersions,
     OnConflict,
 ):

@@ -16,6 +16,7 @@ from axon_storage.dialects.error_codes import sqlite as codes
 from axon_storage.dialects.on_conflict import OnConflict
 from axon_storage.dialects.sqlite.backup import SQLiteBackup
 from axon_storage.dialects.sqlite.diagnosis import SQLiteDiagnosis
+from axon_storage.dialects.sqlite.driver_calls import SQLiteDriverCalls
 from axon_storage.dialects.sqlite.grants import SQLiteGrants
 from axon_storage.dialects.sqlite.inspection import SQLiteInspection
 from axon_storage.dialects.sqlite.migration import SQLiteMigration
@@ -36,7 +37,14 @@ _ONLY_NAMES = re.compile(r"[A-Z]+(?: [A-Z]+)? constraint failed: [\w., ]+|no suc
 
 
 class SQLite(
-    SQLiteMigration, SQLiteInspection, SQLiteDiagnosis, SQLiteBackup, SQLiteGrants, SQLiteVersions, OnConflict
+    SQLiteMigration,
+    SQLiteInspection,
+    SQLiteDiagnosis,
+    SQLiteBackup,
+    SQLiteGrants,
+    SQLiteDriverCalls,
+    SQLiteVersions,
+    OnConflict,
 ):
     """SQLite: a file with a write-ahead log that is synced at every commit, and one writer at a time."""
 
