@@ -1,6 +1,7 @@
 """Databases with 50,000 rows in each large table, for the tests of query plans."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import text
@@ -37,12 +38,15 @@ async def filled_database(databases: Databases, target: str) -> AsyncEngine:
     if target not in _filled:
         url = await databases.empty(target, for_run=True)
         await upgrade(url)
-        _filled[target] = engine = databases.keep(create_engine(url))
+        engine = databases.keep(create_engine(url))
         for tenant, share in (("default", 9), ("other", 1)):
-            await SqlRepository(engine).for_tenant(tenant).save_many(_rows(tenant, ROWS // 10 * share))
+            rows, storage = _rows(tenant, ROWS // 10 * share), SqlRepository(engine).for_tenant(tenant)
+            while chunk := list(islice(rows, 6_000)):  # events must be committed within a minute
+                await storage.save_many(chunk)
         async with engine.begin() as connection:
             for table in TABLES.values():
                 await connection.execute(text(ANALYZE[engine.dialect.name].format(table.name)))
+        _filled[target] = engine
     return _filled[target]
 
 

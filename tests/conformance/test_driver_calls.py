@@ -53,8 +53,7 @@ async def test_after_a_call_its_connection_is_free_for_others(single_connection:
     for _ in range(3):
         await call(storage)
     pool: Any = single_connection.sync_engine.pool
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
     assert pool.checkedout() == 0
     await call(storage)
     async with single_connection.connect() as connection:  # the pool has only this one
