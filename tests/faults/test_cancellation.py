@@ -105,7 +105,7 @@ class Cancelling:
         """Make a call and cancel it, unless it ends before."""
         kind = self._dice.choice(KINDS)
         call = asyncio.create_task(kind(self._storage, number))
-        await asyncio.wait({call}, timeout=self._dice.uniform(0, 2) * self._usual[kind])
+        await asyncio.wait({call}, timeout=self._dice.uniform(0, 1) * self._usual[kind])
         call.cancel()
         await asyncio.wait({call})
         end = "cancelled" if call.cancelled() else "failed" if call.exception() else "done"
