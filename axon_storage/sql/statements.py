@@ -1,7 +1,7 @@
 """The SQLAlchemy Core statements. Each is built once and cached. Parameters have the names of their columns."""
 
 from collections.abc import Iterator, Sequence
-from operator import ge, gt, lt
+from operator import ge, gt, le, lt
 from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, Index, PrimaryKeyConstraint, Select, Table, bindparam, or_, select
@@ -17,10 +17,10 @@ Names = tuple[str, ...]
 STATEMENT_ROWS = 1_000
 """The maximum number of rows that one statement writes or deletes by their keys."""
 
-BOUNDS = {"at_least": ge, "above": gt, "below": lt}
+BOUNDS = {"at_least": ge, "above": gt, "below": lt, "at_most": le}
 """The limits of a range of keys: the names of their parameters, with their comparisons."""
 
-UPPER = frozenset({"below"})
+UPPER = frozenset({"below", "at_most"})
 """The names of the bounds that are upper bounds."""
 
 
