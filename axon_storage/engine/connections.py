@@ -19,6 +19,7 @@ from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import allows_autocommit, attach_events, mark_clean
 from axon_storage.engine.generation import generation_of
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group, waits_briefly
+from axon_storage.engine.kept_connection import KeptConnection
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.observer import PoolUse
 from axon_storage.engine.row_security import row_security_of
@@ -43,6 +44,7 @@ class Connections:
         self.row_security = row_security_of(engine.sync_engine, self.dialect)
         self._monitor = monitor
         self._has_connected = False
+        self._kept = KeptConnection(self.engine.sync_engine)
         self._read_options, self._write_options = self.options(writes=False), self.options(writes=True)
 
     @property
@@ -64,6 +66,8 @@ class Connections:
         # version and settings on it.
         use_group_pool = group and self._has_connected and not self.dialect.serial_writes
         engine = self.engine.sync_engine
+        if not use_group_pool:
+            self.release()  # otherwise the pool might open another connection
         connection = (
             self._taken(self._monitor.group_pool, deadline, connect_for_group, engine, self.host_engine.sync_engine)
             if use_group_pool
@@ -94,16 +98,25 @@ class Connections:
         connection.close()
         return None
 
-    @property
-    def waiting(self) -> int:
-        """The number of calls that wait for a connection of the engine's pool."""
-        return self._monitor.pool.waiting
+    def keep(self, connection: PoolProxiedConnection) -> bool:
+        """Keep a connection of :meth:`connect_driver` for :meth:`take_kept`; return False if it must be closed."""
+        mark_clean(connection)
+        return self._kept.keep(connection, wanted=self._monitor.pool.waiting > 0)
 
-    def is_current(self, info: Mapping[Any, Any], deadline: Deadline) -> bool:
-        """Return whether a connection that was used just now can be used for another call, given its ``info``."""
-        has_generations = bool(self.dialect.fail_over_codes)
-        current = not has_generations or generation_of(self.host_engine.sync_engine).is_current(info)
-        return current and allows(info, deadline.longest)
+    def take_kept(self, deadline: Deadline) -> PoolProxiedConnection | None:
+        """Return the connection of the last :meth:`keep`, if it has not yet gone back to its pool."""
+        info = self._kept.info
+        if info is None or not allows(info, deadline.longest):
+            return None
+        if self.dialect.fail_over_codes and not generation_of(self.host_engine.sync_engine).is_current(info):
+            return None
+        deadline.waiting_for = DATABASE
+        return self._kept.take()
+
+    def release(self) -> None:
+        """Return the kept connection to its pool."""
+        if (connection := self._kept.take()) is not None:
+            connection.close()
 
     def _taken(self, pool: PoolUse, deadline: Deadline, take: Callable[..., C], *args: Any) -> C:
         """Take a connection from a pool, and report how long that took."""

@@ -13,9 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from axon_storage.engine.connections import Connections
-from axon_storage.engine.deadline import COMMIT, DATABASE, Deadline
-from axon_storage.engine.events import mark_clean
-from axon_storage.engine.kept_connection import KeptConnection
+from axon_storage.engine.deadline import COMMIT, Deadline
 from axon_storage.sql.driver_statements import DriverStatement, driver_statement
 from axon_storage.sql.unit_of_work import UnitOfWork
 
@@ -30,7 +28,6 @@ class DriverCalls:
 
     def __init__(self, connections: Connections, check_horizon: Callable[[float], None]) -> None:
         self._connections, self._dialect, self._check_horizon = connections, connections.dialect, check_horizon
-        self._kept = KeptConnection(connections.engine.sync_engine)
 
     def statement(self, unit: UnitOfWork[Any]) -> DriverStatement | None:
         """Return the statement with which :meth:`run` can run a unit, or None if it needs SQLAlchemy's connection."""
@@ -52,7 +49,8 @@ class DriverCalls:
         """Run a unit; call ``otherwise`` if the connection from the pool does not allow it."""
         assert unit.single is not None  # noqa: S101  # statement() has checked it
         arguments = statement.arguments(unit.single.parameters)
-        connection = self._take_kept(deadline) or await greenlet_spawn(self._connections.connect_driver, deadline)
+        connection = self._connections.take_kept(deadline)
+        connection = connection or await greenlet_spawn(self._connections.connect_driver, deadline)
         if connection is None:
             return await otherwise()
         driver = connection.driver_connection
@@ -63,21 +61,9 @@ class DriverCalls:
             if self._dialect.is_driver_error(error):
                 raise DBAPIError(None, None, error, connection_invalidated=lost) from error
             raise
-        mark_clean(connection)
-        if not self._kept.keep(connection, wanted=self._connections.waiting > 0):
+        if not self._connections.keep(connection):
             await greenlet_spawn(connection.close)
         return unit.single.result(answer if unit.writes else statement.rows(answer))
-
-    def release(self) -> None:
-        """Return the kept connection to its pool. Call it in a greenlet of SQLAlchemy."""
-        if (connection := self._kept.take()) is not None:
-            connection.close()
-
-    def _take_kept(self, deadline: Deadline) -> PoolProxiedConnection | None:
-        if not self._kept.is_ready or not self._connections.is_current(self._kept.info, deadline):
-            return None
-        deadline.waiting_for = DATABASE
-        return self._kept.take()
 
     def _is_observed(self) -> bool:
         """Return whether the application listens to SQLAlchemy's events of statements, or logs them."""

@@ -98,7 +98,7 @@ class Executor:
             return
         # If the server does not answer, give up closing the connections properly.
         with suppress(StorageConnectionError), self.deadline(self.grace_seconds):
-            await greenlet_spawn(self._driver_calls.release)
+            await greenlet_spawn(self.connections.release)
             await self.connections.host_engine.dispose()
 
     def check_horizon(self, event_time: float) -> None:

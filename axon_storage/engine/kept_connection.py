@@ -21,14 +21,9 @@ class KeptConnection:
         self._handle: asyncio.Handle | None = None
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a connection is kept."""
-        return self._connection is not None
-
-    @property
-    def info(self) -> Mapping[Any, Any]:
-        """The ``info`` of the kept connection."""
-        return {} if self._connection is None else self._connection.info
+    def info(self) -> Mapping[Any, Any] | None:
+        """The ``info`` of the kept connection, or None if there is none."""
+        return None if self._connection is None else self._connection.info
 
     def take(self) -> PoolProxiedConnection | None:
         """Return the kept connection, which is then no longer kept, or None."""

@@ -41,14 +41,9 @@ class DeletePlan(NamedTuple):
 
     def single(self) -> SingleStatement[list[Any]] | None:
         """Return the DELETE, if it is executed only once."""
-        if len(self.executions) != 1:
+        if len(self.executions) != 1 or isinstance(self.executions[0], list):
             return None
-        (parameters,) = self.executions
-        if isinstance(parameters, list):  # one execution for each key
-            if len(parameters) != 1:
-                return None
-            (parameters,) = parameters
-        return SingleStatement(self.statement, parameters, lambda count: [count])
+        return SingleStatement(self.statement, self.executions[0], lambda count: [count])
 
 
 class CreatePlan(NamedTuple):

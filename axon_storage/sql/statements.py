@@ -1,11 +1,12 @@
 """The SQLAlchemy Core statements. Each is built once and cached. Parameters have the names of their columns."""
 
 from collections.abc import Iterator, Sequence
-from operator import ge, gt, lt
+from operator import ge, gt, le, lt
 from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, Index, PrimaryKeyConstraint, Select, Table, bindparam, or_, select
 from sqlalchemy import Delete as DeleteStatement
+from sqlalchemy import delete as sqlalchemy_delete
 
 from axon_storage.dialects import Dialect
 from axon_storage.model.cached import cached
@@ -17,10 +18,10 @@ Names = tuple[str, ...]
 STATEMENT_ROWS = 1_000
 """The maximum number of rows that one statement writes or deletes by their keys."""
 
-BOUNDS = {"at_least": ge, "above": gt, "below": lt}
+BOUNDS = {"at_least": ge, "above": gt, "below": lt, "at_most": le}
 """The limits of a range of keys: the names of their parameters, with their comparisons."""
 
-UPPER = frozenset({"below"})
+UPPER = frozenset({"below", "at_most"})
 """The names of the bounds that are upper bounds."""
 
 
@@ -139,6 +140,15 @@ def delete(dialect: Dialect, row_type: type[Row]) -> DeleteStatement:
     last = table.c[name]
     matches = dialect.in_list(last, "last") if dialect.deletes_lists else last == bindparam("last")
     return dialect.delete(table, tenant_equals(table), *equal(table, tuple(prefix)), matches)
+
+
+@cached
+def delete_one(row_type: type[Row]) -> DeleteStatement:
+    """Delete a row by key; the last key field equals ``last``."""
+    table = TABLES[row_type]
+    *prefix, name = row_type.KEY
+    matches = table.c[name] == bindparam("last")
+    return sqlalchemy_delete(table).where(tenant_equals(table), *equal(table, tuple(prefix)), matches)
 
 
 @cached

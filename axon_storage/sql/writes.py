@@ -156,18 +156,22 @@ class Writes:
         by_sort_key = {sort_key(value): value for value in request.last}
         order = sorted(by_sort_key)
         values = [by_sort_key[key] for key in order]
+        if self.dialect.deletes_lists and is_run(order):
+            return self._delete_run(request, values)
         chunks = [values[start : start + STATEMENT_ROWS] for start in range(0, len(values), STATEMENT_ROWS)]
         parameters = {"tenant_id": request.tenant, **request.prefix}
-        executions: list[Values | list[Values]] = (
-            [parameters | {"last": chunk} for chunk in chunks]
-            if self.dialect.deletes_lists
-            else [[parameters | {"last": value} for value in chunk] for chunk in chunks]
-        )
+        statement, executions = statements.delete(self.dialect, request.row_type), list[Values | list[Values]]()
+        if len(values) == 1:
+            statement, executions = statements.delete_one(request.row_type), [parameters | {"last": values[0]}]
+        elif self.dialect.deletes_lists:
+            executions = [parameters | {"last": chunk} for chunk in chunks]
+        else:
+            executions = [[parameters | {"last": value} for value in chunk] for chunk in chunks]
         prefix = (request.tenant, *map(sort_key, request.prefix.values()))
         row_keys = {(request.row_type.TABLE, (*prefix, key)) for key in order}
         plan = DeletePlan(
             (ROW_TYPES.index(request.row_type), *prefix, *order[:1]),
-            statements.delete(self.dialect, request.row_type),
+            statement,
             executions,
         )
         size = len(row_keys) * ROW_OVERHEAD
@@ -178,6 +182,8 @@ class Writes:
         row_type, names = request.row_type, (tuple(request.prefix), tuple(request.bounds))
         prefix = (request.tenant, *map(sort_key, request.prefix.values()))
         start, end = (sort_key(request.bounds.get(name)) for name in ("at_least", "below"))
+        if "at_most" in request.bounds:
+            end = sort_key(request.bounds["at_most"]) + 1
         parameters = {"tenant_id": request.tenant, **request.prefix, **request.bounds}
         statement = statements.delete_range(self.dialect, row_type, *names)
         return PreparedWrite(
@@ -190,6 +196,19 @@ class Writes:
             plan=DeletePlan((ROW_TYPES.index(row_type), *prefix), statement, [parameters]),
             key_range=KeyRange(row_type.TABLE, prefix, start, end),
             lock=(statements.lock_range(row_type, *names), parameters),
+        )
+
+    def _delete_run(self, request: Delete, values: Sequence[int]) -> PreparedWrite[int]:
+        """Prepare a delete of consecutive integers as that of a range, which takes less work and no set of keys."""
+        bounds = {"at_least": values[0], "at_most": values[-1]}
+        return self.delete_range(
+            DeleteRange(
+                operation=request.operation,
+                tenant=request.tenant,
+                row_type=request.row_type,
+                prefix=request.prefix,
+                bounds=bounds,
+            )
         )
 
     def _row_values(self, row: CheckedRow, row_id: UUID | None, *, keep: bool = False) -> RowValues:
@@ -224,6 +243,11 @@ def _encrypted(cipher: DocumentCipher, row: RowValues) -> RowValues:
     values = encrypted_values(cipher, row.row_type, row.values)
     growth = sum([len(values[name]) - len(row.values[name]) for name, _ in cipher.columns(row.row_type)])
     return row._replace(values=values, size=row.size + growth)
+
+
+def is_run(order: Sequence[Any]) -> bool:
+    """Return whether sorted sort keys are consecutive integers, and more of them than one statement takes in a list."""
+    return len(order) > STATEMENT_ROWS and isinstance(order[0], int) and order[-1] - order[0] == len(order) - 1
 
 
 def sort_key(value: Any) -> Any:

@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import (
     InvalidArgumentError,
+    Retry,
     SerializationError,
     SessionRow,
     SqlRepository,
     StorageBackend,
     StorageConnectionError,
+    TraceRow,
     operation_timeout,
 )
 from axon_storage.testing.samples import sample
@@ -131,3 +133,20 @@ async def test_a_delete_of_a_locked_range_delays_only_the_writes_of_its_rows(eng
     await other
     assert await waiting == 2
     assert await storage.delete_sessions("s", [f"a{each}" for each in range(5)]) == 5
+
+
+@several_writers
+async def test_deletes_of_consecutive_ids_and_saves_of_the_same_traces_do_not_deadlock(engine: AsyncEngine) -> None:
+    rows = [sample(TraceRow, trace_id=number) for number in range(1500)]
+    # each with a queue of its own, as in several processes; without retries a deadlock would be an error
+    storages = [SqlRepository(engine, retry=Retry(attempts=1)) for _ in range(4)]
+    for _ in range(3):
+        await storages[0].save_many(rows)
+        await asyncio.gather(
+            storages[0].save_many(rows[::-1]),
+            storages[1].delete_traces(range(1500)),
+            storages[2].delete_traces(range(300, 1400)),
+            storages[3].delete_traces(range(0, 1500, 2)),
+        )
+    left = await storages[0].load_traces(9999)
+    assert await storages[0].delete_traces(range(1500)) == len(left)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import EventRow, QueryError, SerializationError, SessionRow, SqlRepository, TraceRow
+from axon_storage import EventRow, QueryError, SerializationError, SessionRow, SqlRepository, TraceRow, create_engine
 from axon_storage.testing.samples import sample
 
 Call = Callable[[SqlRepository], Awaitable[Any]]
@@ -70,6 +70,17 @@ async def test_calls_at_the_same_time_share_the_pool(single_connection: AsyncEng
     await asyncio.gather(*(call(storage) for _ in range(20)))
     async with single_connection.connect() as connection:
         await connection.execute(text("SELECT 1 FROM sessions"))
+
+
+async def test_a_transaction_after_a_call_needs_no_second_connection(url: str) -> None:
+    async with SqlRepository(create_engine(url, pool_size=5)) as storage:
+        pool: Any = storage.engine.sync_engine.pool
+        for _ in range(2):
+            await storage.load_traces(1)
+            async with storage.transaction() as transaction:
+                await transaction.load_traces(1)
+        await asyncio.sleep(0)
+        assert (pool.checkedin(), pool.checkedout()) == (1, 0)
 
 
 @pytest.mark.parametrize("target", ["sqlite"])  # servers check JSON themselves

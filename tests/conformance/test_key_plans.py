@@ -109,6 +109,12 @@ async def test_a_delete_reads_only_its_own_rows(filled: AsyncEngine, count: int)
     )  # each row is found, locked and deleted, in the index and the table
 
 
+async def test_a_delete_of_consecutive_ids_reads_only_its_own_rows(filled: AsyncEngine) -> None:
+    statement = delete_range(dialect_of(filled.dialect), TraceRow, (), ("at_least", "at_most"))
+    found = await cost_of(filled, statement, at_least=0, at_most=1199)
+    assert found.touched <= 1200 * 6 + SPARE, found.plan
+
+
 async def test_a_delete_of_a_range_reads_only_its_own_rows(filled: AsyncEngine) -> None:
     statement = delete_range(dialect_of(filled.dialect), SessionRow, ("scope",), ("at_least", "below"))
     found = await cost_of(filled, statement, scope="scope 2", at_least="12", below="13")

@@ -82,6 +82,18 @@ async def test_a_hundred_thousand_ids_are_deleted_in_one_call(storage: StorageBa
     assert len(await storage.for_tenant("another").load_traces(9)) == 1
 
 
+# stored as signed integers, whose order continues from 2^64-1 to 0, and ends at 2^63-1
+@pytest.mark.parametrize("first", [5, 2**64 - 600, 2**63 - 1200])
+async def test_many_consecutive_ids_are_deleted_and_no_others(storage: StorageBackend, first: int) -> None:
+    tenant = storage.current_tenant()
+    ids = [(first + number) % 2**64 for number in range(1200)]
+    others = [(first - 1) % 2**64, (first + 1200) % 2**64]
+    kept = [sample(TraceRow, tenant, trace_id=number) for number in others]
+    await storage.save_many([*kept, *(sample(TraceRow, tenant, trace_id=number) for number in ids[::11])])
+    assert await storage.delete_traces(ids[::-1]) == 110
+    assert await storage.load_traces(9) == kept[::-1]
+
+
 async def test_deletes_ignore_unknown_and_repeated_ids(storage: StorageBackend) -> None:
     tenant = storage.current_tenant()
     await storage.save_many(sample(TraceRow, tenant, trace_id=number) for number in range(5))

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from axon_storage import AuditRow, DaemonRow, EventRow, StorageBackend, TraceRow, new_id
 from axon_storage.testing.samples import sample
 
@@ -17,6 +19,18 @@ async def test_each_caller_gets_its_own_result(storage: StorageBackend) -> None:
         storage.delete_session("no such", "entry"),
     )
     assert answers == [*ids, 0, 1, 2, 3, 4, 5, 3, False]
+
+
+@pytest.mark.parametrize("number", [0, 1199])
+async def test_a_delete_of_many_consecutive_ids_keeps_its_place_among_the_writes_of_a_trace(
+    storage: StorageBackend, number: int
+) -> None:
+    first, last = (sample(TraceRow, storage.current_tenant(), trace_id=number, status=each) for each in ("1", "2"))
+    deletes = [storage.delete_traces(range(1200)) for _ in range(3)]
+    calls = [storage.save_trace(first), deletes[0], storage.save_trace(first), deletes[1], storage.save_trace(last)]
+    assert await asyncio.gather(*calls) == [None, 1, None, 1, None]
+    assert await storage.load_traces(9) == [last]
+    assert await deletes[2] == 1
 
 
 async def test_a_batch_keeps_the_order_of_writes_of_one_row(storage: StorageBackend) -> None:
