@@ -31,7 +31,7 @@ matrix: $(READY) servers
 faults: $(READY) servers
 	AXON_FAULTS=1 timeout 3600 $(BIN)/pytest tests/faults tests/migrations/test_schema_lock.py -rP --show-capture=stdout
 
-# The whole conformance suite of the previous release on the new schema; `make test` runs two files of it.
+# The whole conformance suite of the previous release on the new schema; `make test` runs one file of it.
 rolling: $(READY) servers
 	AXON_ROLLING=1 $(BIN)/pytest tests/rolling
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import create_engine
+from axon_storage.model.rows import ROW_TYPES
 from tests.databases import POOLERS, REQUIRED, TARGETS, Databases
 from tests.doses import is_in_dose
 from tests.servers import GIVEN, NEEDED, NOT_EXERCISED, Servers
@@ -59,12 +60,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_in_dose(item: pytest.Item) -> bool:
     target = _target_of(item)
-    return not target or is_in_dose(item.nodeid, target, _parameter(item, "tenant"))
+    return not target or is_in_dose(item.nodeid, target, _parameter(item, "tenant"), _row_type_of(item))
 
 
 def _target_of(item: pytest.Item) -> str:
     """Return the database that a test runs on, or an empty string."""
     return _parameter(item, "target")
+
+
+def _row_type_of(item: pytest.Item) -> str:
+    """Return the name of the row type that a test is about, or an empty string."""
+    found = (
+        item.callspec.params.get("row_type") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ""
+    )
+    return found.__name__ if found in ROW_TYPES else ""
 
 
 def _parameter(item: pytest.Item, name: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from alembic import command
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -21,6 +20,7 @@ from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 from axon_storage.schema import adoption, distribution, drift, row_security
 from axon_storage.schema.adoption import Findings
 from axon_storage.schema.alembic_setup import (
+    alembic_command,
     alembic_config,
     require_alembic,
     translate_alembic_errors,
@@ -91,7 +91,7 @@ async def upgrade(
             check_known(found, allow_ahead=to == head())
             connection.rollback()  # reading the revision began a transaction; Alembic begins its own
             if to != head() or is_older(found):
-                command.upgrade(alembic_config(connection), to)
+                alembic_command().upgrade(alembic_config(connection), to)
                 upgraded[:] = [found, to]
 
         await _migrate(engine, "upgrade", _with_absolute_revision(revision, change), timeouts)
@@ -109,7 +109,7 @@ async def downgrade(target: AsyncEngine | str, revision: str, *, timeouts: Migra
     def change(connection: Connection, to: str) -> None:
         check_known(current_revision(connection))
         connection.rollback()
-        command.downgrade(alembic_config(connection), to)
+        alembic_command().downgrade(alembic_config(connection), to)
         if to == "base":
             drop_version_table(connection)  # Alembic's scripts drop it, and its command does not
 
@@ -121,7 +121,7 @@ async def stamp(target: AsyncEngine | str, revision: str, *, timeouts: Migration
     target = hidden(target)
 
     def change(connection: Connection, to: str) -> None:
-        command.stamp(alembic_config(connection), to, purge=True)
+        alembic_command().stamp(alembic_config(connection), to, purge=True)
 
     await _migrate(target, "stamp", _with_absolute_revision(revision, change), timeouts)
 
@@ -140,7 +140,7 @@ async def adopt(
         with connection.begin():
             if dry_run:
                 return adoption.examine(connection)
-            return adoption.adopt(connection, lambda inner: command.stamp(alembic_config(inner), "head"))
+            return adoption.adopt(connection, lambda inner: alembic_command().stamp(alembic_config(inner), "head"))
 
     return await _migrate(target, "adopt", change, timeouts)
 
@@ -247,7 +247,7 @@ def script(url: str, revisions: str = "head", *, down: bool = False) -> str:
     config.cmd_opts = None
     config.attributes["url"] = url
     with require_alembic("script"), translate_alembic_errors("script"):
-        (command.downgrade if down else command.upgrade)(config, revisions, sql=True)
+        getattr(alembic_command(), "downgrade" if down else "upgrade")(config, revisions, sql=True)
     return output.getvalue()
 
 

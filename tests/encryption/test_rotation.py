@@ -33,7 +33,7 @@ from tests.databases import SERVERS
 from tests.encryption.conftest import KEYS, OTHER, TENANT, Replace, Stored, keyring
 
 CHECKOUT = Path(__file__).parents[2]
-MOMENTS = 12 if "AXON_MATRIX" in os.environ else 3
+MOMENTS = 12 if "AXON_MATRIX" in os.environ else 2
 
 
 @pytest.fixture(params=SERVERS)

@@ -3,19 +3,44 @@
 ``AXON_TEST_GOLDEN=write`` writes those files.
 """
 
+import asyncio
 import os
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
 from axon_storage import InvalidArgumentError, StorageConnectionError, create_engine, schema
+from axon_storage.schema.alembic_setup import alembic_config
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMES = ["sqlite", "postgresql", "mysql", "mariadb", "oracle"]
+
+
+def test_the_history_is_that_of_the_scripts() -> None:
+    scripts = list(ScriptDirectory.from_config(alembic_config()).walk_revisions())
+    assert list(schema.history()) == [(script.revision, script.doc) for script in reversed(scripts)]
+
+
+async def test_a_storage_whose_schema_is_up_to_date_opens_without_alembic(url: str) -> None:
+    await schema.upgrade(url)
+    program = """
+import asyncio, sys
+from axon_storage import open_storage
+
+async def main(url):
+    async with open_storage(url, migrate=True):
+        pass
+
+asyncio.run(main(sys.argv[1]))
+sys.exit("alembic" in sys.modules)
+"""
+    assert await (await asyncio.create_subprocess_exec(sys.executable, "-c", program, url)).wait() == 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
