@@ -6,7 +6,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from axon_storage import InvalidArgumentError, StorageConnectionError, create_engine, open_storage, schema
+from axon_storage import (
+    InvalidArgumentError,
+    SqlRepository,
+    StorageConnectionError,
+    create_engine,
+    open_storage,
+    schema,
+)
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.rows import EventRow
 from axon_storage.sql.tables import VERSION_TABLE, metadata
@@ -105,6 +112,15 @@ async def test_a_worker_opens_and_refuses_migrations_before_anything_is_made(emp
         assert await storage.tenant_ids() == ["default"]
     await schema.upgrade(worker)  # it is up to date
     assert await schema.differences(worker) == []
+
+
+async def test_a_repository_lists_the_tenants_although_its_engine_had_not_connected(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.distribute(empty, shards=2)
+    async with SqlRepository(create_engine(empty)) as storage:
+        for tenant in ("acme", "umbrella"):
+            await storage.for_tenant(tenant).append_event(sample(EventRow, tenant))
+        assert await storage.tenant_ids() == ["acme", "umbrella"]
 
 
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"])
