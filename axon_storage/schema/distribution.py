@@ -7,16 +7,22 @@ from axon_storage.errors import InvalidArgumentError, StorageConnectionError
 from axon_storage.schema.revisions import current_revision, revision_problem
 from axon_storage.sql.tables import VERSION_TABLE, metadata
 
+_SECURED = (
+    "row-level security is on, and Citus has no policies like these for distributed tables: run"
+    " `axon-storage migrate secure --off` first"
+)
 TABLE_NAMES = tuple(table.name for table in metadata.sorted_tables)
 
 
 def distribute(connection: Connection, shards: int | None) -> list[str]:
     """Distribute every table that is not yet; return their names."""
     dialect = dialect_of(connection.dialect)
-    found = current_revision(connection)
+    found, is_secured = current_revision(connection), dialect.is_secured(connection, TABLE_NAMES)
     connection.rollback()
     if problem := revision_problem(found, allow_ahead=False):
         raise StorageConnectionError(problem)
+    if is_secured:
+        raise InvalidArgumentError(_SECURED)
     connection.execution_options(isolation_level="AUTOCOMMIT")
     try:
         return list(dialect.distribute(connection, TABLE_NAMES, shards))

@@ -10,12 +10,17 @@ from axon_storage.sql.tables import metadata
 TABLE_NAMES = tuple(table.name for table in metadata.sorted_tables)
 
 _ELSEWHERE = "has no row-level security; only PostgreSQL has it"
+_DISTRIBUTED = "the tables are distributed, and Citus has no policies like these for distributed tables"
 
 
 def secure(connection: Connection, maintenance: str | None) -> None:
     """Secure every table, in one transaction. ``maintenance``: a role that sees every tenant; None keeps the roles."""
     _check(connection)
     dialect = dialect_of(connection.dialect)
+    found = dialect.distribution(connection, TABLE_NAMES)
+    connection.rollback()
+    if found is not None and found.tables:
+        raise InvalidArgumentError(_DISTRIBUTED)
     try:
         roles = [] if maintenance is None else [dialect.account(maintenance, connection.dialect.identifier_preparer)]
     except (UnsupportedServer, ValueError) as refused:

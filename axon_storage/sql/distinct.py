@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Table, literal_column, union_all
 
-from axon_storage.dialects import Dialect
+from axon_storage.dialects import Dialect, dialect_of
 from axon_storage.model.cached import cached
 from axon_storage.model.requests import ListScopes, ListTenants
 from axon_storage.sql.statements import UPPER, Names, tenant_equals, within
@@ -73,8 +73,9 @@ class _Pages:
     def _rows(
         self, parameters: Mapping[str, Any], bounds: Mapping[str, Any], size: int, connection: Connection
     ) -> Iterable[Sequence[Any]]:
-        if self.column == "tenant_id" and self.dialect.has_places:
-            return self.dialect.first_tenants(connection, self.tables, size, bounds.get("above"))
+        # The dialect of a connection may be known better than when the storage was made.
+        if self.column == "tenant_id" and (dialect := dialect_of(connection.dialect)).has_places:
+            return dialect.first_tenants(connection, self.tables, size, bounds.get("above"))
         statement = distinct_values(self.dialect, self.tables, self.column, tuple(bounds))
         return connection.execute(statement, {**parameters, **bounds, "limit": size}).all()
 

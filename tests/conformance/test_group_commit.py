@@ -48,6 +48,7 @@ async def test_a_write_that_returns_has_committed(repository: SqlRepository, eng
     await asyncio.gather(*(write(number) for number in range(CALLS)))
 
 
+@pytest.mark.not_on("citus", "it has a transaction for each shard, and reads the place of each tenant")
 async def test_a_batch_may_contain_rows_of_several_tenants(
     repository: SqlRepository, engine: AsyncEngine, target: str
 ) -> None:

@@ -1,12 +1,23 @@
 """``axon-storage migrate distribute`` on a Citus cluster, which ``AXON_TEST_CITUS_URL`` names."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from axon_storage import InvalidArgumentError, StorageConnectionError, create_engine, open_storage, schema
+from axon_storage import (
+    InvalidArgumentError,
+    SqlRepository,
+    StorageConnectionError,
+    create_engine,
+    open_storage,
+    schema,
+)
 from axon_storage.diagnosis import diagnose
 from axon_storage.model.rows import EventRow
 from axon_storage.sql.tables import VERSION_TABLE, metadata
@@ -105,6 +116,53 @@ async def test_a_worker_opens_and_refuses_migrations_before_anything_is_made(emp
         assert await storage.tenant_ids() == ["default"]
     await schema.upgrade(worker)  # it is up to date
     assert await schema.differences(worker) == []
+
+
+async def test_a_repository_lists_the_tenants_although_its_engine_had_not_connected(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.distribute(empty, shards=2)
+    async with SqlRepository(create_engine(empty)) as storage:
+        for tenant in ("acme", "umbrella"):
+            await storage.for_tenant(tenant).append_event(sample(EventRow, tenant))
+        assert await storage.tenant_ids() == ["acme", "umbrella"]
+
+
+async def test_row_level_security_and_distribution_refuse_each_other_before_anything_is_changed(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.secure(empty)
+    with pytest.raises(InvalidArgumentError, match="secure --off"):
+        await schema.distribute(empty)
+    assert str(await schema.distribution_of(empty)) == "no table is distributed"
+    await schema.unsecure(empty)
+    await schema.distribute(empty, shards=2)
+    with pytest.raises(InvalidArgumentError, match="the tables are distributed"):
+        await schema.secure(empty)
+    assert await schema.differences(empty) == []
+
+
+async def test_the_place_of_a_tenant_is_read_once_although_many_calls_need_it(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.distribute(empty, shards=2)
+    engine = create_engine(empty)
+    async with engine.connect():
+        pass
+    async with SqlRepository(engine) as storage:
+        with statements_of(engine) as sent:
+            await asyncio.gather(*[storage.append_event(sample(EventRow)) for _ in range(64)])
+    assert len([each for each in sent if "get_shard_id_for_distribution_column" in each]) == 1
+
+
+@contextmanager
+def statements_of(engine: AsyncEngine) -> Iterator[list[str]]:
+    """Yield the statements that an engine sends."""
+    sent: list[str] = []
+
+    def keep(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        sent.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", keep)
+    yield sent
+    event.remove(engine.sync_engine, "before_cursor_execute", keep)
 
 
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"])

@@ -15,6 +15,7 @@ from tests.databases import Databases
 Change = Callable[[dict[str, Column[Any]], list[Any]], None]
 
 COLLATION = {"postgresql": "POSIX", "mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin", "sqlite": "NOCASE"}
+COLLATION["citus"] = COLLATION["postgresql"]
 PLAIN = "cost_tracking"
 """A table with an index and a timestamp."""
 
@@ -147,6 +148,7 @@ PRECISION = {
     "mysql": mysql.DATETIME(fsp=3),
     "mariadb": mysql.DATETIME(fsp=3),
 }
+PRECISION["citus"] = PRECISION["postgresql"]
 TRIGGER = {
     "sqlite": ["CREATE TRIGGER odd AFTER INSERT ON traces BEGIN DELETE FROM traces; END"],
     "postgresql": [
@@ -156,6 +158,7 @@ TRIGGER = {
     "mysql": ["CREATE TRIGGER odd BEFORE INSERT ON traces FOR EACH ROW SET NEW.status = ''"],
 }
 TRIGGER["mariadb"] = TRIGGER["mysql"]
+TRIGGER["citus"] = TRIGGER["postgresql"]
 
 
 @pytest.mark.not_on("sqlite", "its timestamps have no precision")
@@ -187,6 +190,7 @@ UNSAFE = {
     "mysql": ("ALTER TABLE audit_log ENGINE = MyISAM", "audit_log, storage engine: MyISAM"),
 }
 """A statement after which a table no longer keeps what was committed, and how the comparison describes it."""
+UNSAFE["citus"] = UNSAFE["postgresql"]
 
 
 @pytest.mark.not_on("sqlite", "all its tables are stored in the same way")

@@ -52,7 +52,7 @@ class Servers:
 
     def url(self, name: str) -> str:
         """Return the URL of an administrator's account on a server."""
-        return self._once(name, *_STARTS[name])
+        return GIVEN.get(name) or self._once(name, *_STARTS[name])
 
     def pooler(self, age: str) -> str:
         """Return the URL of the account on the PostgreSQL server through the ``old`` or the ``new`` pgbouncer."""
@@ -64,7 +64,7 @@ class Servers:
             raise UnavailableError(NOT_EXERCISED[name])
         if name not in self._urls:
             try:
-                self._urls[name] = GIVEN.get(name) or self._start(name, find, start)
+                self._urls[name] = self._start(name, find, start)
             except (StartError, OSError, LookupError) as error:
                 NOT_EXERCISED[name] = str(error)
                 raise UnavailableError(str(error)) from error

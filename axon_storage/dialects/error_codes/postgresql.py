@@ -64,6 +64,15 @@ OF_OTHER_NODES = (
     "could not commit transaction for shard",  # a node was lost at COMMIT
     "failure on connection marked as essential",  # a node was lost before COMMIT
     "could not find valid entry for shard",  # a shard was moved or split
+    # libpq's errors of a connection between nodes, which Citus passes on, such as at PREPARE TRANSACTION
+    "SSL SYSCALL error",
+    "SSL error",
+    "SSL connection has been closed unexpectedly",
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send data to server",
+    "no connection to the server",
+    "connection not open",
 )
 """The beginnings of messages of Citus with the code XX000, internal_error, after which a transaction may succeed."""
 

@@ -2,19 +2,21 @@
 
 Rules:
 
-1. The place of a tenant is read before its first write is queued, and then kept.
+1. The place of a tenant is read before its first write is queued, and then kept. Writes of the tenant wait meanwhile.
+   If the read fails, the call that reads fails, and the others are queued without a place.
 2. All places are forgotten when a batch meets a connection error, since a node may be gone and its parts elsewhere, and
    when there are ``most_tenants``.
-3. A place that is out of date costs time only: the database finds the rows by itself.
+3. A place that is unknown or out of date costs time only: the database finds the rows by itself.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
 
 from axon_storage.dialects import Dialect, Place
-from axon_storage.engine.deadline import Deadline
+from axon_storage.engine.deadline import DATABASE, Deadline
 from axon_storage.engine.executor import Executor
 from axon_storage.engine.group_commit.batch import QueuedWrite
 from axon_storage.sql.unit_of_work import UnitOfWork
@@ -27,6 +29,7 @@ class Places:
 
     def __init__(self, executor: Executor) -> None:
         self._executor, self._known = executor, dict[str, Place | None]()
+        self._reading = dict[str, asyncio.Event]()
 
     def known(self, tenant: str) -> bool:
         """Return whether the place of a tenant need not be read."""
@@ -48,17 +51,31 @@ class Places:
         return shards.values()
 
     async def read(self, operation: str, tenant: str, deadline: Deadline) -> None:
-        """Read the place of a tenant."""
-        dialect: Dialect = self._executor.dialect
-        unit = UnitOfWork(partial(_read, dialect, tenant), writes=False, can_autocommit=True, tenants=(tenant,))
-        place = await self._executor.run(operation, unit, deadline=deadline)
-        if len(self._known) >= self.most_tenants:
-            self.forget()
-        self._known[tenant] = place
+        """Read the place of a tenant, or wait for another call that reads it."""
+        if (reading := self._reading.get(tenant)) is not None:
+            with self._executor.translate_errors(operation), deadline:
+                deadline.waiting_for = DATABASE
+                await reading.wait()
+            return
+        self._reading[tenant] = asyncio.Event()
+        try:
+            self._keep(tenant, await self._read(operation, tenant, deadline))
+        finally:
+            self._reading.pop(tenant).set()
 
     def forget(self) -> None:
         """Forget all places."""
         self._known.clear()
+
+    async def _read(self, operation: str, tenant: str, deadline: Deadline) -> Place | None:
+        dialect: Dialect = self._executor.dialect
+        unit = UnitOfWork(partial(_read, dialect, tenant), writes=False, can_autocommit=True, tenants=(tenant,))
+        return await self._executor.run(operation, unit, deadline=deadline)
+
+    def _keep(self, tenant: str, place: Place | None) -> None:
+        if len(self._known) >= self.most_tenants:
+            self.forget()
+        self._known[tenant] = place
 
 
 def _read(dialect: Dialect, tenant: str, connection: Connection) -> Place | None:
