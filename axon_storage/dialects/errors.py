@@ -81,6 +81,10 @@ class DriverErrors:
         """Return whether an error says that an index named by a statement does not exist."""
         return self.code(self.driver_error(error)) in self.missing_index_codes
 
+    def continues_after(self, error: BaseException) -> bool:
+        """Return whether a unit of work does not fail with a driver's error, but sends another statement."""
+        return self.code(error) in self.lost_race_codes or self.code(error) in self.missing_index_codes
+
     def refuses_login(self, error: BaseException) -> bool:
         """Return whether the server has refused the name or the password."""
         return self.code(self.driver_error(error)) in self.login_codes

@@ -46,7 +46,7 @@ class DriverCalls:
         deadline: Deadline,
         otherwise: Callable[[], Awaitable[T]],
     ) -> T:
-        """Run a unit; call ``otherwise`` if the connection from the pool does not allow it."""
+        """Run a unit; call ``otherwise`` if the connection does not allow it, or the unit needs another statement."""
         assert unit.single is not None  # noqa: S101  # statement() has checked it
         arguments = statement.arguments(unit.single.parameters)
         connection = self._connections.take_kept(deadline)
@@ -58,12 +58,15 @@ class DriverCalls:
             answer = await self._send(driver, statement.text, arguments, unit, deadline)
         except BaseException as error:
             lost = await greenlet_spawn(self._end, connection, error, driver)
-            if self._dialect.is_driver_error(error):
+            if not self._dialect.is_driver_error(error):
+                raise
+            if not (self._dialect.continues_after(error) or self._dialect.is_existing_key(error)):
                 raise DBAPIError(None, None, error, connection_invalidated=lost) from error
-            raise
-        if not self._connections.keep(connection):
-            await greenlet_spawn(connection.close)
-        return unit.single.result(answer if unit.writes else statement.rows(answer))
+        else:
+            if not self._connections.keep(connection):
+                await greenlet_spawn(connection.close)
+            return unit.single.result(answer if unit.writes else statement.rows(answer))
+        return await otherwise()
 
     def _is_observed(self) -> bool:
         """Return whether the application listens to SQLAlchemy's events of statements, or logs them."""
@@ -86,7 +89,7 @@ class DriverCalls:
         """Return the rows of a SELECT, or the number of rows that a write changed."""
         if not unit.writes:
             return await self._dialect.fetch(driver, text, arguments)
-        if unit.can_autocommit:
+        if unit.can_autocommit and self._dialect.autocommit_options:
             self._check_horizon(unit.event_time)
             return await self._dialect.execute(driver, text, arguments)
 
@@ -95,7 +98,8 @@ class DriverCalls:
             deadline.waiting_for, deadline.committing = COMMIT, True
 
         try:
-            return await self._dialect.execute_in_transaction(driver, text, arguments, commits)
+            shield = _unshielded if deadline.own_task else deadline.shield
+            return await self._dialect.execute_in_transaction(driver, text, arguments, commits, shield)
         finally:
             deadline.committing = False
 
@@ -104,10 +108,17 @@ class DriverCalls:
 
         It is closed if its call was cancelled, or if it is unusable.
         """
-        lost = self._dialect.is_closed(driver)
+        is_disconnect = self._connections.engine.dialect.is_disconnect
+        lost = self._dialect.is_closed(driver) or (
+            self._dialect.is_driver_error(error) and bool(is_disconnect(error, None, None))  # type: ignore[arg-type]
+        )
         self._connections.row_security.learn(error)
         unusable = self._connections.is_unusable(error, None if lost else connection.info)
         if lost or unusable or not isinstance(error, Exception):
             connection.invalidate()
         connection.close()
         return lost
+
+
+def _unshielded(commit: Awaitable[None]) -> Awaitable[None]:
+    return commit

@@ -169,7 +169,7 @@ class Reads:
             self._log_missing_index(row_type.TABLE)
             return _select(row_type, statement(by_index=False), parameters, make).run(connection)
 
-        return UnitOfWork(run, writes=False, can_autocommit=True)
+        return UnitOfWork(run, writes=False, can_autocommit=True, single=select.single)
 
     def _log_missing_index(self, table: str) -> None:
         if table not in self.tables_without_index:

@@ -30,6 +30,7 @@ from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import mysql as codes
 from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.mysql.diagnosis import MySQLDiagnosis
+from axon_storage.dialects.mysql.driver_calls import MySQLDriverCalls
 from axon_storage.dialects.mysql.grants import MySQLGrants
 from axon_storage.dialects.mysql.inspection import MySQLInspection
 from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
@@ -66,7 +67,16 @@ _QUOTED_VALUE = re.compile(
 _PRIMARY_KEY = re.compile(r" for key '(?:[^']*\.)?PRIMARY'$")
 
 
-class MySQL(MySQLMigration, MySQLInspection, MySQLDiagnosis, MySQLGrants, MySQLLimits, MySQLVersions, Dialect):
+class MySQL(
+    MySQLMigration,
+    MySQLInspection,
+    MySQLDiagnosis,
+    MySQLGrants,
+    MySQLLimits,
+    MySQLDriverCalls,
+    MySQLVersions,
+    Dialect,
+):
     """MySQL: InnoDB tables, READ COMMITTED, strict mode, and a collation that compares code points without padding."""
 
     title = "MySQL"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from axon_storage.dialects.driver_calls import DriverCalls
+from axon_storage.dialects.driver_calls import DriverCalls, Shield
 
 
 class PostgreSQLDriverCalls(DriverCalls):
@@ -19,8 +19,9 @@ class PostgreSQLDriverCalls(DriverCalls):
         return int(status.rpartition(" ")[2])  # such as DELETE 5
 
     async def execute_in_transaction(
-        self, driver: Any, text: str, arguments: Sequence[Any], commits: Callable[[], None]
+        self, driver: Any, text: str, arguments: Sequence[Any], commits: Callable[[], None], shield: Shield
     ) -> int:
+        del shield
         await driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             count = await self.execute(driver, text, arguments)

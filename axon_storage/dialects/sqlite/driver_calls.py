@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from axon_storage.dialects.driver_calls import DriverCalls
+from axon_storage.dialects.driver_calls import DriverCalls, Shield
 
 
 class SQLiteDriverCalls(DriverCalls):
@@ -18,8 +18,9 @@ class SQLiteDriverCalls(DriverCalls):
         return await driver.write(text, arguments)  # type: ignore[no-any-return]
 
     async def execute_in_transaction(
-        self, driver: Any, text: str, arguments: Sequence[Any], commits: Callable[[], None]
+        self, driver: Any, text: str, arguments: Sequence[Any], commits: Callable[[], None], shield: Shield
     ) -> int:
+        del shield
         return await driver.write_in_transaction(text, arguments, commits)  # type: ignore[no-any-return]
 
     def is_closed(self, driver: Any) -> bool:
