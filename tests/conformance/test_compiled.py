@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from axon_storage import Row, SqlRepository
 from axon_storage.model.rows import ROW_TYPES
+from axon_storage.sql import driver_statements
+from axon_storage.sql.driver_statements import DriverStatement
 from axon_storage.testing.samples import sample
 from axon_storage.testing.verbs import delete, load, store
 
@@ -35,7 +37,6 @@ async def _each_call(repository: SqlRepository, row_type: type[Row], rows: int) 
 async def test_a_statement_is_compiled_once(
     repository: SqlRepository, engine: AsyncEngine, row_type: type[Row]
 ) -> None:
-    await _each_call(repository, row_type, 2)
     compiled: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
@@ -44,7 +45,27 @@ async def test_a_statement_is_compiled_once(
 
     event.listen(engine.sync_engine, "before_cursor_execute", note)
     try:
+        await _each_call(repository, row_type, 2)
+        compiled.clear()
         await _each_call(repository, row_type, 3)
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", note)
+    assert compiled == []
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES)
+async def test_a_statement_of_the_driver_is_compiled_once(
+    repository: SqlRepository, row_type: type[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):  # the first statement of an engine is not sent by the driver itself
+        await _each_call(repository, row_type, 2)
+    compiled: list[Any] = []
+
+    class Noted(DriverStatement):
+        def __init__(self, statement: Any, dialect: Any) -> None:
+            compiled.append(statement)
+            super().__init__(statement, dialect)
+
+    monkeypatch.setattr(driver_statements, "DriverStatement", Noted)
+    await _each_call(repository, row_type, 3)
     assert compiled == []
