@@ -54,13 +54,8 @@ def workloads(scale: Scale) -> list[Workload]:
     kept = range(scale.kept)
     return [
         *singles,
-        Workload(
-            "get_trace",
-            "get_trace",
-            1,
-            1,
-            lambda _: [(rows.KEPT, n * 7919 % scale.kept) for n in range(scale.calls[1])],
-        ),
+        Workload("get_trace", "get_trace", 1, 1, _reads(scale, scale.calls[1])),
+        Workload("get_trace, 32 tasks", "get_trace", 32, 1, _reads(scale, scale.calls[16])),
         Workload(f"load_traces({scale.page})", "load_traces", 1, scale.page, lambda _: [(rows.KEPT, scale.page)] * 10),
         Workload(f"save_many({scale.many:,})", "save_many", 1, scale.many, _many(scale.many)),
         Workload(f"restore {scale.kept:,} traces", "restore", 1, scale.kept, lambda _: [(rows.KEPT,)]),
@@ -74,6 +69,10 @@ def fresh(row: Callable[[int], Any], count: int) -> Callable[[int], Sequence[Arg
     """Return a function that makes new rows for each round."""
     fresh = _Numbers()
     return lambda _: [(row(number),) for number in fresh.take(count)]
+
+
+def _reads(scale: Scale, count: int) -> Callable[[int], Sequence[Arguments]]:
+    return lambda _: [(rows.KEPT, n * 7919 % scale.kept) for n in range(count)]
 
 
 def _many(count: int) -> Callable[[int], Sequence[Arguments]]:
