@@ -19,7 +19,7 @@ from axon_storage.engine.deadline import CONNECTION, DATABASE, Deadline
 from axon_storage.engine.events import allows_autocommit, attach_events, mark_clean
 from axon_storage.engine.generation import generation_of
 from axon_storage.engine.group_pool import begin_for_group, connect_for_group, waits_briefly
-from axon_storage.engine.kept_connection import KeptConnection
+from axon_storage.engine.kept_connection import kept_connection_of
 from axon_storage.engine.monitor import Monitor
 from axon_storage.engine.observer import PoolUse
 from axon_storage.engine.row_security import row_security_of
@@ -44,7 +44,7 @@ class Connections:
         self.row_security = row_security_of(engine.sync_engine, self.dialect)
         self._monitor = monitor
         self._has_connected = False
-        self._kept = KeptConnection(self.engine.sync_engine)
+        self._kept = kept_connection_of(engine.sync_engine)
         self._read_options, self._write_options = self.options(writes=False), self.options(writes=True)
 
     @property
@@ -101,7 +101,7 @@ class Connections:
     def keep(self, connection: PoolProxiedConnection) -> bool:
         """Keep a connection of :meth:`connect_driver` for :meth:`take_kept`; return False if it must be closed."""
         mark_clean(connection)
-        return self._kept.keep(connection, wanted=self._monitor.pool.waiting > 0)
+        return self._kept.keep(connection, self.host_engine.sync_engine, wanted=self._monitor.pool.waiting > 0)
 
     def take_kept(self, deadline: Deadline) -> PoolProxiedConnection | None:
         """Return the connection of the last :meth:`keep`, if it has not yet gone back to its pool."""

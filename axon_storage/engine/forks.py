@@ -9,10 +9,10 @@ import os
 from weakref import WeakSet
 
 from sqlalchemy import Engine
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import Pool, PoolProxiedConnection
 
 _engines: WeakSet[Engine] = WeakSet()
-_inherited: list[Pool] = []
+_inherited: list[Pool | PoolProxiedConnection] = []
 
 
 def leave_to_parent(engine: Engine) -> None:
@@ -20,9 +20,9 @@ def leave_to_parent(engine: Engine) -> None:
     _engines.add(engine)
 
 
-def keep(pool: Pool) -> None:
-    """Keep a reference to a pool of the parent, so that the child does not garbage-collect it."""
-    _inherited.append(pool)
+def keep(inherited: Pool | PoolProxiedConnection) -> None:
+    """Keep a reference to a pool or connection of the parent, so that the child does not garbage-collect it."""
+    _inherited.append(inherited)
 
 
 def _in_child() -> None:

@@ -83,6 +83,18 @@ async def test_a_transaction_after_a_call_needs_no_second_connection(url: str) -
         assert (pool.checkedin(), pool.checkedout()) == (1, 0)
 
 
+@pytest.mark.parametrize("call", [call for _, call in CALLS.values()], ids=CALLS)
+async def test_an_engine_that_is_disposed_of_right_after_a_call_closes_its_connections(url: str, call: Call) -> None:
+    engine, opened, closed = create_engine(url, pool_size=2), list[Any](), list[Any]()
+    event.listen(engine.sync_engine, "connect", lambda connection, _record: opened.append(connection))
+    event.listen(engine.sync_engine, "close", lambda connection, _record: closed.append(connection))
+    storage = SqlRepository(engine)
+    await call(storage)
+    await call(storage)
+    await engine.dispose()
+    assert closed == opened != []
+
+
 @pytest.mark.parametrize("target", ["sqlite"])  # servers check JSON themselves
 async def test_a_value_that_cannot_be_decoded_is_an_error_of_its_table(single_connection: AsyncEngine) -> None:
     storage = SqlRepository(single_connection)

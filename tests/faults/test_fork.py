@@ -42,6 +42,13 @@ async def _saves_and_closes(storage: StorageBackend) -> None:
     await _closes(storage)
 
 
+async def _saves_on_the_engine(storage: StorageBackend) -> None:
+    assert isinstance(storage, SqlRepository)
+    own = SqlRepository(storage.engine)
+    await own.load_sessions("name")
+    await _saves_and_closes(own)
+
+
 async def test_a_call_in_the_child_is_an_error_and_the_parent_goes_on(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
         await storage.save_trace(sample(TraceRow))
@@ -86,6 +93,16 @@ async def test_closing_in_the_child_does_not_affect_a_call_of_the_parent(url: st
 async def test_the_child_may_use_a_storage_that_was_only_opened(url: str) -> None:
     async with open_storage(url, migrate=False) as storage:
         assert await _in_child(_saves_and_closes, storage) == "nothing"
+        await _every_connection_works(storage)
+        assert sample(SessionRow, key="the child's") in await storage.load_sessions("name")
+
+
+async def test_the_child_may_make_a_storage_on_the_engine_of_a_call_that_has_just_ended(url: str) -> None:
+    async with SqlRepository(create_engine(url, pool_size=4)) as storage:
+        await storage.load_sessions("name")
+        await storage.load_sessions("name")
+        assert await _in_child(_saves_on_the_engine, storage) == "nothing"
+        await storage.load_sessions("name")
         await _every_connection_works(storage)
         assert sample(SessionRow, key="the child's") in await storage.load_sessions("name")
 
