@@ -71,6 +71,7 @@ async def _value_after(
                 await storage.delete_session("name", "no such")
                 await storage.delete_sessions("no such")
                 await storage.create(sample(SessionRow, value="exists"))
+                await asyncio.sleep(0)  # the connection of the last call goes back to the pool
                 async with engine.connect() as connection:
                     backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
                 os.kill(backend, signal.SIGSTOP)
