@@ -66,11 +66,11 @@ async def _value_after(
         async with link.running() as port:
             engine = create_engine(make_url(url).set(port=port), pool_size=1, max_overflow=10)
             async with SqlRepository(engine) as storage:
-                await storage.save_session(sample(SessionRow, value="before"))
-                # so that the statements are prepared
-                await storage.delete_session("name", "no such")
-                await storage.delete_sessions("no such")
-                await storage.create(sample(SessionRow, value="exists"))
+                for _ in range(2):  # so that the statements are prepared, also those that the driver sends itself
+                    await storage.save_session(sample(SessionRow, value="before"))
+                    await storage.delete_session("name", "no such")
+                    await storage.delete_sessions("no such")
+                    await storage.create(sample(SessionRow, value="exists"))
                 await asyncio.sleep(0)  # the connection of the last call goes back to the pool
                 async with engine.connect() as connection:
                     backend = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
