@@ -114,7 +114,7 @@ THE_SAME_ANYWHERE = (
 )
 """The beginnings of the node ids of tests of what is done before or beside the statements, or by Alembic.
 
-They run on SQLite and PostgreSQL, of which the one has its driver in a thread.
+They run on PostgreSQL, and on SQLite, whose driver has a thread.
 """
 
 TARGETS_OF = dict.fromkeys(THE_SAME_ANYWHERE, ("sqlite", "postgresql")) | {

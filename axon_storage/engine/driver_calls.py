@@ -23,7 +23,7 @@ T = TypeVar("T")
 class DriverCalls:
     """Runs units of work of one statement.
 
-    ``check_horizon``: raises an error for an ``event_time`` of which no event may be committed any more.
+    ``check_horizon``: raises an error if an event with this ``event_time`` must no longer be committed.
     """
 
     def __init__(self, connections: Connections, check_horizon: Callable[[float], None]) -> None:

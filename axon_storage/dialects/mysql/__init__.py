@@ -1,8 +1,6 @@
 """MySQL and MariaDB, with the drivers aiomysql and asyncmy."""
 
 import re
-import select as system
-from asyncio import BaseTransport
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -30,7 +28,7 @@ from axon_storage.dialects.base import Dialect, Tls, UnsupportedServer
 from axon_storage.dialects.error_codes import mysql as codes
 from axon_storage.dialects.identity import Server, parameter
 from axon_storage.dialects.mysql.diagnosis import MySQLDiagnosis
-from axon_storage.dialects.mysql.driver_calls import MySQLDriverCalls
+from axon_storage.dialects.mysql.driver_calls import MySQLDriverCalls, is_hung_up
 from axon_storage.dialects.mysql.grants import MySQLGrants
 from axon_storage.dialects.mysql.inspection import MySQLInspection
 from axon_storage.dialects.mysql.migration import MariaDBMigration, MySQLMigration
@@ -49,9 +47,6 @@ _SESSION = "sql_select_limit = 18446744073709551615, completion_type = 0"
 # the bit of the server's handshake that says that it supports TLS
 _TLS_CAPABILITY = 1 << 11
 _NO_TLS = "2026"
-
-# Only Linux has it. On other systems the next statement finds that a connection is lost.
-_HUNG_UP = getattr(system, "POLLRDHUP", None)
 
 # SQLAlchemy's INSERT for MySQL 8.0.20 and later, which the drivers do not recognise as one that they can batch
 _ROW_ALIAS = re.compile(r"(INSERT INTO .+? VALUES )(\([%s, ]+\))( AS new [^%]*)", re.DOTALL)
@@ -231,11 +226,7 @@ class MySQL(
             raise UnsupportedServer(f"max_allowed_packet is {packet} bytes, and must be at least {_SMALLEST_PACKET}")
 
     def is_lost(self, connection: DBAPIConnection) -> bool:
-        # Private attributes: neither driver has a public one for its socket, and a ping would cost a round trip.
-        driver: Any = connection.driver_connection
-        if hasattr(driver, "_transport"):  # asyncmy
-            return driver._transport is None or _is_hung_up(driver._transport)
-        return driver._writer is None or _is_hung_up(driver._writer.transport)
+        return is_hung_up(connection.driver_connection)
 
     def on_checkout(self, connection: DBAPIConnection) -> None:
         # the driver knows from the server's last answer whether autocommit is on
@@ -275,21 +266,6 @@ class MariaDB(MariaDBVersions, MariaDBMigration, MySQL):
     def locks_rows_first(self, *, contended: bool) -> bool:
         del contended
         return False
-
-
-def _is_hung_up(transport: BaseTransport) -> bool:
-    """Return whether the server has closed its side of a connection, as the operating system reports it.
-
-    The drivers notice it only when they read the next answer. asyncio does not notice it while the server's last
-    message (4031, the connection was idle for too long) is unread.
-    """
-    if transport.is_closing():
-        return True
-    if _HUNG_UP is None:
-        return False
-    watch = system.poll()
-    watch.register(transport.get_extra_info("socket"), _HUNG_UP)
-    return bool(watch.poll(0))
 
 
 def _insisting_on_tls(aiomysql: Any) -> Callable[..., Awaitable[Any]]:

@@ -1,9 +1,13 @@
-"""Single statements that aiomysql and asyncmy send themselves."""
+"""Single statements that aiomysql and asyncmy send themselves, and whether their connection is lost."""
 
+import select
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from axon_storage.dialects.driver_calls import DriverCalls, Shield
+
+# Only Linux has it. On other systems the next statement finds that a connection is lost.
+_HUNG_UP = getattr(select, "POLLRDHUP", None)
 
 
 class MySQLDriverCalls(DriverCalls):
@@ -46,3 +50,24 @@ class MySQLDriverCalls(DriverCalls):
                 await driver.rollback()
             except Exception:
                 driver.close()
+
+
+def is_hung_up(driver: Any) -> bool:
+    """Return whether the server has closed its side of a driver's connection, as the operating system reports it.
+
+    The drivers notice it only when they read the next answer. asyncio does not notice it while the server's last
+    message (4031, the connection was idle for too long) is unread.
+    """
+    # Private attributes: neither driver has a public one for its socket, and a ping would cost a round trip.
+    transport: Any
+    if hasattr(driver, "_transport"):  # asyncmy
+        transport = driver._transport
+    else:
+        transport = None if driver._writer is None else driver._writer.transport
+    if transport is None or transport.is_closing():
+        return True
+    if _HUNG_UP is None:
+        return False
+    watch = select.poll()
+    watch.register(transport.get_extra_info("socket"), _HUNG_UP)
+    return bool(watch.poll(0))
