@@ -167,8 +167,9 @@ class Connection(aiosqlite.Connection):
         try:
             count = self._conn.execute(sql, parameters).rowcount
             commits()
-            if not self._cancelled:
-                self._conn.execute("COMMIT")
+            if self._cancelled:
+                raise sqlite3.OperationalError("interrupted")
+            self._conn.execute("COMMIT")
         finally:
             if self.in_transaction:
                 self._conn.rollback()
